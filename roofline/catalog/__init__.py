@@ -1,0 +1,1 @@
+"""The files: how they are read, checked, found and turned into chips, models and workloads."""

@@ -1,0 +1,147 @@
+"""Field types of the file formats: quantities with a unit, counts, and the base that forbids unknown keys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from roofline import units
+from roofline.errors import UnitError
+
+
+class Spec(BaseModel):
+    """Base of every file format: unknown keys are errors, values are checked strictly."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=False)
+
+
+def _quantity(dimension: str) -> Callable[[object], float]:
+    def read(value: object) -> float:
+        try:
+            return units.parse(value, dimension)
+        except UnitError as error:
+            raise ValueError(str(error)) from None
+
+    return read
+
+
+def _positive(dimension: str) -> Callable[[float], float]:
+    def check(value: float) -> float:
+        if not value > 0:
+            raise ValueError(f"must be positive, got {units.show(value, dimension)}")
+        return value
+
+    return check
+
+
+def _not_negative(dimension: str) -> Callable[[float], float]:
+    def check(value: float) -> float:
+        if not value >= 0:
+            raise ValueError(f"must not be negative, got {units.show(value, dimension)}")
+        return value
+
+    return check
+
+
+def _schema(dimension: str) -> WithJsonSchema:
+    """JSON Schema of a quantity: text, a number and one of the dimension's units."""
+    symbols = sorted((symbol for symbol, (si, _) in units.UNITS.items() if si == dimension), key=lambda s: (-len(s), s))
+    pattern = r"^\s*\+?[0-9][0-9_]*\.?[0-9]*([eE][+-]?[0-9]+)?\s*(" + "|".join(symbols) + r")\s*$"
+    description = f"{units.DIMENSIONS[dimension].name}, written with its unit"
+    return WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": pattern,
+            "examples": [units.DIMENSIONS[dimension].example],
+            "description": description,
+        }
+    )
+
+
+def _fraction(value: object) -> float:
+    """A share between 0 and 1, written `0.85` or `85 %`."""
+    if isinstance(value, str):
+        value = _quantity("1")(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"not a fraction: {value!r} (write 0.85 or '85 %')")
+    if not (math.isfinite(value) and 0 < value <= 1):
+        raise ValueError(f"must lie above 0 and not above 1, got {value:g}")
+    return float(value)
+
+
+def _count(value: object) -> int:
+    """A whole number of at least one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"must be a whole number, got {value!r}")
+    if not 1 <= value <= 10**15:
+        raise ValueError(f"must be between 1 and 10^15, got {value}")
+    return value
+
+
+def _count_or_zero(value: object) -> int:
+    """A whole number of at least zero."""
+    return 0 if value == 0 and not isinstance(value, bool) else _count(value)
+
+
+def _exponent(value: object) -> float:
+    """An overlap exponent: at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1:
+        raise ValueError(
+            f"must be a number of at least 1 (1: compute and memory add; larger: they overlap), got {value!r}"
+        )
+    return float(value)
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"must be text, got {value!r}")
+    if any(
+        ord(char) < 32 or ord(char) == 127 or char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+        for char in value
+    ):
+        raise ValueError("must not hold control characters")
+    return value
+
+
+ArithmeticRate = Annotated[
+    float, BeforeValidator(_quantity("FLOP/s")), AfterValidator(_positive("FLOP/s")), _schema("FLOP/s")
+]
+Bandwidth = Annotated[float, BeforeValidator(_quantity("B/s")), AfterValidator(_positive("B/s")), _schema("B/s")]
+Data = Annotated[float, BeforeValidator(_quantity("B")), AfterValidator(_positive("B")), _schema("B")]
+Power = Annotated[float, BeforeValidator(_quantity("W")), AfterValidator(_positive("W")), _schema("W")]
+Frequency = Annotated[float, BeforeValidator(_quantity("Hz")), AfterValidator(_positive("Hz")), _schema("Hz")]
+Duration = Annotated[float, BeforeValidator(_quantity("s")), AfterValidator(_not_negative("s")), _schema("s")]
+Money = Annotated[float, BeforeValidator(_quantity("USD")), AfterValidator(_positive("USD")), _schema("USD")]
+HourlyPrice = Annotated[
+    float, BeforeValidator(_quantity("USD/h")), AfterValidator(_positive("USD/h")), _schema("USD/h")
+]
+EnergyPerByte = Annotated[
+    float, BeforeValidator(_quantity("J/B")), AfterValidator(_not_negative("J/B")), _schema("J/B")
+]
+EnergyPerFlop = Annotated[
+    float, BeforeValidator(_quantity("J/FLOP")), AfterValidator(_not_negative("J/FLOP")), _schema("J/FLOP")
+]
+Fraction = Annotated[
+    float,
+    BeforeValidator(_fraction),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"},
+            ],
+            "description": "share between 0 and 1, as a number or in %",
+        }
+    ),
+]
+Count = Annotated[int, BeforeValidator(_count), Field(json_schema_extra={"minimum": 1})]
+CountOrZero = Annotated[int, BeforeValidator(_count_or_zero), Field(json_schema_extra={"minimum": 0})]
+Exponent = Annotated[float, BeforeValidator(_exponent), Field(json_schema_extra={"minimum": 1})]
+Word = Annotated[str, BeforeValidator(_word)]
+Day = Annotated[str, BeforeValidator(_word), Field(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$")]
+
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], Field(strict=False)]  # YAML has lists, frozen objects hold tuples

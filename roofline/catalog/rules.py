@@ -1,0 +1,147 @@
+"""Rules beyond types: what a file that parses may still get wrong. Each rule is one function and one test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from roofline import units
+from roofline.catalog.document import Document, KeyPath
+from roofline.catalog.specs.chip import ChipSpec
+from roofline.catalog.specs.common import Identified, source_keys
+from roofline.catalog.specs.model import AttentionSpec, ModelSpec
+from roofline.errors import Finding, did_you_mean
+
+Rule = Callable[[Identified, Document], Iterator[Finding]]
+
+
+def check(spec: Identified, found: Document) -> list[Finding]:
+    """Everything that the rules find in a file, errors first."""
+    findings = [finding for rule in RULES for finding in rule(spec, found)]
+    return sorted(findings, key=lambda finding: (finding.severity, finding.line, finding.column))
+
+
+def id_is_stem(spec: Identified, found: Document) -> Iterator[Finding]:
+    """A catalogue file is named after its id, so that one entry is one file."""
+    if spec.id != Path(found.path).stem:
+        yield _warning(found, ("id",), f"is {spec.id!r} but the file is called {Path(found.path).name}")
+
+
+def sources_resolve(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Every `source:` is a key of `sources`, and every source is used."""
+    numbers: dict[str, str] = getattr(spec, "numbers", dict)()
+    used = {key for value in numbers.values() for key in source_keys(value)}
+    for path, value in numbers.items():
+        for key in source_keys(value):
+            if key not in spec.sources:
+                near = did_you_mean(key, spec.sources, most=1)
+                hint = f"; did you mean {near}?" if near else "; add it there"
+                yield found.finding(tuple(path.split(".")), f"source {key!r} is not in sources{hint}")
+    for key in spec.sources.keys() - used:
+        yield _warning(found, ("sources", key), "no number refers to this source")
+
+
+def sparse_not_below_dense(spec: Identified, found: Document) -> Iterator[Finding]:
+    """A sparse peak counts skipped zeros as work, so it is never below the dense one."""
+    if isinstance(spec, ChipSpec):
+        for dtype, peak in spec.compute.peaks.items():
+            if peak.sparse is not None and peak.sparse < peak.dense:
+                yield found.finding(
+                    ("compute", "peaks", dtype, "sparse"),
+                    f"{units.show(peak.sparse, 'FLOP/s')} is below dense {units.show(peak.dense, 'FLOP/s')}; "
+                    "are the two swapped?",
+                )
+
+
+def narrow_not_below_wide(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Fewer bits are seldom slower: an fp8 peak below the bf16 peak is most likely a slip."""
+    if isinstance(spec, ChipSpec):
+        peaks = spec.compute.peaks
+        for narrow, wide in (("fp8", "bf16"), ("fp8", "fp16"), ("fp4", "fp8"), ("int8", "bf16"), ("bf16", "tf32")):
+            if narrow in peaks and wide in peaks and peaks[narrow].dense < peaks[wide].dense:  # type: ignore[index]
+                yield _warning(found, ("compute", "peaks", narrow, "dense"), f"is below the {wide} peak")
+
+
+def one_main_memory(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Weights live in exactly one level, and its bandwidth is known."""
+    if isinstance(spec, ChipSpec):
+        marked = [index for index, level in enumerate(spec.memory) if level.main]
+        if len(marked) > 1:
+            yield found.finding(("memory", marked[1], "main"), "a second main memory; only one level holds the weights")
+        main = marked[0] if marked else len(spec.memory) - 1
+        if spec.memory[main].bandwidth is None:
+            yield found.finding(("memory", main), "the main memory needs a bandwidth, e.g. 'bandwidth: 3.35 TB/s'")
+
+
+def near_to_far(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Memory levels go from near to far: each larger and slower than the one before."""
+    if isinstance(spec, ChipSpec):
+        for index, (near, far) in enumerate(zip(spec.memory, spec.memory[1:], strict=False), start=1):
+            if far.capacity < near.capacity:
+                yield _warning(found, ("memory", index, "capacity"), f"is below that of {near.name}, a nearer level")
+            if near.bandwidth and far.bandwidth and far.bandwidth > near.bandwidth:
+                yield _warning(found, ("memory", index, "bandwidth"), f"is above that of {near.name}, a nearer level")
+
+
+def ridge_point_plausible(spec: Identified, found: Document) -> Iterator[Finding]:
+    """No machine that anyone built has a ridge point outside 1 … 10,000 FLOP/B; a slipped prefix has."""
+    if isinstance(spec, ChipSpec):
+        main = next((level for level in spec.memory if level.main), spec.memory[-1])
+        for dtype, peak in spec.compute.peaks.items():
+            ridge = peak.dense / main.bandwidth if main.bandwidth else 100.0
+            if not 1.0 <= ridge <= 1e4:
+                yield _warning(
+                    found,
+                    ("compute", "peaks", dtype, "dense"),
+                    f"ridge point {ridge:.3g} FLOP/B against {main.name} lies outside 1 to 10,000; check the prefixes",
+                )
+
+
+def link_below_memory(spec: Identified, found: Document) -> Iterator[Finding]:
+    """A link faster than the main memory is most likely a sum over chips or directions."""
+    if isinstance(spec, ChipSpec):
+        main = next((level for level in spec.memory if level.main), spec.memory[-1])
+        for index, link in enumerate(spec.links):
+            if main.bandwidth and link.bandwidth > main.bandwidth:
+                yield _warning(
+                    found, ("links", index, "bandwidth"), f"is above that of {main.name}; per chip and one direction?"
+                )
+
+
+def heads_divide(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Queries share keys evenly, windows go with the kinds that have one, and top_k experts exist."""
+    if not isinstance(spec, ModelSpec):
+        return
+    for index, block in enumerate(spec.blocks):
+        place: KeyPath = ("blocks", index)
+        mixer, ffn = block.mixer, block.ffn
+        if mixer is None and ffn is None:
+            yield found.finding(place, "needs a mixer, an ffn or both")
+        if isinstance(mixer, AttentionSpec):
+            if mixer.heads % mixer.kv_heads:
+                yield found.finding(
+                    (*place, "mixer", "kv_heads"), f"{mixer.kv_heads} does not divide {mixer.heads} heads"
+                )
+            if (mixer.kind == "full") != (mixer.window == 0):
+                wrong = "goes with sliding or chunked attention" if mixer.kind == "full" else f"needed for {mixer.kind}"
+                yield found.finding((*place, "mixer", "window"), wrong)
+        if ffn is not None and ffn.kind == "moe" and ffn.top_k > ffn.experts:
+            yield found.finding((*place, "ffn", "top_k"), f"{ffn.top_k} is more than the {ffn.experts} experts")
+
+
+RULES: tuple[Rule, ...] = (
+    id_is_stem,
+    sources_resolve,
+    sparse_not_below_dense,
+    narrow_not_below_wide,
+    one_main_memory,
+    near_to_far,
+    ridge_point_plausible,
+    link_below_memory,
+    heads_divide,
+)
+
+
+def _warning(found: Document, key_path: KeyPath, message: str) -> Finding:
+    return replace(found.finding(key_path, message), severity="warning")

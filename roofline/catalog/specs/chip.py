@@ -1,0 +1,254 @@
+"""The chip file: a datasheet block and, never mixed with it, what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from roofline.catalog.fields import (
+    ArithmeticRate,
+    Bandwidth,
+    Count,
+    Data,
+    Day,
+    Duration,
+    EnergyPerByte,
+    EnergyPerFlop,
+    Exponent,
+    Fraction,
+    Frequency,
+    HourlyPrice,
+    Many,
+    Money,
+    Power,
+    Spec,
+    Word,
+)
+from roofline.catalog.specs.common import Id, Identified, Sourced, join_sources
+from roofline.machine import (
+    Chip,
+    Efficiency,
+    EnergyCosts,
+    Link,
+    LinkEfficiency,
+    Memory,
+    Peak,
+    Price,
+)
+from roofline.source import Source
+
+DType = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "fp4", "int4"]
+ChipKind = Literal["gpu", "tpu", "lpu", "asic", "cpu", "npu"]
+KernelKey = Annotated[
+    str,
+    Field(
+        pattern=r"^(matmul|attention|decode-attention|scan|elementwise)"
+        r"(/(fp64|fp32|tf32|bf16|fp16|fp8|int8|fp6|fp4|int4))?$"
+    ),
+]
+
+
+class PeakSpec(Sourced):
+    """Rate of one dtype on the matrix units; `sparse` counts skipped zeros as work and is never used for time."""
+
+    dense: ArithmeticRate
+    sparse: ArithmeticRate | None = None
+
+
+class VectorSpec(Sourced):
+    """Rate of the vector (shader, SIMD) units in fp32."""
+
+    rate: ArithmeticRate
+
+
+class UnitsSpec(Sourced):
+    """Compute units (SM, CU, core, TPC …) and their clock under load."""
+
+    count: Count
+    clock: Frequency | None = None
+
+
+class ComputeSpec(Spec):
+    """What computes."""
+
+    units: UnitsSpec | None = None
+    vector: VectorSpec | None = None
+    peaks: Mapping[DType, PeakSpec] = Field(min_length=1)
+
+
+class MemorySpec(Sourced):
+    """One level, near to far; `main` marks where weights live (by default the last)."""
+
+    name: Word
+    capacity: Data
+    bandwidth: Bandwidth | None = None
+    main: bool = False
+
+
+class LinkSpec(Sourced):
+    """One kind of link: per chip, one direction, all ports together; `chips` is the most that it joins."""
+
+    name: Word
+    scope: Literal["scale-up", "scale-out"]
+    bandwidth: Bandwidth
+    per: Literal["direction"]
+    latency: Duration = 0.0
+    chips: Count | None = None
+    topology: Literal["switch", "mesh", "ring", "torus2d", "torus3d", "dragonfly", "pcie"] = "switch"
+
+
+class PowerSpec(Sourced):
+    """Thermal design power and, if known, power at rest, of one chip."""
+
+    tdp: Power
+    idle: Power | None = None
+
+
+class PurchaseSpec(Sourced):
+    """Price of one chip."""
+
+    value: Money
+    date: Day = ""
+
+
+class HourlySpec(Sourced):
+    """Rent of one chip."""
+
+    value: HourlyPrice
+    date: Day = ""
+
+
+class PriceSpec(Spec):
+    """Purchase and rent, each with its day and source."""
+
+    purchase: PurchaseSpec | None = None
+    hourly: HourlySpec | None = None
+
+
+class KernelSpec(Sourced):
+    """What kernels of one kind reach (see `roofline.machine.Efficiency`)."""
+
+    compute: Fraction | None = None
+    memory: Fraction | None = None
+    latency: Duration = 0.0
+    overlap: Exponent | None = None
+
+    def build(self) -> Efficiency:
+        """The plain object."""
+        ideal = Efficiency()
+        return Efficiency(
+            compute=self.compute or ideal.compute,
+            memory=self.memory or ideal.memory,
+            latency=self.latency,
+            overlap=self.overlap or ideal.overlap,
+        )
+
+
+class LinkEfficiencySpec(Sourced):
+    """What collectives reach (see `roofline.machine.LinkEfficiency`)."""
+
+    bandwidth: Fraction | None = None
+    latency: Duration = 0.0
+    latency_per_rank: Duration = 0.0
+
+    def build(self) -> LinkEfficiency:
+        """The plain object."""
+        return LinkEfficiency(
+            bandwidth=self.bandwidth or 1.0, latency=self.latency, latency_per_rank=self.latency_per_rank
+        )
+
+
+class EnergySpec(Sourced):
+    """Measured power while busy (see `roofline.machine.EnergyCosts`)."""
+
+    base: Power
+    per_byte: EnergyPerByte
+    per_flop: EnergyPerFlop
+
+
+class AchievedSpec(Spec):
+    """Everything measured on the chip. Absent means: datasheet only."""
+
+    kernels: Mapping[KernelKey, KernelSpec] = Field(default_factory=dict)
+    links: Mapping[Literal["scale-up", "scale-out"], LinkEfficiencySpec] = Field(default_factory=dict)
+    energy: EnergySpec | None = None
+
+
+class ChipSpec(Identified):
+    """One chip, one file."""
+
+    vendor: Word
+    kind: ChipKind
+    released: Day = ""
+    compute: ComputeSpec
+    memory: Many[MemorySpec] = Field(min_length=1)
+    links: Many[LinkSpec] = ()
+    power: PowerSpec | None = None
+    price: PriceSpec = PriceSpec()
+    achieved: AchievedSpec = AchievedSpec()
+    stack: Id = "ideal"
+
+    def numbers(self) -> dict[str, str]:
+        """Dotted path of each group of numbers to its `source:` value."""
+        compute, power, price, achieved = self.compute, self.power, self.price, self.achieved
+        groups: dict[str, Sourced | None] = {
+            **{f"compute.peaks.{dtype}": peak for dtype, peak in compute.peaks.items()},
+            "compute.units": compute.units,
+            "compute.vector": compute.vector,
+            **{f"memory.{level.name}": level for level in self.memory},
+            **{f"links.{link.name}": link for link in self.links},
+            "power": power,
+            "price.purchase": price.purchase,
+            "price.hourly": price.hourly,
+            **{f"achieved.kernels.{kernel}": kernel_spec for kernel, kernel_spec in achieved.kernels.items()},
+            **{f"achieved.links.{scope}": link_spec for scope, link_spec in achieved.links.items()},
+            "achieved.energy": achieved.energy,
+        }
+        return {path: group.source for path, group in groups.items() if group is not None}
+
+    def build(self) -> Chip:
+        """The plain object that the engine works with."""
+        units, vector, energy = self.compute.units, self.compute.vector, self.achieved.energy
+        purchase, hourly = self.price.purchase, self.price.hourly
+        sources: dict[str, Source] = {path: join_sources(key, self.sources) for path, key in self.numbers().items()}
+        return Chip(
+            id=self.id,
+            name=self.name,
+            vendor=self.vendor,
+            kind=self.kind,
+            peaks={dtype: Peak(dense=peak.dense, sparse=peak.sparse) for dtype, peak in self.compute.peaks.items()},
+            memory=tuple(
+                Memory(name=level.name, capacity=level.capacity, bandwidth=level.bandwidth) for level in self.memory
+            ),
+            main=next((index for index, level in enumerate(self.memory) if level.main), len(self.memory) - 1),
+            links=tuple(
+                Link(
+                    name=link.name,
+                    scope=link.scope,
+                    bandwidth=link.bandwidth,
+                    latency=link.latency,
+                    chips=float(link.chips) if link.chips else float("inf"),
+                    topology=link.topology,
+                )
+                for link in self.links
+            ),
+            vector=vector.rate if vector else None,
+            compute_units=float(units.count) if units else None,
+            clock=units.clock if units else None,
+            tdp=self.power.tdp if self.power else None,
+            idle=self.power.idle if self.power else None,
+            price=Price(
+                purchase=purchase.value if purchase else None,
+                hourly=hourly.value if hourly else None,
+                date=max((price.date for price in (purchase, hourly) if price), default=""),
+            ),
+            achieved={kernel: spec.build() for kernel, spec in self.achieved.kernels.items()},
+            achieved_links={scope: spec.build() for scope, spec in self.achieved.links.items()},
+            energy=EnergyCosts(base=energy.base, per_byte=energy.per_byte, per_flop=energy.per_flop)
+            if energy
+            else None,
+            stack=self.stack,
+            sources=sources,
+        )

@@ -1,0 +1,61 @@
+"""What every file format shares: identity and sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from roofline.catalog.fields import Day, Many, Spec, Word
+from roofline.source import Source
+
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$", max_length=64)]
+
+
+class SourceSpec(Spec):
+    """Where numbers come from: a title that can be found again, an address and the day it was read."""
+
+    title: Word
+    url: Word = ""
+    date: Day = ""
+
+    def build(self) -> Source:
+        """The plain object."""
+        return Source(self.title, self.url, self.date)
+
+
+class Identified(Spec):
+    """A catalogue entry: `id` is the file's stem, `aliases` further names, `sources` what each `source:` refers to."""
+
+    format: Literal[1] = 1
+    id: Id
+    aliases: Many[Id] = ()
+    name: Word
+    note: Word = ""
+    sources: Mapping[str, SourceSpec] = Field(min_length=1)
+
+
+class Sourced(Spec):
+    """A group of numbers with the key of its source; several keys are joined by ` + `."""
+
+    source: Word
+
+
+def source_keys(source: str) -> list[str]:
+    """The keys in a `source:` value.
+
+    >>> source_keys("datasheet + tuning-guide")
+    ['datasheet', 'tuning-guide']
+    """
+    return [key.strip() for key in source.split("+")]
+
+
+def join_sources(source: str, table: Mapping[str, SourceSpec]) -> Source:
+    """The source that a `source:` value names; several become one, titles joined."""
+    found = [table[key] for key in source_keys(source) if key in table]
+    return Source(
+        "; ".join(spec.title for spec in found),
+        "; ".join(spec.url for spec in found if spec.url),
+        max((spec.date for spec in found), default=""),
+    )

@@ -1,0 +1,121 @@
+"""The workload files: a request to serve, as steps over one growing context, and a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from roofline.catalog.fields import Count, CountOrZero, Duration, Many, Spec, Word
+from roofline.catalog.specs.chip import DType
+from roofline.catalog.specs.common import Id, Identified, join_sources
+from roofline.workload import (
+    Decode,
+    Model,
+    Pause,
+    Precision,
+    Prefill,
+    ServiceLevel,
+    Serving,
+    Step,
+    Training,
+)
+
+
+class PrecisionSpec(Spec):
+    """Formats of weights, activations and KV cache."""
+
+    weights: DType = "bf16"
+    activations: DType = "bf16"
+    kv_cache: DType = "bf16"
+
+    def build(self) -> Precision:
+        """The plain object."""
+        return Precision(self.weights, self.activations, self.kv_cache)
+
+
+class StepSpec(Spec):
+    """One step: exactly one of `prefill` (tokens), `decode` (tokens), `pause` (time)."""
+
+    prefill: Count | None = None
+    decode: Count | None = None
+    pause: Duration | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value.keys() & {"prefill", "decode", "pause"}) != 1:
+            raise ValueError("must hold exactly one of prefill, decode, pause, e.g. 'prefill: 2000'")
+        return value
+
+    def build(self) -> Step:
+        """The plain object."""
+        if self.prefill is not None:
+            return Prefill(float(self.prefill))
+        if self.decode is not None:
+            return Decode(float(self.decode))
+        return Pause(self.pause or 0.0)
+
+
+class ServiceLevelSpec(Spec):
+    """What users are promised."""
+
+    ttft: Duration | None = None
+    tpot: Duration | None = None
+
+
+class JobSpec(Identified):
+    """What every workload file says: the model, and where the lengths were read (`source`)."""
+
+    model: Id
+    source: Word
+    precision: PrecisionSpec = PrecisionSpec()
+
+    def numbers(self) -> dict[str, str]:
+        """Dotted path of each group of numbers to its `source:` value."""
+        return {"lengths": self.source}
+
+
+class ServingSpec(JobSpec):
+    """A request and how many of them run at once (`batch`)."""
+
+    steps: Many[StepSpec] = Field(min_length=1, max_length=10_000)
+    batch: Count = 1
+    slo: ServiceLevelSpec = ServiceLevelSpec()
+
+    def build(self, find_model: Callable[[str], Model]) -> Serving:
+        """The plain object that the engine works with."""
+        return Serving(
+            id=self.id,
+            model=find_model(self.model),
+            steps=tuple(step.build() for step in self.steps),
+            batch=float(self.batch),
+            precision=self.precision.build(),
+            slo=ServiceLevel(self.slo.ttft, self.slo.tpot),
+            sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
+        )
+
+
+class TrainingSpec(JobSpec):
+    """A training run: all tokens, sequence length, sequences per step."""
+
+    tokens: Count
+    seq_len: Count
+    global_batch: Count
+    optimizer: Literal["adam", "adam8bit", "sgd"] = "adam"
+    lora_rank: CountOrZero = 0
+
+    def build(self, find_model: Callable[[str], Model]) -> Training:
+        """The plain object that the engine works with."""
+        return Training(
+            id=self.id,
+            model=find_model(self.model),
+            tokens=float(self.tokens),
+            seq_len=float(self.seq_len),
+            global_batch=float(self.global_batch),
+            precision=self.precision.build(),
+            optimizer=self.optimizer,
+            lora_rank=float(self.lora_rank),
+            sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
+        )

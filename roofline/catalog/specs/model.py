@@ -1,0 +1,205 @@
+"""The model file: an architecture as block groups, and where its shape was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from roofline.catalog.fields import Count, CountOrZero, Many, Spec, Word
+from roofline.catalog.specs.chip import DType
+from roofline.catalog.specs.common import Identified, Sourced, join_sources
+from roofline.workload import model as shapes
+
+
+class AttentionSpec(Spec):
+    """Softmax attention; `kv_heads` equal to `heads` is MHA, 1 is MQA. `window` goes with sliding and chunked."""
+
+    kind: Literal["full", "sliding", "chunked"]
+    heads: Count
+    kv_heads: Count
+    head_dim: Count
+    window: CountOrZero = 0
+    bias: bool = False
+    output_bias: bool = False
+    qk_norm: bool = False
+    gated: bool = False
+    sinks: bool = False
+
+    def build(self) -> shapes.Attention:
+        """The plain object."""
+        values = self.model_dump(exclude={"kind"})
+        return shapes.Attention(reach=self.kind, **values)
+
+
+class MLASpec(Spec):
+    """Multi-head latent attention; `q_lora_rank` 0 leaves queries uncompressed."""
+
+    kind: Literal["mla"]
+    heads: Count
+    q_lora_rank: CountOrZero
+    kv_lora_rank: Count
+    rope_dim: Count
+    nope_dim: Count
+    v_dim: Count
+
+    def build(self) -> shapes.MLA:
+        """The plain object."""
+        return shapes.MLA(**self.model_dump(exclude={"kind"}))
+
+
+class Mamba1Spec(Spec):
+    """Selective state space layer."""
+
+    kind: Literal["mamba1"]
+    inner: Count
+    state_dim: Count
+    dt_rank: Count
+    conv: Count = 4
+
+    def build(self) -> shapes.Mamba1:
+        """The plain object."""
+        return shapes.Mamba1(**self.model_dump(exclude={"kind"}))
+
+
+class Mamba2Spec(Spec):
+    """State space duality layer."""
+
+    kind: Literal["mamba2"]
+    heads: Count
+    head_dim: Count
+    state_dim: Count
+    groups: Count = 1
+    conv: Count = 4
+
+    def build(self) -> shapes.Mamba2:
+        """The plain object."""
+        return shapes.Mamba2(**self.model_dump(exclude={"kind"}))
+
+
+class GatedDeltaNetSpec(Spec):
+    """Gated delta rule layer."""
+
+    kind: Literal["gated-delta-net"]
+    key_heads: Count
+    value_heads: Count
+    key_dim: Count
+    value_dim: Count
+    conv: Count = 4
+
+    def build(self) -> shapes.GatedDeltaNet:
+        """The plain object."""
+        return shapes.GatedDeltaNet(**self.model_dump(exclude={"kind"}))
+
+
+class LightningSpec(Spec):
+    """Linear attention with a decay per head."""
+
+    kind: Literal["lightning"]
+    heads: Count
+    head_dim: Count
+
+    def build(self) -> shapes.LightningAttention:
+        """The plain object."""
+        return shapes.LightningAttention(**self.model_dump(exclude={"kind"}))
+
+
+class DenseSpec(Spec):
+    """Two matrices (`gated`: three) of `width`."""
+
+    kind: Literal["dense"]
+    width: Count
+    gated: bool = True
+    bias: bool = False
+
+    def build(self) -> shapes.DenseFFN:
+        """The plain object."""
+        return shapes.DenseFFN(**self.model_dump(exclude={"kind"}))
+
+
+class MoESpec(Spec):
+    """Routed experts of `width`, `top_k` of them per token, and `shared` ones for every token."""
+
+    kind: Literal["moe"]
+    experts: Count
+    top_k: Count
+    width: Count
+    shared: CountOrZero = 0
+    shared_width: CountOrZero = 0
+    gated: bool = True
+    bias: bool = False
+    router_bias: bool = False
+    shared_gate: bool = False
+
+    def build(self) -> shapes.MoE:
+        """The plain object."""
+        return shapes.MoE(**self.model_dump(exclude={"kind"}))
+
+
+MixerSpec = Annotated[
+    AttentionSpec | MLASpec | Mamba1Spec | Mamba2Spec | GatedDeltaNetSpec | LightningSpec, Field(discriminator="kind")
+]
+FFNSpec = Annotated[DenseSpec | MoESpec, Field(discriminator="kind")]
+
+
+class BlockSpec(Spec):
+    """`count` layers with the same mixer and ffn; leave one out where the layer has none."""
+
+    count: Count
+    mixer: MixerSpec | None = None
+    ffn: FFNSpec | None = None
+    norms: CountOrZero = 2
+
+    def build(self) -> shapes.Block:
+        """The plain object."""
+        return shapes.Block(
+            count=self.count,
+            mixer=self.mixer.build() if self.mixer else None,
+            ffn=self.ffn.build() if self.ffn else None,
+            norms=self.norms,
+        )
+
+
+class PublishedSpec(Sourced):
+    """What the makers state, in billions, and why the shape gives something else where it does."""
+
+    total: Annotated[float, Field(gt=0)]
+    active: Annotated[float, Field(gt=0)] | None = None
+    differs: Word = ""
+
+
+class ModelSpec(Identified):
+    """One model, one file. `source` names where the shape was read; `published_parameters` what its makers state."""
+
+    source: Word
+    hidden: Count
+    vocab: Count
+    blocks: Many[BlockSpec] = Field(min_length=1)
+    tied_embeddings: bool = False
+    max_context: CountOrZero = 0
+    learned_positions: CountOrZero = 0
+    norm_bias: bool = False
+    dtype: DType = "bf16"
+    published_parameters: PublishedSpec | None = None
+
+    def numbers(self) -> Mapping[str, str]:
+        """Dotted path of each group of numbers to its `source:` value."""
+        published = {"published_parameters": self.published_parameters.source} if self.published_parameters else {}
+        return {"shape": self.source, **published}
+
+    def build(self) -> shapes.Model:
+        """The plain object that the engine works with."""
+        return shapes.Model(
+            id=self.id,
+            name=self.name,
+            hidden=self.hidden,
+            vocab=self.vocab,
+            blocks=tuple(block.build() for block in self.blocks),
+            tied_embeddings=self.tied_embeddings,
+            max_context=self.max_context,
+            learned_positions=self.learned_positions,
+            norm_bias=self.norm_bias,
+            dtype=self.dtype,
+            sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
+        )

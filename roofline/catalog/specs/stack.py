@@ -1,0 +1,64 @@
+"""The stack file: what the software on a chip adds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from roofline.catalog.fields import Duration, Fraction, Spec
+from roofline.catalog.specs.common import Identified, Sourced, join_sources
+from roofline.machine import Stack
+
+
+class OverheadSpec(Sourced):
+    """Seconds that the work does not hide."""
+
+    time: Duration
+
+
+class ShareSpec(Sourced):
+    """A share between 0 and 1."""
+
+    share: Fraction
+
+
+class StackOverheads(Spec):
+    """Per step of the whole model, per layer, per operator."""
+
+    step: OverheadSpec | None = None
+    layer: OverheadSpec | None = None
+    operator: OverheadSpec | None = None
+
+
+class StackSpec(Identified):
+    """One software stack, one file."""
+
+    overheads: StackOverheads = StackOverheads()
+    usable_memory: ShareSpec | None = None
+    batching: Literal["continuous", "static"] = "continuous"
+    overlap: ShareSpec | None = None
+
+    def numbers(self) -> dict[str, str]:
+        """Dotted path of each group of numbers to its `source:` value."""
+        groups: dict[str, Sourced | None] = {
+            "overheads.step": self.overheads.step,
+            "overheads.layer": self.overheads.layer,
+            "overheads.operator": self.overheads.operator,
+            "usable_memory": self.usable_memory,
+            "overlap": self.overlap,
+        }
+        return {path: group.source for path, group in groups.items() if group is not None}
+
+    def build(self) -> Stack:
+        """The plain object that the engine works with."""
+        step, layer, operator = self.overheads.step, self.overheads.layer, self.overheads.operator
+        return Stack(
+            id=self.id,
+            name=self.name,
+            step=step.time if step else 0.0,
+            layer=layer.time if layer else 0.0,
+            operator=operator.time if operator else 0.0,
+            usable_memory=self.usable_memory.share if self.usable_memory else 1.0,
+            batching=self.batching,
+            overlap=self.overlap.share if self.overlap else 1.0,
+            sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
+        )

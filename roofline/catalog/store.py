@@ -1,0 +1,240 @@
+"""Finding files by name: where the catalogue looks, in which order, and how a file may extend another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from roofline.catalog import document
+from roofline.catalog.document import Document
+from roofline.catalog.faults import explain
+from roofline.catalog.rules import check
+from roofline.catalog.specs.chip import ChipSpec
+from roofline.catalog.specs.common import Identified
+from roofline.catalog.specs.job import ServingSpec, TrainingSpec
+from roofline.catalog.specs.model import ModelSpec
+from roofline.catalog.specs.stack import StackSpec
+from roofline.errors import Finding, SpecError, UnknownNameError
+from roofline.machine import Chip, Stack
+from roofline.workload import Model, Workload
+
+PACKAGE = Path(__file__).resolve().parent.parent
+S = TypeVar("S", bound=Identified)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of file: its folder below `hardware` or `workloads`, and its format."""
+
+    name: str
+    root: str
+    folder: str
+    spec: type[Identified]
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("chip", "hardware", "chips", ChipSpec),
+        Kind("stack", "hardware", "stacks", StackSpec),
+        Kind("model", "workloads", "models", ModelSpec),
+        Kind("training", "workloads", "training", TrainingSpec),
+        Kind("serving", "workloads", "serving", ServingSpec),
+    )
+}
+
+
+def builtin(root: str) -> Path:
+    """The shipped `hardware` or `workloads`: inside an installed wheel, beside the package in a checkout."""
+    packed = PACKAGE / "_data" / root
+    return packed if packed.is_dir() else PACKAGE.parent / root
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Where to look for files: the given folders, then the environment's, the user's, and the built-in ones.
+
+    `hardware_dirs` and `workload_dirs` are laid out like the shipped `hardware` and `workloads`; first match wins.
+    """
+
+    hardware_dirs: tuple[Path, ...] = ()
+    workload_dirs: tuple[Path, ...] = ()
+
+    def folders(self, kind: Kind) -> list[Path]:
+        """Folders of that kind that exist, in order of precedence."""
+        given = self.hardware_dirs if kind.root == "hardware" else self.workload_dirs
+        variable = f"ROOFLINE_{'HARDWARE' if kind.root == 'hardware' else 'WORKLOAD'}_PATH"
+        environment = [Path(part) for part in os.environ.get(variable, "").split(os.pathsep) if part]
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "roofline" / kind.root
+        roots = [*given, *environment, config, builtin(kind.root)]
+        return [root / kind.folder for root in roots if (root / kind.folder).is_dir()]
+
+    def files(self, kind: Kind) -> dict[str, Path]:
+        """Every file of a kind by id (the file's stem), shadowed ones left out."""
+        found: dict[str, Path] = {}
+        for folder in self.folders(kind):
+            for path in sorted(folder.rglob("*.yaml")):
+                found.setdefault(path.stem, path)
+        return dict(sorted(found.items()))
+
+    def chip(self, name: str) -> Chip:
+        """The chip of that id, alias or path."""
+        return self._load("chip", name, ChipSpec).build()
+
+    def stack(self, name: str) -> Stack:
+        """The software stack of that id, alias or path."""
+        return self._load("stack", name, StackSpec).build()
+
+    def model(self, name: str) -> Model:
+        """The model of that id, alias or path."""
+        return self._load("model", name, ModelSpec).build()
+
+    def workload(self, name: str) -> Workload | Model:
+        """The training run, request or bare model of that id, alias or path."""
+        kinds = ("serving", "training", "model")
+        path, kind = self.find(kinds, name, "workload")
+        spec = load(path, KINDS[kind].spec, self.resolver(kind))
+        if isinstance(spec, (ServingSpec, TrainingSpec)):
+            return spec.build(self.model)
+        return self._load("model", name, ModelSpec).build()
+
+    def spec(self, kind: str, name: str) -> Identified:
+        """The checked file of that kind and name, as written."""
+        path, _ = self.find((kind,), name, kind)
+        return load(path, KINDS[kind].spec, self.resolver(kind))
+
+    def resolver(self, kind: str) -> Callable[[str], Path]:
+        """How `extends:` finds its base among files of a kind."""
+        return lambda name: self.find((kind,), name, kind)[0]
+
+    def find(self, kinds: Sequence[str], name: str, what: str) -> tuple[Path, str]:
+        """The file that a name or path means, and its kind; `UnknownNameError` with near names if there is none."""
+        if is_path(name):
+            return self._given_path(Path(name), kinds)
+        files = {kind: self.files(KINDS[kind]) for kind in kinds}
+        for kind, by_id in files.items():
+            if name in by_id:
+                return by_id[name], kind
+        wanted = name.lower()
+        for kind, by_id in files.items():
+            for path in by_id.values():
+                if wanted in _aliases(path, wanted):
+                    return path, kind
+        known = [stem for by_id in files.values() for stem in by_id]
+        hint = f"'roofline show {KINDS[kinds[0]].folder if len(kinds) == 1 else 'workloads'}' lists all"
+        raise UnknownNameError(what, name, known, hint)
+
+    def _given_path(self, path: Path, kinds: Sequence[str]) -> tuple[Path, str]:
+        if not path.is_file():
+            raise SpecError([Finding(str(path), "", "no such file")])
+        return path, kinds[0] if len(kinds) == 1 else kind_of(document.read(path), kinds)
+
+    def _load(self, kind: str, name: str, spec: type[S]) -> S:
+        path, _ = self.find((kind,), name, kind)
+        return load(path, spec, self.resolver(kind))
+
+
+def is_path(name: str) -> bool:
+    """Whether a name means a file rather than a catalogue entry."""
+    return name.endswith((".yaml", ".yml")) or os.sep in name or (os.altsep is not None and os.altsep in name)
+
+
+def _aliases(path: Path, wanted: str) -> tuple[str, ...]:
+    """The aliases in a file that mentions `wanted` at all; broken files have none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if wanted not in text:
+            return ()
+        aliases = document.parse(text, str(path)).data.get("aliases", ())
+    except (OSError, UnicodeDecodeError, SpecError):
+        return ()
+    return tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else ()
+
+
+def kind_of(found: Document, kinds: Sequence[str] = tuple(KINDS)) -> str:
+    """Which kind of file this is, by the keys that only that kind has."""
+    marks = {"chip": "compute", "stack": "overheads", "model": "blocks", "training": "tokens", "serving": "steps"}
+    for kind, mark in marks.items():
+        if kind in kinds and mark in found.data:
+            return kind
+    if "extends" in found.data and len(kinds) != 1:
+        return "chip" if "chip" in kinds else kinds[0]
+    wanted = ", ".join(f"{marks[kind]} ({kind})" for kind in kinds)
+    raise SpecError([found.finding((), f"can't tell what this file is; it has none of the keys {wanted}")])
+
+
+def load(path: Path, spec: type[S], resolve: Callable[[str], Path] | None = None) -> S:
+    """Read, extend, check: the file as a spec, or `SpecError` with every fault in it."""
+    found = extended(document.read(path), resolve)
+    try:
+        checked = spec.model_validate(found.data)
+    except ValidationError as error:
+        raise SpecError(explain(error, found, spec)) from None
+    faults = [finding for finding in check(checked, found) if finding.severity == "error"]
+    if faults:
+        raise SpecError(faults)
+    return checked
+
+
+def extended(found: Document, resolve: Callable[[str], Path] | None, seen: tuple[str, ...] = ()) -> Document:
+    """The document laid over the one that its `extends:` names, and that one over its own base."""
+    if "extends" not in found.data:
+        return found
+    name = found.data["extends"]
+    if not isinstance(name, str):
+        raise SpecError([found.finding(("extends",), "must be the id or the path of one file")])
+    here = str(Path(found.path).resolve())
+    if here in seen:
+        chain = " -> ".join(Path(part).name for part in (*seen, here))
+        raise SpecError([found.finding(("extends",), f"goes in a circle: {chain}")])
+    base = extended(document.read(_base_path(found, name, resolve)), resolve, (*seen, here))
+    data = {key: value for key, value in found.data.items() if key != "extends"}
+    inherited = {key: value for key, value in base.data.items() if key not in ("id", "aliases")}
+    return Document(found.path, merge(inherited, data), base.places | found.places)
+
+
+def _base_path(found: Document, name: str, resolve: Callable[[str], Path] | None) -> Path:
+    if is_path(name):
+        path = Path(found.path).parent / name
+        if not path.is_file():
+            raise SpecError([found.finding(("extends",), f"no such file: {path}")])
+        return path
+    try:
+        if resolve is None:
+            raise UnknownNameError("file", name, ())
+        return resolve(name)
+    except UnknownNameError as error:
+        raise SpecError([found.finding(("extends",), str(error))]) from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`: mappings merge key by key, lists of named things by name, all else is replaced.
+
+    >>> merge({"power": {"tdp": "700 W", "idle": "80 W"}}, {"power": {"tdp": "500 W"}})
+    {'power': {'tdp': '500 W', 'idle': '80 W'}}
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        below: Any = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(below, value)
+        elif _named(below) and _named(value):
+            merged[key] = _merge_named(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value)
+
+
+def _merge_named(base: list[dict[str, Any]], over: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    replaced = {item["name"]: item for item in over}
+    kept = [merge(item, replaced.pop(item["name"])) if item["name"] in replaced else item for item in base]
+    return [*kept, *(item for item in over if item["name"] in replaced)]

@@ -1,0 +1,25 @@
+"""What runs the work: chips, the wiring between them and the software on them. SI floats or arrays, no files."""
+
+from roofline.machine.chip import (
+    Chip,
+    Efficiency,
+    EnergyCosts,
+    Link,
+    LinkEfficiency,
+    Memory,
+    Peak,
+    Price,
+)
+from roofline.machine.stack import Stack
+
+__all__ = [
+    "Chip",
+    "Efficiency",
+    "EnergyCosts",
+    "Link",
+    "LinkEfficiency",
+    "Memory",
+    "Peak",
+    "Price",
+    "Stack",
+]

@@ -1,0 +1,154 @@
+"""One chip: its datasheet (peaks, memories, links, power, price) and, apart from it, what was measured on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from roofline.numeric import Num
+from roofline.source import Source
+
+Scope = Literal["scale-up", "scale-out"]
+Topology = Literal["switch", "mesh", "ring", "torus2d", "torus3d", "dragonfly", "pcie"]
+
+MATMUL, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE = KERNELS = (
+    "matmul",
+    "attention",
+    "decode-attention",
+    "scan",
+    "elementwise",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peak:
+    """Arithmetic rates of one dtype [FLOP/s]; `sparse` counts the zeros of 2:4 sparsity as work."""
+
+    dense: Num
+    sparse: Num | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """One level of the memory hierarchy: capacity [B] and bandwidth [B/s] of one chip."""
+
+    name: str
+    capacity: Num
+    bandwidth: Num | None = None  # None where nobody published it (caches); never for main memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """How chips talk: bandwidth [B/s] per chip, one direction, all ports together; latency [s] of one step."""
+
+    name: str
+    scope: Scope
+    bandwidth: Num
+    latency: Num = 0.0
+    chips: Num = np.inf  # the most chips that this link joins: the domain
+    topology: Topology = "switch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficiency:
+    """What kernels of one kind reach: `latency + ((flops/(peak·compute))^p + (bytes/(bandwidth·memory))^p)^(1/p)`.
+
+    `compute` and `memory` are fractions of the datasheet roofs, `latency` [s] is what an empty kernel costs, and
+    `overlap` is p: 1 when arithmetic waits for memory, infinite when each hides the other.
+    """
+
+    compute: Num = 1.0
+    memory: Num = 1.0
+    latency: Num = 0.0
+    overlap: Num = np.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEfficiency:
+    """What collectives reach: a fraction of the link, a latency [s] to begin and one [s] for each further rank."""
+
+    bandwidth: Num = 1.0
+    latency: Num = 0.0
+    latency_per_rank: Num = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyCosts:
+    """Measured power of a chip: `base + per_byte·(bytes/s) + per_flop·(FLOP/s)` [W], never above its TDP."""
+
+    base: Num
+    per_byte: Num
+    per_flop: Num
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one chip costs to buy [USD] and to rent [USD/h], and when that was read; None where not known."""
+
+    purchase: Num | None = None
+    hourly: Num | None = None
+    date: str = ""
+
+
+IDEAL_KERNEL = Efficiency()
+IDEAL_LINK = LinkEfficiency()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """A chip as the engine sees it: SI numbers, any of which may be an array.
+
+    `achieved` maps a kernel kind, or `kind/dtype`, to what was measured; an absent kind runs at the datasheet.
+    `sources` maps the dotted path of a number (`compute.bf16`, `memory.HBM3`) to where it comes from.
+    """
+
+    id: str
+    name: str
+    vendor: str
+    kind: str
+    peaks: Mapping[str, Peak]
+    memory: tuple[Memory, ...]  # near to far
+    main: int = -1  # index into memory: where weights and KV cache live
+    links: tuple[Link, ...] = ()
+    vector: Num | None = None  # FLOP/s of the vector units
+    compute_units: Num | None = None
+    clock: Num | None = None
+    tdp: Num | None = None
+    idle: Num | None = None
+    price: Price = Price()
+    achieved: Mapping[str, Efficiency] = field(default_factory=dict)
+    achieved_links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
+    energy: EnergyCosts | None = None
+    stack: str = "ideal"
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def main_memory(self) -> Memory:
+        """The memory that holds weights and KV cache."""
+        return self.memory[self.main]
+
+    @property
+    def bandwidth(self) -> Num:
+        """Datasheet bandwidth [B/s] of the main memory."""
+        bandwidth = self.main_memory.bandwidth
+        return np.inf if bandwidth is None else bandwidth
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether anything was measured on this chip."""
+        return bool(self.achieved or self.achieved_links)
+
+    def link(self, scope: Scope) -> Link | None:
+        """The link of that scope, or None."""
+        return next((link for link in self.links if link.scope == scope), None)
+
+    def efficiency(self, kernel: str, dtype: str) -> Efficiency:
+        """What was measured for kernels of this kind, the exact dtype first; the datasheet if nothing was."""
+        return self.achieved.get(f"{kernel}/{dtype}") or self.achieved.get(kernel) or IDEAL_KERNEL
+
+    def link_efficiency(self, scope: str) -> LinkEfficiency:
+        """What was measured for collectives over links of this scope; the datasheet if nothing was."""
+        return self.achieved_links.get(scope) or IDEAL_LINK

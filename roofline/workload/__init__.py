@@ -1,0 +1,51 @@
+"""What is to be done: models, number formats, phases, scenarios and parallel plans. No chip in here."""
+
+from roofline.workload.dtype import BITS, DTYPES, Precision
+from roofline.workload.job import (
+    Decode,
+    Pause,
+    Prefill,
+    ServiceLevel,
+    Serving,
+    Step,
+    Training,
+    Workload,
+)
+from roofline.workload.model import (
+    MLA,
+    Attention,
+    Block,
+    DenseFFN,
+    GatedDeltaNet,
+    LightningAttention,
+    Mamba1,
+    Mamba2,
+    Model,
+    MoE,
+)
+from roofline.workload.plan import Plan
+
+__all__ = [
+    "BITS",
+    "DTYPES",
+    "MLA",
+    "Attention",
+    "Block",
+    "Decode",
+    "DenseFFN",
+    "GatedDeltaNet",
+    "LightningAttention",
+    "Mamba1",
+    "Mamba2",
+    "MoE",
+    "Model",
+    "Pause",
+    "Plan",
+    "Precision",
+    "Prefill",
+    "ServiceLevel",
+    "Serving",
+    "Step",
+    "Training",
+    "Workload",
+]

@@ -1,0 +1,95 @@
+"""Jobs: a request to serve, as steps over one growing context, or a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from roofline.numeric import Num
+from roofline.source import Source
+from roofline.workload.dtype import Precision
+from roofline.workload.model import Model
+
+Optimizer = Literal["adam", "adam8bit", "sgd"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Tokens read at once and appended to the context."""
+
+    tokens: Num
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Tokens generated one after another, each appended to the context."""
+
+    tokens: Num
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Seconds in which the request waits for something outside (a tool, a search) while its cache stays."""
+
+    seconds: Num
+
+
+Step: TypeAlias = "Prefill | Decode | Pause"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLevel:
+    """What the users of a service are promised: seconds to the first token and per further token; None if nothing."""
+
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Requests to a model: each runs the steps in order; `batch` of them run at any time."""
+
+    id: str
+    model: Model
+    steps: tuple[Step, ...]
+    batch: Num = 1.0
+    precision: Precision = Precision()
+    slo: ServiceLevel = ServiceLevel()
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def input_len(self) -> Num:
+        """Tokens that a request gives to read, over all its steps."""
+        return sum((step.tokens for step in self.steps if isinstance(step, Prefill)), start=0.0)
+
+    @property
+    def output_len(self) -> Num:
+        """Tokens that a request generates, over all its steps."""
+        return sum((step.tokens for step in self.steps if isinstance(step, Decode)), start=0.0)
+
+    @property
+    def context_len(self) -> Num:
+        """Tokens in the context when the last step is done."""
+        return self.input_len + self.output_len
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """A training run: `tokens` in all, `global_batch` sequences of `seq_len` tokens in each step.
+
+    `lora_rank` 0 trains every parameter; above 0, only two matrices of that rank beside each projection.
+    """
+
+    id: str
+    model: Model
+    tokens: Num
+    seq_len: Num
+    global_batch: Num
+    precision: Precision = Precision()
+    optimizer: Optimizer = "adam"
+    lora_rank: Num = 0.0
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+
+Workload: TypeAlias = "Serving | Training"

@@ -1,0 +1,430 @@
+"""The architecture of a model as block groups, and its exact parameter and cache counts.
+
+A model is a list of `Block`s, each `count` layers of (mixer, ffn). A mixer moves information between tokens
+(attention in its kinds, or a recurrence), an ffn works on each token alone. Every count here is of the whole
+model; sharding is the engine's business. Mixers and ffns all answer `parameters(hidden)`. A sequence leaves behind
+`cache_per_token` values for each token in an attention mixer's reach, and in a linear one `state` values, however long
+it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from roofline.numeric import Num
+from roofline.source import Source
+
+Reach = Literal["full", "sliding", "chunked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """Softmax attention with `kv_heads` shared keys and values (MHA: all, MQA: one).
+
+    `sliding` sees the last `window` tokens, `chunked` those of its own chunk of `window` tokens.
+    `gated` adds an output gate as wide as the queries (Qwen3-Next).
+    """
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    reach: Reach = "full"
+    window: int = 0
+    bias: bool = False  # on Q, K and V
+    output_bias: bool = False
+    qk_norm: bool = False
+    gated: bool = False
+    sinks: bool = False  # one learned logit per head (gpt-oss)
+
+    @property
+    def query_dim(self) -> int:
+        """Width of all queries together."""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_dim(self) -> int:
+        """Width of all keys together; values are as wide."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def qkv_dim(self) -> int:
+        """Columns of the fused input projection."""
+        return self.query_dim * (2 if self.gated else 1) + 2 * self.kv_dim
+
+    def parameters(self, hidden: int) -> float:
+        """Projections, biases, norms of queries and keys, sinks."""
+        bias = (self.qkv_dim if self.bias else 0) + (hidden if self.output_bias else 0)
+        norms = 2 * self.head_dim if self.qk_norm else 0
+        return float(hidden * (self.qkv_dim + self.query_dim) + bias + norms + (self.heads if self.sinks else 0))
+
+    @property
+    def cache_per_token(self) -> float:
+        """Values kept for each token in reach: its keys and values."""
+        return 2.0 * self.kv_dim
+
+    def visible(self, context: Num) -> Num:
+        """Tokens that the newest of `context` tokens attends to; a chunk is on average half full once one is."""
+        if self.reach == "full":
+            return context
+        if self.reach == "sliding":
+            return np.minimum(context, float(self.window))
+        return np.where(np.less(context, self.window), context, self.window / 2.0)
+
+    def cached(self, context: Num) -> Num:
+        """Tokens of `context` whose keys and values must stay in memory."""
+        return context if self.reach == "full" else np.minimum(context, float(self.window))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MLA:
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): one compressed vector per token is cached."""
+
+    heads: int
+    q_lora_rank: int  # 0: queries are not compressed
+    kv_lora_rank: int
+    rope_dim: int
+    nope_dim: int
+    v_dim: int
+
+    @property
+    def query_dim(self) -> int:
+        """Width of all queries together."""
+        return self.heads * (self.nope_dim + self.rope_dim)
+
+    @property
+    def output_dim(self) -> int:
+        """Width of all head outputs together."""
+        return self.heads * self.v_dim
+
+    def parameters(self, hidden: int) -> float:
+        """Down- and up-projections of queries and of keys and values, their norms, the output projection."""
+        if self.q_lora_rank:
+            query = hidden * self.q_lora_rank + self.q_lora_rank + self.q_lora_rank * self.query_dim
+        else:
+            query = hidden * self.query_dim
+        key_value = (
+            hidden * (self.kv_lora_rank + self.rope_dim)
+            + self.kv_lora_rank
+            + self.kv_lora_rank * self.heads * (self.nope_dim + self.v_dim)
+        )
+        return float(query + key_value + self.output_dim * hidden)
+
+    @property
+    def cache_per_token(self) -> float:
+        """Values kept for each token: the latent vector and the rotary key, one for all heads."""
+        return float(self.kv_lora_rank + self.rope_dim)
+
+    def visible(self, context: Num) -> Num:
+        """Tokens that the newest of `context` tokens attends to: all."""
+        return context
+
+    def cached(self, context: Num) -> Num:
+        """Tokens of `context` whose latent vectors must stay in memory: all."""
+        return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mamba1:
+    """Selective state space layer (arXiv 2312.00752): a `state_dim`-vector for each of `inner` channels."""
+
+    inner: int
+    state_dim: int
+    dt_rank: int
+    conv: int = 4
+
+    def parameters(self, hidden: int) -> float:
+        """Input projection, convolution, the projections of B, C and dt, A, D, output projection."""
+        return float(
+            hidden * 2 * self.inner
+            + self.inner * (self.conv + 1)
+            + self.inner * (self.dt_rank + 2 * self.state_dim)
+            + self.dt_rank * self.inner
+            + self.inner
+            + self.inner * self.state_dim
+            + self.inner
+            + self.inner * hidden
+        )
+
+    @property
+    def state(self) -> float:
+        """The recurrent state and the convolution's window."""
+        return float(self.inner * (self.state_dim + self.conv))
+
+    @property
+    def input_dim(self) -> int:
+        """Columns of the input projection (the channel-wise x, z pair)."""
+        return 2 * self.inner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mamba2:
+    """State space duality layer (arXiv 2405.21060): a `head_dim x state_dim` matrix for each head."""
+
+    heads: int
+    head_dim: int
+    state_dim: int
+    groups: int = 1
+    conv: int = 4
+
+    @property
+    def inner(self) -> int:
+        """Width of all heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def input_dim(self) -> int:
+        """Columns of the input projection: z, x, B, C and dt."""
+        return 2 * self.inner + 2 * self.groups * self.state_dim + self.heads
+
+    @property
+    def conv_dim(self) -> int:
+        """Channels that the convolution runs over: x, B and C."""
+        return self.inner + 2 * self.groups * self.state_dim
+
+    def parameters(self, hidden: int) -> float:
+        """Input projection, convolution with bias, A, D and dt per head, gated norm, output projection."""
+        return float(
+            hidden * self.input_dim
+            + self.conv_dim * (self.conv + 1)
+            + 3 * self.heads
+            + self.inner
+            + self.inner * hidden
+        )
+
+    @property
+    def state(self) -> float:
+        """The recurrent state and the convolution's window."""
+        return float(self.inner * self.state_dim + self.conv_dim * self.conv)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatedDeltaNet:
+    """Gated delta rule (arXiv 2412.06464): a `key_dim x value_dim` matrix for each value head."""
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    conv: int = 4
+
+    @property
+    def inner(self) -> int:
+        """Width of all values together."""
+        return self.value_heads * self.value_dim
+
+    @property
+    def input_dim(self) -> int:
+        """Columns of the input projection: queries, keys, values, output gate, and two scalars per head."""
+        return 2 * self.key_heads * self.key_dim + 2 * self.inner + 2 * self.value_heads
+
+    @property
+    def conv_dim(self) -> int:
+        """Channels that the convolution runs over: queries, keys and values."""
+        return 2 * self.key_heads * self.key_dim + self.inner
+
+    def parameters(self, hidden: int) -> float:
+        """Input projection, convolution, A and dt per head, gated norm, output projection."""
+        return float(
+            hidden * self.input_dim
+            + self.conv_dim * self.conv
+            + 2 * self.value_heads
+            + self.value_dim
+            + self.inner * hidden
+        )
+
+    @property
+    def state_dim(self) -> int:
+        """Values of state for each value channel."""
+        return self.key_dim
+
+    @property
+    def state(self) -> float:
+        """The recurrent state and the convolution's window."""
+        return float(self.inner * self.key_dim + self.conv_dim * self.conv)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightningAttention:
+    """Linear attention with a decay per head (arXiv 2401.04658): a `head_dim x head_dim` matrix for each head."""
+
+    heads: int
+    head_dim: int
+
+    @property
+    def inner(self) -> int:
+        """Width of all heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def input_dim(self) -> int:
+        """Columns of the input projection: queries, keys, values and the output gate."""
+        return 4 * self.inner
+
+    def parameters(self, hidden: int) -> float:
+        """Projections of queries, keys, values and gate, norm, output projection."""
+        return float(hidden * self.input_dim + self.inner + self.inner * hidden)
+
+    @property
+    def state_dim(self) -> int:
+        """Values of state for each channel."""
+        return self.head_dim
+
+    @property
+    def state(self) -> float:
+        """The recurrent state."""
+        return float(self.inner * self.head_dim)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseFFN:
+    """Two matrices (`gated`: three) of `width`, for every token."""
+
+    width: int
+    gated: bool = True
+    bias: bool = False
+
+    def parameters(self, hidden: int) -> float:
+        """All of its matrices."""
+        matrices = 3 if self.gated else 2
+        return float(matrices * hidden * self.width + (((matrices - 1) * self.width + hidden) if self.bias else 0))
+
+    active_parameters = parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoE:
+    """`experts` ffns of which a router sends each token to `top_k`, and `shared` ones that every token visits."""
+
+    experts: int
+    top_k: int
+    width: int
+    shared: int = 0
+    shared_width: int = 0  # of each shared expert; 0: as wide as the others
+    gated: bool = True
+    bias: bool = False  # on the experts' matrices and the router (gpt-oss)
+    router_bias: bool = False  # one correction per expert (DeepSeek-V3)
+    shared_gate: bool = False  # a learned scalar gate on the shared expert (Qwen)
+
+    @property
+    def expert(self) -> DenseFFN:
+        """One routed expert."""
+        return DenseFFN(width=self.width, gated=self.gated, bias=self.bias)
+
+    @property
+    def shared_ffn(self) -> DenseFFN | None:
+        """All shared experts together as one ffn, None if there are none."""
+        if not self.shared:
+            return None
+        return DenseFFN(width=self.shared * (self.shared_width or self.width), gated=self.gated)
+
+    def router_parameters(self, hidden: int) -> float:
+        """The router, its biases and the shared expert's gate."""
+        bias = self.experts if self.bias or self.router_bias else 0
+        return float(hidden * self.experts + bias + (hidden if self.shared_gate else 0))
+
+    def _fixed(self, hidden: int) -> float:
+        shared = self.shared_ffn.parameters(hidden) if self.shared_ffn else 0.0
+        return self.router_parameters(hidden) + shared
+
+    def parameters(self, hidden: int) -> float:
+        """Router, every expert, shared experts."""
+        return self._fixed(hidden) + self.experts * self.expert.parameters(hidden)
+
+    def active_parameters(self, hidden: int) -> float:
+        """Router, the experts that one token visits, shared experts."""
+        return self._fixed(hidden) + self.top_k * self.expert.parameters(hidden)
+
+
+AttentionMixer: TypeAlias = "Attention | MLA"
+LinearMixer: TypeAlias = "Mamba1 | Mamba2 | GatedDeltaNet | LightningAttention"
+Mixer: TypeAlias = "AttentionMixer | LinearMixer"
+FFN: TypeAlias = "DenseFFN | MoE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """`count` layers with the same mixer and ffn; either may be absent. `norms` normalisations of width hidden."""
+
+    count: int
+    mixer: Mixer | None = None
+    ffn: FFN | None = None
+    norms: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A decoder-only language model."""
+
+    id: str
+    name: str
+    hidden: int
+    vocab: int
+    blocks: tuple[Block, ...]
+    tied_embeddings: bool = False
+    max_context: int = 0  # 0: not stated
+    learned_positions: int = 0  # rows of a learned position table
+    norm_bias: bool = False  # LayerNorm (scale and shift) rather than RMSNorm
+    dtype: str = "bf16"  # of the published weights
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> int:
+        """Layers of all groups."""
+        return sum(block.count for block in self.blocks)
+
+    @property
+    def embedding_parameters(self) -> float:
+        """The token table."""
+        return float(self.vocab * self.hidden)
+
+    @property
+    def head_parameters(self) -> float:
+        """The output matrix; none of its own when tied to the token table."""
+        return 0.0 if self.tied_embeddings else self.embedding_parameters
+
+    @property
+    def outer_parameters(self) -> float:
+        """Everything outside the layers: tables, head and the last norm."""
+        positions = float(self.learned_positions * self.hidden)
+        return self.embedding_parameters + positions + self.head_parameters + self.norm_parameters(1)
+
+    def norm_parameters(self, norms: int) -> float:
+        """Scales (and shifts) of that many normalisations."""
+        return float(norms * self.hidden * (2 if self.norm_bias else 1))
+
+    def block_parameters(self, block: Block) -> float:
+        """Every parameter of one layer of a group."""
+        ffn = block.ffn.parameters(self.hidden) if block.ffn else 0.0
+        return self.mixer_parameters(block) + ffn
+
+    def mixer_parameters(self, block: Block) -> float:
+        """Parameters of one layer of a group outside its ffn: mixer and norms."""
+        mixer = block.mixer.parameters(self.hidden) if block.mixer else 0.0
+        return mixer + self.norm_parameters(block.norms)
+
+    @property
+    def parameters(self) -> float:
+        """Every parameter of the text decoder."""
+        return self.outer_parameters + sum(block.count * self.block_parameters(block) for block in self.blocks)
+
+    @property
+    def active_parameters(self) -> float:
+        """Parameters that one token uses, embedding table and head included."""
+        return self.outer_parameters + sum(
+            block.count
+            * (self.mixer_parameters(block) + (block.ffn.active_parameters(self.hidden) if block.ffn else 0.0))
+            for block in self.blocks
+        )
+
+    @property
+    def cache_values_per_token(self) -> float:
+        """Values that one more token adds to the cache while every window still has room."""
+        return sum(
+            block.count * block.mixer.cache_per_token
+            for block in self.blocks
+            if isinstance(block.mixer, (Attention, MLA))
+        )
