@@ -48,12 +48,13 @@ class ServiceLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Requests to a model: each runs the steps in order; `batch` of them run at any time."""
+    """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time."""
 
     id: str
     model: Model
     steps: tuple[Step, ...]
     batch: Num = 1.0
+    cached: Num = 0.0
     precision: Precision = Precision()
     slo: ServiceLevel = ServiceLevel()
     sources: Mapping[str, Source] = field(default_factory=dict)
@@ -71,7 +72,7 @@ class Serving:
     @property
     def context_len(self) -> Num:
         """Tokens in the context when the last step is done."""
-        return self.input_len + self.output_len
+        return self.cached + self.input_len + self.output_len
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,17 +66,25 @@ class Attention:
         """Values kept for each token in reach: its keys and values."""
         return 2.0 * self.kv_dim
 
-    def visible(self, context: Num) -> Num:
-        """Tokens that the newest of `context` tokens attends to; a chunk is on average half full once one is."""
-        if self.reach == "full":
-            return context
-        if self.reach == "sliding":
-            return np.minimum(context, float(self.window))
-        return np.where(np.less(context, self.window), context, self.window / 2.0)
-
     def cached(self, context: Num) -> Num:
         """Tokens of `context` whose keys and values must stay in memory."""
         return context if self.reach == "full" else np.minimum(context, float(self.window))
+
+    def pairs(self, context: Num, tokens: Num) -> Num:
+        """Query-key pairs when `tokens` more follow `context` ones, each seeing those in reach and itself."""
+        return self._pairs_up_to(context + tokens) - self._pairs_up_to(context)
+
+    def _pairs_up_to(self, context: Num) -> Num:
+        """Pairs of a whole context of that length (its first token sees one: itself)."""
+        triangle = context * (context + 1.0) / 2.0
+        if self.reach == "full":
+            return triangle
+        window = float(self.window)
+        full = window * (window + 1.0) / 2.0
+        if self.reach == "sliding":
+            return np.where(np.less(context, window), triangle, full + (context - window) * window)
+        rest = np.mod(context, window)
+        return np.floor_divide(context, window) * full + rest * (rest + 1.0) / 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +126,13 @@ class MLA:
         """Values kept for each token: the latent vector and the rotary key, one for all heads."""
         return float(self.kv_lora_rank + self.rope_dim)
 
-    def visible(self, context: Num) -> Num:
-        """Tokens that the newest of `context` tokens attends to: all."""
-        return context
-
     def cached(self, context: Num) -> Num:
         """Tokens of `context` whose latent vectors must stay in memory: all."""
         return context
+
+    def pairs(self, context: Num, tokens: Num) -> Num:
+        """Query-key pairs when `tokens` more follow `context` ones, each seeing all before it and itself."""
+        return tokens * context + tokens * (tokens + 1.0) / 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,83 @@
+"""Collectives: latency + bytes/bandwidth, per algorithm and topology, inside a scale-up domain and beyond it.
+
+A group whose members do not share one domain works in two levels (as NCCL's and MSCCL's hierarchical algorithms do):
+first among the members inside a domain, then among domains, where each member carries its share. Latency counts the
+steps of the algorithm; bandwidth is that of one chip in one direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from roofline.engine.ops import Message
+from roofline.machine import Chip, Link, LinkEfficiency
+from roofline.numeric import Num
+
+# Bytes that each rank sends (= receives) for a buffer of size S among n ranks, as a multiple of S.
+# All-reduce = reduce-scatter + all-gather (Thakur, Rabenseifner, Gropp 2005, sections 3 and 4).
+VOLUME: Mapping[str, Callable[[Num], Num]] = MappingProxyType(
+    {
+        "all-reduce": lambda n: 2.0 * (n - 1.0) / n,
+        "all-gather": lambda n: (n - 1.0) / n,
+        "reduce-scatter": lambda n: (n - 1.0) / n,
+        "all-to-all": lambda n: (n - 1.0) / n,
+        "send": lambda n: np.minimum(n - 1.0, 1.0),
+    }
+)
+
+TORUS_AXES: Mapping[str, float] = MappingProxyType({"ring": 1.0, "torus2d": 2.0, "torus3d": 3.0})
+
+
+def time(message: Message, chip: Chip, *, ideal: bool) -> Num:
+    """Seconds of one collective on a chip's links; 0 for a group of one, infinite where no link reaches.
+
+    `ideal` takes the datasheet bandwidth and link latency; otherwise what was measured.
+    """
+    near, far = chip.link("scale-up"), chip.link("scale-out")
+    domain = near.chips if near else 1.0
+    inside = np.clip(np.floor(domain / message.stride), 1.0, message.ranks)
+    outside = message.ranks / inside
+    if message.algorithm == "all-to-all":  # every pair has its own bytes: each level carries those that end in it
+        sizes = message.size / outside, message.size
+    else:
+        sizes = message.size, message.size / inside
+    return _level(message.algorithm, sizes[0], inside, near, chip, ideal) + _level(
+        message.algorithm, sizes[1], outside, far, chip, ideal
+    )
+
+
+def _level(algorithm: str, size: Num, ranks: Num, link: Link | None, chip: Chip, ideal: bool) -> Num:
+    """Seconds among `ranks` members that all use `link`."""
+    if link is None:
+        return np.where(ranks > 1.0, np.inf, 0.0)
+    reached = LinkEfficiency() if ideal else chip.link_efficiency(link.scope)
+    volume = size * VOLUME[algorithm](ranks)
+    transfer = volume / (bandwidth(link, ranks, algorithm) * reached.bandwidth)
+    start = np.where(ranks > 1.0, reached.latency + reached.latency_per_rank * (ranks - 1.0), 0.0)
+    return transfer + start + steps(link, ranks) * link.latency
+
+
+def bandwidth(link: Link, ranks: Num, algorithm: str) -> Num:
+    """Bandwidth [B/s] that one chip has towards `ranks - 1` others.
+
+    A mesh gives each pair of chips its own link, so few partners can use only few of them. A switch, and to first
+    order a torus whose group fills whole axes, gives everything to everybody; all-to-all on a torus crosses a quarter
+    of each ring's links on average, which leaves a share that falls with the length of the axis.
+    """
+    if link.topology == "mesh":
+        return link.bandwidth * np.clip((ranks - 1.0) / np.maximum(link.chips - 1.0, 1.0), 1e-9, 1.0)
+    if link.topology in TORUS_AXES and algorithm == "all-to-all":
+        length = np.power(ranks, 1.0 / TORUS_AXES[link.topology])
+        return link.bandwidth / np.maximum(length / 4.0, 1.0)
+    return link.bandwidth
+
+
+def steps(link: Link, ranks: Num) -> Num:
+    """Hops in a row that a message takes at least: along each axis of a torus, by doubling through a switch."""
+    if link.topology in TORUS_AXES:
+        axes = TORUS_AXES[link.topology]
+        return axes * (np.power(ranks, 1.0 / axes) - 1.0)
+    return np.ceil(np.log2(ranks))

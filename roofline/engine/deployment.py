@@ -1,0 +1,38 @@
+"""A deployment: so many chips of one kind, wired as the chip file says, under one stack, with one plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from roofline.machine import Chip, Stack
+from roofline.workload import Plan, Precision
+from roofline.workload.dtype import math_dtype
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """What runs a workload. `precision` None takes the workload's own."""
+
+    chip: Chip
+    num_chips: int
+    stack: Stack
+    plan: Plan
+    precision: Precision | None = None
+    label: str = ""
+
+    def precision_for(self, default: Precision) -> Precision:
+        """The formats in force."""
+        return self.precision or default
+
+
+def dtype_notes(chip: Chip, precision: Precision) -> list[str]:
+    """What to tell about formats that the chip's matrix units lack."""
+    notes = []
+    wanted = precision.arithmetic
+    found = math_dtype(wanted, chip.peaks)
+    if found is None:
+        have = ", ".join(chip.peaks)
+        notes.append(f"{chip.id} multiplies neither {wanted} nor anything wider (it has {have}); compute time left out")
+    elif found != wanted:
+        notes.append(f"{chip.id} has no {wanted} arithmetic: products run in {found}, {wanted} values keep their width")
+    return notes

@@ -1,0 +1,218 @@
+"""Serving: prefill and decode of requests over one growing context, at a steady number of running requests.
+
+Continuous batching (Orca, OSDI 2022): a request's prefill runs alone, and while it decodes, those of the others take
+their turns between its tokens. With B requests running and T tokens each, a request sees B − 1 foreign prefills in
+its T steps: TPOT = decode step + (B − 1)/T · prefill. Static batching prefills all together and then decodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roofline.engine import cost, energy, memory, roof
+from roofline.engine.deployment import Deployment, dtype_notes
+from roofline.engine.lower import Pass, lower
+from roofline.engine.memory import Memory
+from roofline.engine.ops import OVERHEAD, Op
+from roofline.engine.prediction import Phase, Prediction, evidence_of
+from roofline.engine.roof import Priced, total
+from roofline.machine.chip import ELEMENTWISE
+from roofline.numeric import Num, ceil_div
+from roofline.workload import Decode, Model, Pause, Plan, Precision, Prefill, Serving
+
+
+def predict(serving: Serving, deployment: Deployment) -> Prediction:
+    """Times, rates, memory, energy and cost of serving requests on a deployment."""
+    precision = deployment.precision_for(serving.precision)
+    phases = _phases(serving, deployment, precision)
+    held, limit, most = memory_needs(serving, deployment, precision)
+    metrics = _metrics(serving, deployment, phases)
+    evidence, sources = evidence_of(deployment)
+    return Prediction(
+        workload=serving,
+        deployment=deployment,
+        precision=precision,
+        phases=tuple(phase for _, phase in phases),
+        memory=held,
+        capacity=limit,
+        max_batch=most,
+        fits=np.less_equal(held.total, limit),
+        metrics=metrics,
+        notes=_notes(serving, deployment, precision),
+        weight_bytes=total_weight_bytes(serving.model, precision),
+        evidence=evidence,
+        sources=sources,
+    )
+
+
+def total_weight_bytes(model: Model, precision: Precision) -> float:
+    """Weights of the whole model, once [B]."""
+    return float(memory.weight_bytes(model, precision, Plan()))
+
+
+def replica_batch(batch: Num, deployment: Deployment) -> Num:
+    """Running requests of one data-parallel replica."""
+    return ceil_div(batch, deployment.plan.dp)
+
+
+def _phases(
+    serving: Serving, deployment: Deployment, precision: Precision
+) -> list[tuple[Prefill | Decode | Pause, Phase]]:  # fmt: skip
+    """Each step of the request as a phase, the context growing from one to the next."""
+    context: Num = serving.cached
+    phases: list[tuple[Prefill | Decode | Pause, Phase]] = []
+    for step in serving.steps:
+        if isinstance(step, Pause):
+            phases.append((step, Phase("pause", step_time=step.seconds, ideal_step_time=step.seconds)))
+        elif isinstance(step, Prefill):
+            phases.append((step, prefill_phase(serving, deployment, precision, step.tokens, context)))
+            context = context + step.tokens
+        else:
+            phases.append((step, decode_phase(serving, deployment, precision, step.tokens, context)))
+            context = context + step.tokens
+    return phases
+
+
+def prefill_phase(
+    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
+) -> Phase:  # fmt: skip
+    """Reading `tokens` after `context`: of one request (continuous batching) or of all at once (static)."""
+    alone = deployment.stack.batching == "continuous"
+    sequences = 1.0 if alone else replica_batch(serving.batch, deployment)
+    work = Pass(sequences=sequences, new=tokens, context=context)
+    return _phase("prefill", serving.model, deployment, precision, work, busy=1.0 / deployment.plan.pp)
+
+
+def decode_phase(
+    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
+) -> Phase:  # fmt: skip
+    """Generating `tokens` after `context`: every stage works on its share of the replica's requests in turn."""
+    running = replica_batch(serving.batch, deployment)
+    micro = ceil_div(running, deployment.plan.pp)
+    work = Pass(sequences=micro, context=context, steps=tokens, decode=True)
+    busy = ceil_div(running, micro) / deployment.plan.pp
+    return _phase("decode", serving.model, deployment, precision, work, busy=busy)
+
+
+def _phase(
+    name: str, model: Model, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num
+) -> Phase:  # fmt: skip
+    """One pass of the model, lowered, priced and summed."""
+    chip, stack = deployment.chip, deployment.stack
+    operators = [*lower(model, precision, deployment.plan, work), stack_overhead(model, deployment)]
+    priced = roof.price_all([op for op in operators if not op.absent], chip, stack)
+    return Phase(
+        name,
+        priced,
+        repeat=work.steps,
+        busy=busy,
+        step_time=roof.expected_time(priced),
+        ideal_step_time=roof.ideal_time(priced),
+        useful_flops=useful_flops(priced),
+        peak=roof.peak(chip, precision.arithmetic),
+        bandwidth=chip.bandwidth,
+    )
+
+
+def stack_overhead(model: Model, deployment: Deployment) -> Op:
+    """What the software adds to one pass, as an operator of its own."""
+    stack = deployment.stack
+    seconds = stack.step + stack.layer * model.layers
+    return Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": seconds})
+
+
+def useful_flops(priced: tuple[Priced, ...]) -> Num:
+    """FLOPs of products, attention and recurrences: what model FLOPs utilization counts."""
+    return total(item.op.count * item.op.flops for item in priced if item.op.kind not in (ELEMENTWISE, OVERHEAD))
+
+
+def memory_needs(serving: Serving, deployment: Deployment, precision: Precision) -> tuple[Memory, Num, Num]:
+    """What one chip holds, what it may hold, and the most requests that could run at once, all replicas together."""
+    model, plan = serving.model, deployment.plan
+    running = replica_batch(serving.batch, deployment)
+    longest = max((step.tokens for step in serving.steps if isinstance(step, Prefill)), key=np.max, default=1.0)
+    rows = np.maximum(longest, running)
+    weights = memory.weight_bytes(model, precision, plan)
+    per_sequence = memory.cache_bytes_per_sequence(model, precision, plan, serving.context_len)
+    working = memory.working_bytes(model, precision, plan, rows, running)
+    held = Memory(weights=weights, kv_cache=running * per_sequence, activations=working)
+    limit = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
+    most = np.maximum(np.floor((limit - weights - working) / per_sequence), 0.0) * plan.dp
+    return held, limit, most
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Times:
+    """Seconds of one request: to its first token, per further token, in all."""
+
+    ttft: Num
+    tpot: Num
+    e2e: Num
+
+
+def _times(
+    serving: Serving, deployment: Deployment, phases: list[tuple[Prefill | Decode | Pause, Phase]], ideal: bool
+) -> _Times:
+    """Sums over the steps of a request, with the foreign prefills that continuous batching puts in between."""
+
+    def seconds(phase: Phase) -> Num:
+        return phase.ideal_time if ideal else phase.time
+
+    first_decode = next((index for index, (step, _) in enumerate(phases) if isinstance(step, Decode)), len(phases))
+    ttft = total(seconds(phase) for _, phase in phases[:first_decode])
+    decoding = total(seconds(phase) for step, phase in phases if isinstance(step, Decode))
+    if deployment.stack.batching == "continuous" and not ideal:
+        prefills = total(phase.time for step, phase in phases if isinstance(step, Prefill))
+        others = np.maximum(replica_batch(serving.batch, deployment) - 1.0, 0.0)
+        decoding = decoding + others * prefills / deployment.plan.pp
+    rest = total(seconds(phase) for step, phase in phases[first_decode:] if not isinstance(step, Decode))
+    tokens = serving.output_len
+    tpot = decoding / np.where(np.greater(tokens, 0.0), tokens, np.nan) if np.any(np.greater(tokens, 0.0)) else 0.0
+    return _Times(ttft, tpot, ttft + decoding + rest)
+
+
+def _metrics(
+    serving: Serving, deployment: Deployment, phases: list[tuple[Prefill | Decode | Pause, Phase]]
+) -> dict[str, Num | None]:  # fmt: skip
+    """The contract's numbers, expected and ideal."""
+    chip, chips = deployment.chip, deployment.num_chips
+    metrics: dict[str, Num | None] = {}
+    for suffix, ideal in (("", False), ("_ideal", True)):
+        times = _times(serving, deployment, phases, ideal)
+        rate = serving.batch * serving.output_len / times.e2e
+        metrics |= {
+            f"ttft_s{suffix}": times.ttft,
+            f"tpot_s{suffix}": times.tpot,
+            f"e2e_latency_s{suffix}": times.e2e,
+            f"output_tokens_per_s{suffix}": rate,
+            f"output_tokens_per_s_per_chip{suffix}": rate / chips,
+            f"output_tokens_per_s_per_user{suffix}": np.divide(1.0, times.tpot) if np.all(times.tpot) else 0.0,
+            f"total_tokens_per_s{suffix}": serving.batch * (serving.input_len + serving.output_len) / times.e2e,
+        }
+    running = replica_batch(serving.batch, deployment)
+    shares = [
+        (phase, phase.time * (running / deployment.plan.pp if isinstance(step, Prefill) else 1.0))
+        for step, phase in phases
+        if not isinstance(step, Pause)
+    ]
+    power = energy.mean_power(chip, shares)
+    rate = np.asarray(metrics["output_tokens_per_s"], dtype=np.float64)
+    metrics["power_w"] = None if power is None else power * chips
+    some = bool(np.all(rate > 0))
+    metrics["energy_j_per_token"] = None if power is None or not some else power * chips / rate
+    metrics["usd_per_million_tokens"] = cost.usd_per_million(cost.usd_per_second(chip, chips), rate) if some else None
+    return metrics
+
+
+def _notes(serving: Serving, deployment: Deployment, precision: Precision) -> tuple[str, ...]:
+    """What the reader must know besides the numbers."""
+    notes = dtype_notes(deployment.chip, precision)
+    limit = serving.model.max_context
+    longest = np.max(serving.context_len)
+    if limit and longest > limit:
+        notes.append(f"context of {longest:,.0f} tokens is beyond the {limit:,} that {serving.model.id} was made for")
+    if deployment.chip.energy is None and deployment.chip.tdp is not None:
+        notes.append(f"power of {deployment.chip.id} is its TDP, an upper bound: nobody's measurement is in its file")
+    return tuple(notes)

@@ -1,0 +1,294 @@
+"""Lowering: one pass of a model over some tokens becomes the list of operators that one chip executes.
+
+A pass is a prefill, one decode step (at the mean context of many), or the forward half of a training step: the same
+layers over other numbers. Tensor parallelism divides heads, ffn columns and vocabulary and pays two all-reduces a
+layer (Megatron-LM, arXiv 1909.08053, section 3); keys and values are replicated once there are more ranks than
+kv heads. Expert parallelism divides experts (see `expert_shards`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from roofline.engine import ops
+from roofline.engine.ops import Op
+from roofline.numeric import Num
+from roofline.workload import (
+    MLA,
+    Attention,
+    Block,
+    DenseFFN,
+    GatedDeltaNet,
+    LightningAttention,
+    Mamba1,
+    Model,
+    MoE,
+    Plan,
+    Precision,
+)
+from roofline.workload.dtype import BITS, bytes_of
+from roofline.workload.model import LinearMixer
+
+STATE_BYTES = 4.0  # recurrent states are kept in fp32 (Mamba reference implementation, selective_scan_interface.py)
+
+# FLOP per token and state value: decay (1), outer product and add (2, plus 1 for dt·x in Mamba-1's channel-wise form),
+# read-out (2); the delta rule also reads the state for its correction (2) and scales it (1). Mamba-1's exponential of
+# dt·A is per state value as well, which makes the 9 that its authors count (github.com/state-spaces/mamba#110).
+SCAN_FLOPS = {"Mamba1": 9.0, "Mamba2": 5.0, "GatedDeltaNet": 8.0, "LightningAttention": 5.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What goes through the model at once: `new` tokens for each of `sequences`, after `context` tokens.
+
+    `steps` > 1 stands for that many decode steps in a row, each with one new token, at their mean cost; the context
+    then grows by one in each. `logits` is the number of tokens per sequence that reach the output matrix.
+    """
+
+    sequences: Num
+    new: Num = 1.0
+    context: Num = 0.0
+    steps: Num = 1.0
+    decode: bool = False
+    logits: Num = 1.0
+
+    @property
+    def rows(self) -> Num:
+        """Tokens that every matrix product sees."""
+        return self.sequences * self.new
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Bytes per value: weights, activations entering a product, residual stream, cache; and the arithmetic formats."""
+
+    w: float
+    a: float
+    r: float
+    c: float
+    product: str
+    attention: str
+
+    @classmethod
+    def of(cls, precision: Precision) -> Widths:
+        """Widths of a precision; the residual stream and attention stay at 16 bits unless the formats ask for more.
+
+        Attention runs in 8 bits only where queries and cache both have no more.
+        """
+        a, c = bytes_of(precision.activations), bytes_of(precision.kv_cache)
+        sixteen = precision.activations if BITS[precision.activations] >= 16 else "bf16"
+        narrow = a <= 1.0 and c <= 1.0
+        return cls(
+            w=bytes_of(precision.weights),
+            a=a,
+            r=bytes_of(sixteen),
+            c=c,
+            product=precision.arithmetic,
+            attention=precision.kv_cache if narrow else sixteen,
+        )
+
+
+def lower(model: Model, precision: Precision, plan: Plan, work: Pass) -> list[Op]:
+    """Every operator of one pass through the whole model on one chip of the plan, in order of execution."""
+    widths = Widths.of(precision)
+    operators = [ops.lookup("embedding", work.rows, model.hidden, w=max(widths.w, 1.0), r=widths.r)]
+    for index, block in enumerate(model.blocks):
+        prefix = f"{_label(block)}/" if len(model.blocks) > 1 else ""
+        if prefix and sum(_label(other) == _label(block) for other in model.blocks) > 1:
+            prefix = f"{index}-{prefix}"
+        operators += [_renamed(op, prefix).times(float(block.count)) for op in _layer(model, block, widths, plan, work)]
+    operators += list(_head(model, widths, plan, work))
+    operators.append(_pipeline(model, widths, plan, work))
+    return operators
+
+
+def _renamed(op: Op, prefix: str) -> Op:
+    if not prefix:
+        return op
+    return Op(
+        prefix + op.name, op.kind, op.dtype, op.flops, op.read, op.write, op.message, op.count, op.fusable,
+        op.formula, op.terms,
+    )  # fmt: skip
+
+
+def _label(block: Block) -> str:
+    """A short name for a block group: its mixer, and its ffn where that tells groups apart."""
+    mixer = block.mixer
+    first = mixer.reach if isinstance(mixer, Attention) else type(mixer).__name__.lower() if mixer else ""
+    second = {"DenseFFN": "dense", "MoE": "moe"}.get(type(block.ffn).__name__, "")
+    return "+".join(part for part in (first, second) if part)
+
+
+def _layer(model: Model, block: Block, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
+    """One layer of a group."""
+    m, hidden, r = work.rows, float(model.hidden), widths.r
+    norms = float(block.norms)
+    if norms:  # each reads the branch and the residual, adds, normalises, writes both
+        yield ops.elementwise("norms", m=m, i=2.0 * hidden, o=2.0 * hidden, f=6.0 * hidden, r=r).times(norms)
+    if isinstance(block.mixer, Attention):
+        yield from _attention(block.mixer, hidden, widths, plan, work)
+    elif isinstance(block.mixer, MLA):
+        yield from _mla(block.mixer, hidden, widths, plan, work)
+    elif block.mixer is not None:
+        yield from _linear(block.mixer, hidden, widths, plan, work)
+    if block.mixer is not None:
+        yield ops.collective("mixer/all-reduce", "all-reduce", m=m, k=hidden, r=r, ranks=plan.tp)
+    if isinstance(block.ffn, DenseFFN):
+        yield from _dense("ffn", block.ffn, m, hidden, plan.tp, widths)
+        yield ops.collective("ffn/all-reduce", "all-reduce", m=m, k=hidden, r=r, ranks=plan.tp)
+    elif isinstance(block.ffn, MoE):
+        yield from _moe(block.ffn, hidden, widths, plan, work)
+
+
+def kv_heads_per_rank(kv_heads: Num, tp: Num) -> Num:
+    """Key-value heads that one rank keeps: its share, or one that it shares with others."""
+    return np.maximum(kv_heads / tp, 1.0)
+
+
+def _attention(mixer: Attention, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
+    """Projections, rotation, attention, output projection."""
+    m, w, a, r, dtype = work.rows, widths.w, widths.a, widths.r, widths.product
+    dim, tp = float(mixer.head_dim), plan.tp
+    heads, kv_heads = mixer.heads / tp, kv_heads_per_rank(float(mixer.kv_heads), tp)
+    queries = heads * dim * (2.0 if mixer.gated else 1.0)
+    qkv = queries + 2.0 * kv_heads * dim
+    yield ops.matmul("attention/qkv", m, hidden, qkv, w=w, a=a, r=r, dtype=dtype)
+    yield ops.elementwise("attention/rotary", m=m, i=qkv, o=qkv, f=3.0 * (heads + kv_heads) * dim, r=r)
+    yield _attend(mixer, work, widths, heads, dim, dim, 2.0 * kv_heads * dim)
+    yield ops.matmul("attention/output", m, heads * dim, hidden, w=w, a=a, r=r, dtype=dtype)
+
+
+def _attend(
+    mixer: Attention | MLA, work: Pass, widths: Widths, heads: Num, d: float, v: float, cached: Num
+) -> Op:  # fmt: skip
+    """The attention kernel of a pass: over all visible pairs of a prefill, or one query of each decode step."""
+    if work.decode:
+        visible = mixer.pairs(work.context, work.steps) / work.steps
+        return ops.decode_attention(
+            "attention/core", b=work.sequences, l=visible, h=heads, d=d, v=v, g=cached,
+            a=widths.r, r=widths.r, c=widths.c, dtype=widths.attention,
+        )  # fmt: skip
+    return ops.attention(
+        "attention/core", b=work.sequences, q=work.new, p=mixer.pairs(work.context, work.new),
+        l=mixer.cached(work.context + work.new), h=heads, d=d, v=v, g=cached,
+        a=widths.r, r=widths.r, c=widths.c, dtype=widths.attention,
+    )  # fmt: skip
+
+
+def _mla(mixer: MLA, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
+    """Latent attention: expanded to full keys and values in prefill, absorbed into the queries in decode.
+
+    Absorbed (DeepSeek-V2, section 2.1.2): every head attends to the latent vectors themselves, which all heads and
+    all tensor-parallel ranks share.
+    """
+    m, w, a, r, dtype = work.rows, widths.w, widths.a, widths.r, widths.product
+    heads = mixer.heads / plan.tp
+    latent, rope = float(mixer.kv_lora_rank), float(mixer.rope_dim)
+    nope, value, q_rank = float(mixer.nope_dim), float(mixer.v_dim), float(mixer.q_lora_rank)
+    down = q_rank + latent + rope if q_rank else latent + rope
+    yield ops.matmul("attention/down", m, hidden, down, w=w, a=a, r=r, dtype=dtype)
+    yield ops.matmul("attention/q-up", m, q_rank or hidden, heads * (nope + rope), w=w, a=a, r=r, dtype=dtype)
+    yield ops.elementwise(
+        "attention/rotary", m=m, i=down + heads * rope, o=down + heads * rope, f=3.0 * heads * rope, r=r
+    )
+    if work.decode:
+        # one [nope, latent] matrix per head; as bytes and FLOPs the same as a single [nope, heads·latent] product
+        yield ops.matmul("attention/absorb-k", m, nope, heads * latent, w=w, a=a, r=r, dtype=dtype)
+        yield _attend(mixer, work, widths, heads, latent + rope, latent, latent + rope)
+        yield ops.matmul("attention/absorb-v", m, latent, heads * value, w=w, a=a, r=r, dtype=dtype)
+    else:
+        seen = work.sequences * (work.context + work.new)
+        yield ops.matmul("attention/kv-up", seen, latent, heads * (nope + value), w=w, a=a, r=r, dtype=dtype)
+        yield _attend(mixer, work, widths, heads, nope + rope, value, latent + rope)
+    yield ops.matmul("attention/output", m, heads * value, hidden, w=w, a=a, r=r, dtype=dtype)
+
+
+def _linear(mixer: LinearMixer, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
+    """Projections around a recurrence whose state does not grow with the context."""
+    m, w, a, r, dtype = work.rows, widths.w, widths.a, widths.r, widths.product
+    inner, projected = mixer.inner / plan.tp, mixer.input_dim / plan.tp
+    state = mixer.state / plan.tp
+    yield ops.matmul("mixer/in", m, hidden, projected, w=w, a=a, r=r, dtype=dtype)
+    if isinstance(mixer, Mamba1):
+        low = float(mixer.dt_rank + 2 * mixer.state_dim)
+        yield ops.matmul("mixer/x", m, inner, low, w=w, a=a, r=r, dtype=dtype)
+        yield ops.matmul("mixer/dt", m, float(mixer.dt_rank), inner, w=w, a=a, r=r, dtype=dtype)
+    yield ops.scan(
+        "mixer/scan", m=m, b=work.sequences, s=state, i=projected, o=inner, f=SCAN_FLOPS[type(mixer).__name__],
+        z=STATE_BYTES, a=r, r=r, dtype=ops.VECTOR if isinstance(mixer, Mamba1) or work.decode else widths.attention,
+    )  # fmt: skip
+    if isinstance(mixer, (GatedDeltaNet, LightningAttention)):
+        yield ops.elementwise("mixer/gate", m=m, i=2.0 * inner, o=inner, f=4.0 * inner, r=r)
+    yield ops.matmul("mixer/out", m, inner, hidden, w=w, a=a, r=r, dtype=dtype)
+
+
+def _dense(name: str, ffn: DenseFFN, m: Num, hidden: float, shards: Num, widths: Widths) -> Iterator[Op]:
+    """Up (and gate) projection, activation, down projection."""
+    w, a, r, dtype = widths.w, widths.a, widths.r, widths.product
+    width = ffn.width / shards
+    columns = width * (2.0 if ffn.gated else 1.0)
+    yield ops.matmul(f"{name}/up", m, hidden, columns, w=w, a=a, r=r, dtype=dtype)
+    yield ops.elementwise(f"{name}/activation", m=m, i=columns, o=width, f=5.0 * width, r=r)
+    yield ops.matmul(f"{name}/down", m, width, hidden, w=w, a=a, r=r, dtype=dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertShards:
+    """How experts are spread: over `ep` ranks, each expert's matrices over `tp`; `pool` replicas share one spread."""
+
+    ep: Num
+    tp: Num
+    pool: Num
+
+
+def expert_shards(plan: Plan) -> ExpertShards:
+    """Experts over `ep` ranks: inside the tensor-parallel group first, then across data-parallel replicas.
+
+    With ep up to tp, each expert stays divided over tp/ep ranks. Beyond, ep/tp replicas pool their tokens and every
+    rank holds whole experts (attention data-parallel, experts expert-parallel, as DeepSeek serves its models).
+    """
+    return ExpertShards(ep=plan.ep, tp=np.maximum(plan.tp / plan.ep, 1.0), pool=np.maximum(plan.ep / plan.tp, 1.0))
+
+
+def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
+    """Router, dispatch, grouped expert products, combine, and the shared experts beside them."""
+    m, w, a, r, dtype = work.rows, widths.w, widths.a, widths.r, widths.product
+    shards = expert_shards(plan)
+    experts, top_k = float(ffn.experts), float(ffn.top_k)
+    routed = m * shards.pool * top_k / shards.ep  # rows that reach one rank, balanced
+    touched = ops.expected_experts(experts, top_k, m * shards.pool) / shards.ep
+    width = ffn.width / shards.tp
+    columns = width * (2.0 if ffn.gated else 1.0)
+    yield ops.matmul("moe/router", m, hidden, experts, w=max(w, 2.0), a=r, r=r, dtype=widths.attention)
+    yield ops.elementwise("moe/permute", m=routed, i=2.0 * hidden, o=2.0 * hidden, f=2.0 * hidden, r=r)
+    sent = top_k * np.greater(shards.pool, 1.0) / np.minimum(plan.tp, plan.ep)
+    yield ops.collective("moe/dispatch", "all-to-all", m=m * sent, k=hidden, r=a, ranks=plan.ep)
+    yield ops.expert_matmul("moe/up", routed, touched, hidden, columns, w=w, a=a, r=r, dtype=dtype)
+    yield ops.elementwise("moe/activation", m=routed, i=columns, o=width, f=5.0 * width, r=r)
+    yield ops.expert_matmul("moe/down", routed, touched, width, hidden, w=w, a=a, r=r, dtype=dtype)
+    yield ops.collective("moe/combine", "all-to-all", m=m * sent, k=hidden, r=r, ranks=plan.ep)
+    if ffn.shared_ffn is not None:
+        yield from _dense("moe/shared", ffn.shared_ffn, m, hidden, plan.tp, widths)
+    yield ops.collective("moe/all-reduce", "all-reduce", m=m, k=hidden, r=r, ranks=plan.tp)
+
+
+def _head(model: Model, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
+    """Last norm, output matrix (kept at 16 bits or more by every stack), gathering its shards."""
+    m, hidden, vocab = work.sequences * work.logits, float(model.hidden), model.vocab / plan.tp
+    r = widths.r
+    yield ops.elementwise("head/norm", m=m, i=hidden, o=hidden, f=5.0 * hidden, r=r)
+    yield ops.matmul("head/logits", m, hidden, vocab, w=max(widths.w, 2.0), a=r, r=r, dtype=widths.attention)
+    if work.decode or np.all(np.less_equal(work.logits, 1.0)):
+        yield ops.collective("head/all-gather", "all-gather", m=m, k=float(model.vocab), r=r, ranks=plan.tp)
+
+
+def _pipeline(model: Model, widths: Widths, plan: Plan, work: Pass) -> Op:
+    """Activations handed from each pipeline stage to the next."""
+    hop = ops.collective(
+        "pipeline/send", "send", m=work.rows / plan.tp, k=float(model.hidden), r=widths.r,
+        ranks=np.minimum(plan.pp, 2.0), stride=plan.tp,
+    )  # fmt: skip
+    return hop.times(plan.pp - 1.0)

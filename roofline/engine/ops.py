@@ -1,0 +1,262 @@
+"""Operators: each a formula for its FLOPs, its bytes of main memory and its messages, per chip, with no chip in it.
+
+Every constructor writes its arithmetic twice: as NumPy and, in `Formula`, as text that `explain` prints. A test
+evaluates the text with the operator's own terms and compares, so the two can't drift apart.
+Symbols: m rows (tokens), k and n the two sides of a weight matrix, w, a, r, c bytes per value of weights, of
+activations that enter a product, of the residual stream, and of the cache; b sequences, q new tokens of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, MATMUL, SCAN
+from roofline.numeric import Num
+
+COLLECTIVE, OVERHEAD = "collective", "overhead"
+VECTOR = "vector"  # the "dtype" of work on the vector units
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """The arithmetic of one kind of operator as text over its terms."""
+
+    flops: str = "0"
+    read: str = "0"
+    write: str = "0"
+    message: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a collective sends.
+
+    `size` [B] is the buffer of one rank: the whole of it for all-reduce, the gathered whole for all-gather and
+    reduce-scatter, what one rank sends for all-to-all and send. The group has `ranks` members; neighbours in it are
+    `stride` chips apart, which decides how many of them share a scale-up domain.
+    """
+
+    algorithm: str
+    size: Num
+    ranks: Num
+    stride: Num = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """One operator on one chip, executed `count` times: FLOPs, bytes read and written in main memory, message.
+
+    `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
+    """
+
+    name: str
+    kind: str
+    dtype: str = "bf16"
+    flops: Num = 0.0
+    read: Num = 0.0
+    write: Num = 0.0
+    message: Message | None = None
+    count: Num = 1.0
+    fusable: bool = False
+    formula: Formula = Formula()
+    terms: Mapping[str, Num] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> Num:
+        """Bytes that one execution moves through main memory."""
+        return self.read + self.write
+
+    @property
+    def absent(self) -> bool:
+        """Whether it does nothing anywhere in a sweep: a message among one rank, an overhead of zero."""
+        if self.message is not None:
+            return bool(np.all(np.less_equal(self.message.ranks, 1.0) | np.equal(self.message.size, 0.0)))
+        return self.kind == OVERHEAD and bool(np.all(np.equal(self.terms["seconds"], 0.0)))
+
+    def times(self, count: Num) -> Op:
+        """The same operator, executed `count` times as often."""
+        return replace(self, count=self.count * count)
+
+
+_MATMUL = Formula(flops="2*m*k*n", read="m*k*a + k*n*w", write="m*n*r")
+
+
+def matmul(name: str, m: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: str) -> Op:
+    """`[m, k] x [k, n]`: activations times a weight matrix, each read once, the product written once."""
+    return Op(
+        name,
+        MATMUL,
+        dtype,
+        flops=2.0 * m * k * n,
+        read=m * k * a + k * n * w,
+        write=m * n * r,
+        formula=_MATMUL,
+        terms={"m": m, "k": k, "n": n, "w": w, "a": a, "r": r},
+    )
+
+
+_EXPERTS = Formula(flops="2*m*k*n", read="m*k*a + e*k*n*w", write="m*n*r")
+
+
+def expert_matmul(name: str, m: Num, e: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: str) -> Op:
+    """`m` rows spread over `e` experts' matrices `[k, n]`: as many are read as get at least one row."""
+    return Op(
+        name,
+        MATMUL,
+        dtype,
+        flops=2.0 * m * k * n,
+        read=m * k * a + e * k * n * w,
+        write=m * n * r,
+        formula=_EXPERTS,
+        terms={"m": m, "e": e, "k": k, "n": n, "w": w, "a": a, "r": r},
+    )
+
+
+_ATTENTION = Formula(
+    flops="2*b*h*p*(d + v)",
+    read="b*q*h*d*a + b*l*g*c",
+    write="b*q*h*v*r + b*q*g*c",
+)
+
+
+def attention(
+    name: str, *, b: Num, q: Num, p: Num, l: Num, h: Num, d: Num, v: Num, g: Num, a: Num, r: Num, c: Num, dtype: str
+) -> Op:  # fmt: skip
+    """Fused attention of `q` new tokens per sequence: `p` visible query-key pairs, `l` cached tokens read.
+
+    `h` heads with keys of width `d` and values of width `v`; `g` values are cached per token. Scores never leave
+    the chip (FlashAttention, arXiv 2205.14135).
+    """
+    return Op(
+        name,
+        ATTENTION,
+        dtype,
+        flops=2.0 * b * h * p * (d + v),
+        read=b * q * h * d * a + b * l * g * c,
+        write=b * q * h * v * r + b * q * g * c,
+        formula=_ATTENTION,
+        terms={"b": b, "q": q, "p": p, "l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},
+    )
+
+
+_DECODE = Formula(
+    flops="2*b*h*l*(d + v)",
+    read="b*h*d*a + b*l*g*c",
+    write="b*h*v*r + b*g*c",
+)
+
+
+def decode_attention(
+    name: str, *, b: Num, l: Num, h: Num, d: Num, v: Num, g: Num, a: Num, r: Num, c: Num, dtype: str
+) -> Op:  # fmt: skip
+    """Attention of one new token per sequence over `l` cached tokens of `g` values each, read once for all heads."""
+    cache = b * g * c
+    return Op(
+        name,
+        DECODE_ATTENTION,
+        dtype,
+        flops=(2.0 * b * h * (d + v)) * l,
+        read=b * h * d * a + cache * l,
+        write=b * h * v * r + cache,
+        formula=_DECODE,
+        terms={"b": b, "l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},
+    )
+
+
+_SCAN = Formula(flops="f*m*s", read="m*i*a + b*s*z", write="m*o*r + b*s*z")
+
+
+def scan(
+    name: str, *, m: Num, b: Num, s: Num, i: Num, o: Num, f: Num, z: Num, a: Num, r: Num, dtype: str
+) -> Op:  # fmt: skip
+    """A linear recurrence: `f` FLOP per token for each of `s` state values; the state (z bytes a value) is read and
+    written once per sequence however many tokens pass, `i` inputs and `o` outputs per token."""
+    return Op(
+        name,
+        SCAN,
+        dtype,
+        flops=f * m * s,
+        read=m * i * a + b * s * z,
+        write=m * o * r + b * s * z,
+        formula=_SCAN,
+        terms={"m": m, "b": b, "s": s, "i": i, "o": o, "f": f, "z": z, "a": a, "r": r},
+    )
+
+
+_ELEMENTWISE = Formula(flops="f*m", read="m*i*r", write="m*o*r")
+
+
+def elementwise(name: str, *, m: Num, i: Num, o: Num, f: Num, r: Num) -> Op:
+    """Norms, activations, rotations: `i` values read and `o` written per row, `f` FLOP; fusable into its neighbours."""
+    return Op(
+        name,
+        ELEMENTWISE,
+        VECTOR,
+        flops=f * m,
+        read=m * i * r,
+        write=m * o * r,
+        fusable=True,
+        formula=_ELEMENTWISE,
+        terms={"m": m, "i": i, "o": o, "f": f, "r": r},
+    )
+
+
+_LOOKUP = Formula(read="m*k*w", write="m*k*r")
+
+
+def lookup(name: str, m: Num, k: Num, *, w: Num, r: Num) -> Op:
+    """Rows of the token table: one of width `k` for each of `m` tokens."""
+    return Op(
+        name,
+        ELEMENTWISE,
+        VECTOR,
+        read=m * k * w,
+        write=m * k * r,
+        formula=_LOOKUP,
+        terms={"m": m, "k": k, "w": w, "r": r},
+    )
+
+
+_UPDATE = Formula(flops="f*n", read="n*i", write="n*o")
+
+
+def optimizer_update(name: str, *, n: Num, i: Num, o: Num, f: Num) -> Op:
+    """One optimizer step over `n` parameters: `i` bytes read and `o` written for each."""
+    return Op(
+        name,
+        ELEMENTWISE,
+        VECTOR,
+        flops=f * n,
+        read=n * i,
+        write=n * o,
+        formula=_UPDATE,
+        terms={"n": n, "i": i, "o": o, "f": f},
+    )
+
+
+_COLLECTIVE = Formula(message="m*k*r")
+
+
+def collective(name: str, algorithm: str, *, m: Num, k: Num, r: Num, ranks: Num, stride: Num = 1.0) -> Op:
+    """A message of `m` rows of width `k` among `ranks` chips (see `Message`)."""
+    return Op(
+        name,
+        COLLECTIVE,
+        message=Message(algorithm, m * k * r, ranks, stride),
+        formula=_COLLECTIVE,
+        terms={"m": m, "k": k, "r": r, "ranks": ranks, "stride": stride},
+    )
+
+
+def expected_experts(experts: Num, top_k: Num, tokens: Num) -> Num:
+    """Distinct experts that `tokens` tokens visit when each chooses `top_k` of `experts` at random.
+
+    `E·(1 − (1 − k/E)^n)`: the expectation of the number of non-empty bins.
+
+    >>> float(expected_experts(8.0, 2.0, 1.0)), round(float(expected_experts(8.0, 2.0, 64.0)), 6)
+    (2.0, 8.0)
+    """
+    return experts * (1.0 - (1.0 - top_k / experts) ** tokens)

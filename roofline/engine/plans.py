@@ -1,0 +1,167 @@
+"""Parallel plans: which are possible for a model on so many chips, why others are not, and which one is best.
+
+All candidates are one `Plan` whose degrees are arrays, so a search is a single vectorised prediction.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from roofline.errors import PlanError
+from roofline.machine import Chip
+from roofline.numeric import Num
+from roofline.workload import DenseFFN, Model, MoE, Plan
+from roofline.workload.model import GatedDeltaNet, Mamba1, Mamba2
+
+DEGREES = ("tp", "pp", "dp", "ep", "cp")
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors in ascending order.
+
+    >>> divisors(12)
+    [1, 2, 3, 4, 6, 12]
+    """
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return sorted({*small, *(number // d for d in small)})
+
+
+def head_counts(model: Model) -> dict[str, int]:
+    """What tensor parallelism has to divide: heads of every mixer kind and ffn columns."""
+    counts: dict[str, int] = {}
+    for block in model.blocks:
+        mixer = block.mixer
+        if isinstance(mixer, GatedDeltaNet):
+            counts["value heads"] = math.gcd(counts.get("value heads", 0), mixer.value_heads)
+        elif isinstance(mixer, Mamba1):
+            counts["channels"] = math.gcd(counts.get("channels", 0), mixer.inner)
+        elif isinstance(mixer, Mamba2):
+            counts["SSM heads"] = math.gcd(counts.get("SSM heads", 0), mixer.heads)
+        elif mixer is not None:
+            counts["heads"] = math.gcd(counts.get("heads", 0), mixer.heads)
+        if isinstance(block.ffn, DenseFFN):
+            counts["ffn columns"] = math.gcd(counts.get("ffn columns", 0), block.ffn.width)
+    return counts
+
+
+def tensor_degrees(model: Model) -> list[int]:
+    """Every tensor-parallel degree that the model's shape allows."""
+    return divisors(math.gcd(*head_counts(model).values()))
+
+
+def experts_of(model: Model) -> int:
+    """Experts that expert parallelism divides; 1 for a dense model."""
+    counts = [block.ffn.experts for block in model.blocks if isinstance(block.ffn, MoE)]
+    return math.gcd(*counts) if counts else 1
+
+
+def most_chips(chip: Chip) -> float:
+    """The most chips that the wiring joins: without limit where there is a scale-out link that states none."""
+    near, far = chip.link("scale-up"), chip.link("scale-out")
+    return float(np.max(far.chips if far else near.chips if near else 1.0))
+
+
+def check_wiring(chip: Chip, num_chips: int) -> None:
+    """`PlanError` if the chip's links can't join that many."""
+    most = most_chips(chip)
+    if num_chips <= most:
+        return
+    if most == 1:
+        raise PlanError(
+            f"{num_chips} x {chip.id}: its file names no link between chips; 1 is all that can work together"
+        )
+    raise PlanError(f"{num_chips} x {chip.id}: its links join at most {most:,.0f} chips")
+
+
+def check(plan: Plan, model: Model, num_chips: int) -> None:
+    """`PlanError`, naming what is possible, if the degrees do not divide the model or do not use the chips."""
+    tp, pp, dp, ep, cp = (int(getattr(plan, degree)) for degree in DEGREES)
+    for what, count in head_counts(model).items():
+        if count % tp:
+            possible = _list(tensor_degrees(model))
+            raise PlanError(f"tp={tp} does not divide the {count:,} {what} of {model.id}; possible: {possible}")
+    if pp > model.layers:
+        raise PlanError(f"pp={pp} is more than the {model.layers} layers of {model.id}")
+    experts = experts_of(model)
+    if ep > 1 and experts == 1:
+        raise PlanError(f"ep={ep}: {model.id} has no experts; leave ep out")
+    if experts % ep:
+        raise PlanError(
+            f"ep={ep} does not divide the {experts} experts of {model.id}; possible: {_list(divisors(experts))}"
+        )
+    if not nests(tp, dp, ep):
+        fitting = _list([degree for degree in divisors(experts) if nests(tp, dp, degree)])
+        raise PlanError(f"ep={ep} must divide or be a multiple of tp={tp} within tp·dp={tp * dp}; possible: {fitting}")
+    if tp * pp * dp * cp != num_chips:
+        product = f"tp·pp·dp·cp = {tp}·{pp}·{dp}·{cp} = {tp * pp * dp * cp}"
+        raise PlanError(f"{product}, but the deployment has {num_chips} chips; leave one degree out to have it found")
+
+
+def _list(values: list[int]) -> str:
+    return " ".join(str(value) for value in values)
+
+
+def nests(tp: int, dp: int, ep: int) -> bool:
+    """Whether experts spread over `ep` ranks fill whole tensor-parallel groups, or an even part of one."""
+    return (tp * dp) % ep == 0 and (tp % ep == 0 or ep % tp == 0)
+
+
+def candidates(model: Model, num_chips: int, given: dict[str, int] | None = None, cp: int = 1) -> Plan:
+    """Every plan for exactly that many chips, degrees as arrays `[plans]`; `given` degrees are kept as they are.
+
+    Raises `PlanError` if none exists.
+    """
+    given = given or {}
+    cp = given.get("cp", cp)
+    experts = experts_of(model)
+    found = [
+        (tp, pp, dp, ep)
+        for tp in _degrees("tp", tensor_degrees(model), given)
+        if num_chips % (tp * cp) == 0
+        for pp in _degrees("pp", divisors(num_chips // (tp * cp)), given)
+        if pp <= model.layers and num_chips % (tp * cp * pp) == 0
+        for dp in [num_chips // (tp * cp * pp)]
+        if given.get("dp", dp) == dp
+        for ep in _degrees("ep", divisors(experts), given)
+        if nests(tp, dp, ep)
+    ]
+    if not found:
+        _explain_none(model, num_chips, given)
+    tp, pp, dp, ep = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
+    return Plan(tp=tp, pp=pp, dp=dp, ep=ep, cp=float(cp))
+
+
+def _degrees(name: str, possible: list[int], given: dict[str, int]) -> list[int]:
+    return [given[name]] if name in given else possible
+
+
+def _explain_none(model: Model, num_chips: int, given: dict[str, int]) -> None:
+    """Say why no plan exists."""
+    full = {degree: given.get(degree, 1) for degree in DEGREES}
+    if "dp" not in given:
+        rest = num_chips // max(full["tp"] * full["pp"] * full["cp"], 1)
+        full["dp"] = max(rest, 1)
+    tp, pp, dp, ep, cp = (float(full[degree]) for degree in DEGREES)
+    check(Plan(tp=tp, pp=pp, dp=dp, ep=ep, cp=cp), model, num_chips)
+    raise PlanError(f"no plan puts {model.id} on {num_chips} chips with {given}")
+
+
+def pick(plan: Plan, index: int) -> Plan:
+    """The plan at one index of an array of plans, as plain floats."""
+    values: dict[str, Any] = {}
+    for item in fields(plan):
+        value = getattr(plan, item.name)
+        values[item.name] = float(value[index]) if isinstance(value, np.ndarray) and value.ndim else value
+    return replace(plan, **values)
+
+
+def best(score: Num, fits: Num, need: Num) -> int:
+    """Index of the feasible plan with the highest score; if none is, of the one that needs least memory."""
+    feasible = np.broadcast_to(fits, np.broadcast(score, fits, need).shape).astype(bool)
+    if feasible.any():
+        return int(np.argmax(np.where(feasible, np.nan_to_num(score, nan=-np.inf), -np.inf)))
+    return int(np.argmin(np.broadcast_to(need, feasible.shape)))

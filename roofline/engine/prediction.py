@@ -1,0 +1,114 @@
+"""What a prediction is: phases of priced operators, memory, metrics, and what is known about their worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from roofline.engine import roof
+from roofline.engine.deployment import Deployment
+from roofline.engine.memory import Memory
+from roofline.engine.ops import COLLECTIVE
+from roofline.engine.roof import Priced, total
+from roofline.numeric import Num
+from roofline.workload import Precision, Workload
+
+Calibration = Literal["measured", "transferred", "datasheet"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phase:
+    """One phase: the operators of one step, executed `repeat` times.
+
+    `operators` run along the whole pipeline, so a single chip holds a share of 1/pp of them; `busy` is how many such
+    passes go through the pipeline in the time of one, over pp: 1 when every stage is always at work. `useful_flops`
+    [FLOP] are those that the model needs, of one pass: no recomputation, causal attention counted once.
+    """
+
+    name: str
+    operators: tuple[Priced, ...] = ()
+    repeat: Num = 1.0
+    busy: Num = 1.0
+    step_time: Num = 0.0
+    ideal_step_time: Num = 0.0
+    useful_flops: Num = 0.0
+    peak: Num = np.inf
+    bandwidth: Num = np.inf
+
+    @property
+    def time(self) -> Num:
+        """Expected seconds."""
+        return self.repeat * self.step_time
+
+    @property
+    def ideal_time(self) -> Num:
+        """Seconds that nothing can beat."""
+        return self.repeat * self.ideal_step_time
+
+    @property
+    def flops(self) -> Num:
+        """FLOPs of all operators, along the pipeline."""
+        return self.repeat * total(item.op.count * item.op.flops for item in self.operators)
+
+    @property
+    def memory_bytes(self) -> Num:
+        """Bytes of main memory moved by all operators, along the pipeline."""
+        return self.repeat * total(item.op.count * item.op.bytes for item in self.operators)
+
+    @property
+    def network_bytes(self) -> Num:
+        """Bytes of messages of all operators, as each sends them, along the pipeline."""
+        return self.repeat * total(
+            item.op.count * item.op.message.size * np.greater(item.op.message.ranks, 1.0)
+            for item in self.operators
+            if item.op.kind == COLLECTIVE and item.op.message
+        )
+
+    @property
+    def bound(self) -> Num:
+        """What binds the phase, as an index into `roof.BOUNDS`."""
+        return roof.bound(self.operators)
+
+    @property
+    def mfu(self) -> Num:
+        """Model FLOPs utilization: useful FLOP/s per chip over the dense peak of the arithmetic format."""
+        return self.repeat * self.useful_flops * self.busy / (self.time * self.peak)
+
+    @property
+    def mbu(self) -> Num:
+        """Model bandwidth utilization: bytes/s of main memory per chip over its datasheet bandwidth."""
+        return self.memory_bytes * self.busy / (self.time * self.bandwidth)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """A workload on a deployment. Every number may be an array over a sweep's axes.
+
+    `metrics` holds SI numbers by their contract names, each time and rate also with the suffix `_ideal`.
+    """
+
+    workload: Workload
+    deployment: Deployment
+    precision: Precision
+    phases: tuple[Phase, ...]
+    memory: Memory
+    capacity: Num
+    max_batch: Num
+    fits: Num
+    metrics: Mapping[str, Num | None]
+    notes: tuple[str, ...] = ()
+    weight_bytes: float = 0.0
+    evidence: Calibration = "datasheet"
+    sources: tuple[str, ...] = field(default_factory=tuple)
+
+
+def evidence_of(deployment: Deployment) -> tuple[Calibration, tuple[str, ...]]:
+    """What stands behind the expectation: measurements of this chip or its stack with their titles, or a datasheet."""
+    chip, stack = deployment.chip, deployment.stack
+    titles = [source.title for path, source in chip.sources.items() if path.startswith("achieved")]
+    titles += [source.title for source in stack.sources.values()]
+    measured = chip.calibrated or stack.measured
+    return ("measured" if measured else "datasheet"), tuple(dict.fromkeys(titles))

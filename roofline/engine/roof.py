@@ -1,0 +1,138 @@
+"""Pricing: the time that each roof of a chip needs for an operator, and what they make together.
+
+`ideal` is the datasheet: full peak, full bandwidth, compute and memory perfectly overlapped, fusable traffic kept on
+the chip, no software. The expectation takes what was measured (`Efficiency`). Both take the same path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roofline.engine import collectives
+from roofline.engine.ops import COLLECTIVE, OVERHEAD, VECTOR, Op
+from roofline.machine import Chip, Efficiency, Stack
+from roofline.numeric import Num, p_norm
+from roofline.workload.dtype import math_dtype
+
+BOUNDS = ("compute", "memory", "network", "overhead")
+IDEAL = Efficiency()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roofs:
+    """Seconds that each roof alone would need for one execution, and the time of all together."""
+
+    compute: Num
+    memory: Num
+    network: Num
+    overhead: Num
+    time: Num
+
+    def of(self, bound: str) -> Num:
+        """Seconds of one roof, by its name in `BOUNDS`."""
+        return {"compute": self.compute, "memory": self.memory, "network": self.network}.get(bound, self.overhead)
+
+
+def peak(chip: Chip, dtype: str) -> Num:
+    """Dense FLOP/s of a chip for a dtype, of the next wider dtype where it lacks that one; infinite if unknown."""
+    if dtype == VECTOR:
+        return chip.vector if chip.vector is not None else np.inf
+    found = math_dtype(dtype, chip.peaks)
+    return chip.peaks[found].dense if found else np.inf
+
+
+def arithmetic(chip: Chip, dtype: str) -> str:
+    """The format in which a chip multiplies values of a dtype; the dtype itself if nothing is known."""
+    return math_dtype(dtype, chip.peaks) or dtype
+
+
+def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
+    """Seconds of one execution of an operator on a chip under a stack."""
+    if op.kind == COLLECTIVE:
+        network = collectives.time(op.message, chip, ideal=ideal) if op.message else 0.0
+        return Roofs(0.0, 0.0, network, 0.0, network)
+    if op.kind == OVERHEAD:
+        overhead = 0.0 if ideal else op.terms["seconds"]
+        return Roofs(0.0, 0.0, 0.0, overhead, overhead)
+    found = op.dtype if op.dtype == VECTOR else arithmetic(chip, op.dtype)
+    reached = IDEAL if ideal else chip.efficiency(op.kind, found)
+    compute = op.flops / (peak(chip, op.dtype) * reached.compute)
+    memory = (0.0 if ideal and op.fusable else op.bytes) / (chip.bandwidth * reached.memory)
+    overhead = 0.0 if ideal else reached.latency + stack.operator
+    return Roofs(compute, memory, 0.0, overhead, overhead + p_norm(compute, memory, reached.overlap))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Priced:
+    """An operator with its time: ideal and expected."""
+
+    op: Op
+    ideal: Roofs
+    expected: Roofs
+
+    @property
+    def time(self) -> Num:
+        """Expected seconds of all executions."""
+        return self.op.count * self.expected.time
+
+    @property
+    def ideal_time(self) -> Num:
+        """Ideal seconds of all executions."""
+        return self.op.count * self.ideal.time
+
+    @property
+    def bound(self) -> Num:
+        """What the expected time is mostly made of, as an index into `BOUNDS`."""
+        return largest([self.expected.of(bound) for bound in BOUNDS])
+
+
+def price_all(ops: Iterable[Op], chip: Chip, stack: Stack) -> tuple[Priced, ...]:
+    """Every operator, priced both ways."""
+    return tuple(Priced(op, price(op, chip, stack, ideal=True), price(op, chip, stack, ideal=False)) for op in ops)
+
+
+def expected_time(priced: Iterable[Priced]) -> Num:
+    """Seconds of a sequence of operators: their sum."""
+    return total(item.time for item in priced)
+
+
+def ideal_time(priced: Sequence[Priced]) -> Num:
+    """Seconds below which no implementation can come: messages may hide behind work entirely, or work behind them."""
+    work = total(item.ideal_time for item in priced if item.op.kind != COLLECTIVE)
+    messages = total(item.ideal_time for item in priced if item.op.kind == COLLECTIVE)
+    return np.maximum(work, messages)
+
+
+def bound(priced: Iterable[Priced]) -> Num:
+    """What binds a sequence of operators, as an index into `BOUNDS`: the roof under which most of the time is spent."""
+    spent: list[list[Num]] = [[] for _ in BOUNDS]
+    for item in priced:
+        held = item.bound
+        for index, seconds in enumerate(spent):
+            seconds.append(item.time * np.equal(held, index))
+    return largest([total(seconds) for seconds in spent])
+
+
+def largest(values: Sequence[Num]) -> Num:
+    """Index of the largest value, elementwise; the first of equals."""
+    best: Num = np.asarray(values[0], dtype=np.float64)
+    index: Num = np.zeros(())
+    for position, value in enumerate(values[1:], start=1):
+        index = np.where(np.greater(value, best), float(position), index)
+        best = np.maximum(value, best)
+    return index
+
+
+def total(terms: Iterable[Num]) -> Num:
+    """Sum of terms that broadcast; terms of equal shape are added first, so a small axis stays small to the end."""
+    sums: dict[tuple[int, ...], Num] = {}
+    for term in terms:
+        shape = np.shape(term)
+        sums[shape] = sums[shape] + term if shape in sums else term
+    result: Num = 0.0
+    for shape in sorted(sums, key=lambda shape: (np.prod(shape), shape)):
+        result = result + sums[shape]
+    return result

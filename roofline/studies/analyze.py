@@ -1,0 +1,30 @@
+"""One workload on one deployment, or on many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from roofline.catalog.store import Catalog
+from roofline.engine import search
+from roofline.engine.prediction import Prediction
+from roofline.studies import contract
+from roofline.studies.request import Options, resolve_deployment, resolve_workload
+
+
+def predict(workload: str, deployment: str, options: Options = Options(), catalog: Catalog = Catalog()) -> Prediction:  # noqa: B008
+    """The prediction of a named workload on a deployment as written; raises `RooflineError` for bad input."""
+    job = resolve_workload(catalog, workload, options)
+    return search.predict(job, resolve_deployment(catalog, deployment, job, options))
+
+
+def analyze(workload: str, deployment: str, options: Options, catalog: Catalog) -> dict[str, Any]:
+    """The contract's object for one deployment."""
+    return contract.prediction(predict(workload, deployment, options, catalog))
+
+
+def compare(workload: str, deployments: Sequence[str], options: Options, catalog: Catalog) -> dict[str, Any]:
+    """The contract's object for many deployments of the same workload, in the order given."""
+    job = resolve_workload(catalog, workload, options)
+    resolved = [resolve_deployment(catalog, text, job, options) for text in deployments]
+    return contract.comparison([contract.prediction(search.predict(job, deployment)) for deployment in resolved])

@@ -1,0 +1,227 @@
+"""Predictions as the JSON contract: plain dictionaries of SI numbers, stable names, `schema` for their version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from roofline import __version__
+from roofline.engine import roof
+from roofline.engine.memory import Memory
+from roofline.engine.ops import COLLECTIVE
+from roofline.engine.prediction import Phase, Prediction
+from roofline.engine.roof import BOUNDS, Priced
+from roofline.numeric import Num
+from roofline.units import show
+from roofline.workload import Decode as DecodeStep
+from roofline.workload import Prefill, Serving, Step, Training, Workload
+from roofline.workload.dtype import bytes_of
+
+PREDICTION_SCHEMA = "roofline.prediction/1"
+COMPARISON_SCHEMA = "roofline.comparison/1"
+
+
+def number(value: Num | None) -> float | None:
+    """A float for JSON: None for what is not known or not finite."""
+    if value is None:
+        return None
+    result = float(value)
+    return result if np.isfinite(result) else None
+
+
+def prediction(result: Prediction) -> dict[str, Any]:
+    """One prediction of one point (no arrays) as the contract has it."""
+    deployment, chip = result.deployment, result.deployment.chip
+    model, precision = result.workload.model, result.precision
+    fits = bool(result.fits)
+    return {
+        "schema": PREDICTION_SCHEMA,
+        "version": __version__,
+        "workload": workload(result.workload),
+        "deployment": {
+            "label": deployment.label,
+            "chip": chip.id,
+            "chip_name": chip.name,
+            "chip_kind": chip.kind,
+            "num_chips": deployment.num_chips,
+            "stack": deployment.stack.id,
+            "plan": _plan(result),
+            "weights": precision.weights,
+            "activations": precision.activations,
+            "kv_cache": precision.kv_cache,
+            "arithmetic": roof.arithmetic(chip, precision.arithmetic),
+        },
+        "model": {
+            "id": model.id,
+            "parameters": model.parameters,
+            "active_parameters": model.active_parameters,
+            "weight_bytes": result.weight_bytes,
+            "kv_cache_bytes_per_token": model.cache_values_per_token * bytes_of(precision.kv_cache),
+        },
+        "fits": fits,
+        "why": None if fits else why_not(result.memory, result.capacity, result.max_batch, result.workload),
+        "memory": {
+            "capacity_bytes": number(result.capacity),
+            "weight_bytes": number(result.memory.weights),
+            "kv_cache_bytes": number(result.memory.kv_cache),
+            "gradient_bytes": number(result.memory.gradients),
+            "optimizer_bytes": number(result.memory.optimizer),
+            "activation_bytes": number(result.memory.activations),
+            "total_bytes": number(result.memory.total),
+            "max_batch": number(result.max_batch),
+        },
+        "phases": [phase(item, chip_ridge=_ridge(item)) for item in result.phases],
+        "metrics": _metrics(result.metrics),
+        "roofs": {
+            "dtype": roof.arithmetic(chip, precision.arithmetic),
+            "peak_flops_per_s": number(roof.peak(chip, precision.arithmetic)),
+            "memory": [
+                {
+                    "name": level.name,
+                    "bandwidth_bytes_per_s": number(level.bandwidth),
+                    "main": level is chip.main_memory,
+                }
+                for level in chip.memory
+            ],
+            "link_bytes_per_s": number(chip.links[0].bandwidth) if chip.links else None,
+        },
+        "evidence": {
+            "calibration": result.evidence,
+            "cases": 0,
+            "median_error": None,
+            "sources": list(result.sources),
+        },
+        "notes": list(result.notes),
+    }
+
+
+def comparison(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Predictions of one workload on several deployments."""
+    return {
+        "schema": COMPARISON_SCHEMA,
+        "version": __version__,
+        "workload": rows[0]["workload"] if rows else None,
+        "rows": rows,
+    }
+
+
+def workload(job: Workload) -> dict[str, Any]:
+    """What was asked for."""
+    common = {"id": job.id, "kind": "training" if isinstance(job, Training) else "serving", "model": job.model.id}
+    if isinstance(job, Training):
+        return common | {
+            "tokens": number(job.tokens),
+            "seq_len": number(job.seq_len),
+            "global_batch": number(job.global_batch),
+            "optimizer": job.optimizer,
+            "lora_rank": number(job.lora_rank),
+        }
+    return common | {
+        "steps": [_step(step) for step in job.steps],
+        "batch": number(job.batch),
+        "input_len": number(job.input_len),
+        "output_len": number(job.output_len),
+        "context_len": number(job.context_len),
+        "slo": {"ttft_s": job.slo.ttft_s, "tpot_s": job.slo.tpot_s},
+    }
+
+
+def _step(step: Step) -> dict[str, float | None]:
+    if isinstance(step, Prefill):
+        return {"prefill": number(step.tokens)}
+    if isinstance(step, DecodeStep):
+        return {"decode": number(step.tokens)}
+    return {"pause": number(step.seconds)}
+
+
+def _plan(result: Prediction) -> dict[str, float | str | None]:
+    plan = result.deployment.plan
+    degrees = {name: number(getattr(plan, name)) for name in ("tp", "pp", "dp", "ep", "cp")}
+    if isinstance(result.workload, Serving):
+        return {**degrees}
+    more = {name: number(getattr(plan, name)) for name in ("vpp", "zero", "micro_batch")}
+    return {**degrees, **more, "recompute": plan.recompute}
+
+
+def _metrics(metrics: Mapping[str, Num | None]) -> dict[str, float | None]:
+    """Every metric, and `_low` and `_high` for each that has an ideal; unknown until validation backs them."""
+    found: dict[str, float | None] = {}
+    for name, value in metrics.items():
+        if name.endswith("_ideal"):
+            continue
+        found[name] = number(value)
+        if f"{name}_ideal" in metrics:
+            found[f"{name}_ideal"] = number(metrics[f"{name}_ideal"])
+            found[f"{name}_low"] = found[f"{name}_high"] = None
+    return found
+
+
+def _ridge(item: Phase) -> Num:
+    return np.divide(item.peak, item.bandwidth) if np.isfinite(item.bandwidth) else np.inf
+
+
+def phase(item: Phase, chip_ridge: Num) -> dict[str, Any]:
+    """One phase with its operators, most expensive first."""
+    operators = [_operator(priced, item) for priced in item.operators]
+    return {
+        "phase": item.name,
+        "time_s": number(item.time),
+        "ideal_time_s": number(item.ideal_time),
+        "low_time_s": None,
+        "high_time_s": None,
+        "bound": BOUNDS[int(item.bound)] if item.operators else None,
+        "flops": number(item.flops),
+        "memory_bytes": number(item.memory_bytes),
+        "network_bytes": number(item.network_bytes),
+        "arithmetic_intensity": _intensity(item.flops, item.memory_bytes),
+        "ridge_point": number(chip_ridge),
+        "mfu": number(item.mfu) if item.operators else None,
+        "mbu": number(item.mbu) if item.operators else None,
+        "operators": sorted(operators, key=lambda operator: -(operator["time_s"] or 0.0)),
+    }
+
+
+def _operator(priced: Priced, item: Phase) -> dict[str, Any]:
+    op, count = priced.op, priced.op.count * item.repeat
+    sent = op.message.size if op.kind == COLLECTIVE and op.message else 0.0
+    step = float(total_time(item))
+    return {
+        "name": op.name,
+        "kind": op.message.algorithm if op.message else op.kind,
+        "count": number(count),
+        "time_s": number(priced.time * item.repeat),
+        "ideal_time_s": number(priced.ideal_time * item.repeat),
+        "share": number(priced.time / step) if step else None,
+        "bound": BOUNDS[int(priced.bound)],
+        "flops": number(op.flops * count),
+        "memory_bytes": number(op.bytes * count),
+        "network_bytes": number(sent * count),
+        "arithmetic_intensity": _intensity(op.flops, op.bytes),
+    }
+
+
+def total_time(item: Phase) -> Num:
+    """Seconds of one step's operators, one after another."""
+    return roof.expected_time(item.operators)
+
+
+def _intensity(flops: Num, moved: Num) -> float | None:
+    return number(flops / moved) if np.all(np.greater(moved, 0.0)) else None
+
+
+def why_not(held: Memory, capacity: Num, max_batch: Num, job: Workload) -> str:
+    """Why a workload does not fit: what it needs against what there is, by part, and what would fit."""
+    parts = {
+        "weights": held.weights,
+        "KV cache": held.kv_cache,
+        "gradients": held.gradients,
+        "optimizer": held.optimizer,
+        "activations": held.activations,
+    }
+    shown = ", ".join(f"{name} {show(float(size), 'B', 3)}" for name, size in parts.items() if float(size) > 0)
+    text = f"needs {show(float(held.total), 'B', 3)} per chip ({shown}), has {show(float(capacity), 'B', 3)}"
+    if isinstance(job, Serving) and float(max_batch) >= 1:
+        text += f"; at most {float(max_batch):,.0f} requests fit at once"
+    return text

@@ -1,0 +1,245 @@
+"""What a user asks for, as text and options, resolved against the catalogue: workloads and deployments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from roofline.catalog.store import Catalog, is_path
+from roofline.engine import plans
+from roofline.engine.deployment import Deployment
+from roofline.engine.search import best_plan, fewest_chips
+from roofline.errors import PlanError, RooflineError, did_you_mean
+from roofline.workload import (
+    DTYPES,
+    Decode,
+    Model,
+    Plan,
+    Precision,
+    Prefill,
+    Serving,
+    Step,
+    Training,
+    Workload,
+)
+
+PLAN_KEYS = ("tp", "pp", "dp", "ep", "cp", "vpp", "zero", "micro_batch")
+FORMAT_KEYS = ("weights", "activations", "kv_cache")
+KEYS = (*PLAN_KEYS, "recompute", "stack", *FORMAT_KEYS)
+RECOMPUTES = ("none", "selective", "full")
+PHASES = ("training", "prefill", "decode")
+
+DEFAULT_INPUT, DEFAULT_OUTPUT, DEFAULT_SEQ, DEFAULT_GLOBAL_BATCH = 1024.0, 256.0, 4096.0, 256.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the options of the command line (or the keywords of the API) ask for; None leaves a thing as it is.
+
+    Lengths are tokens. `settings` are plan degrees, `recompute`, `stack` and formats for every deployment that does
+    not say its own.
+    """
+
+    phase: str | None = None
+    batch: float | None = None
+    input_len: float | None = None
+    output_len: float | None = None
+    context_len: float | None = None
+    seq_len: float | None = None
+    global_batch: float | None = None
+    tokens: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A deployment as written: `[COUNTx]CHIP[:key=value,…]`."""
+
+    text: str
+    chip: str
+    count: int | None
+    settings: Mapping[str, Any]
+
+
+_DEPLOYMENT = re.compile(r"(?:(?P<count>[0-9]+)x)?(?P<chip>.+?)(?::(?P<settings>[a-z_]+=.*))?")
+
+
+def parse_deployment(text: str) -> Wanted:
+    """Read a deployment as written.
+
+    >>> parse_deployment("8xh100-sxm:tp=8,stack=vllm").settings
+    {'tp': 8, 'stack': 'vllm'}
+    """
+    match = _DEPLOYMENT.fullmatch(text.strip())
+    if match is None:
+        raise RooflineError(f"deployment {text!r}: write [COUNTx]CHIP[:key=value,…], e.g. '8xh100-sxm:tp=8'")
+    count = int(match["count"]) if match["count"] else None
+    if count is not None and not 1 <= count <= 10_000_000:
+        raise RooflineError(f"deployment {text!r}: {count:,} chips; write between 1 and 10,000,000")
+    settings: dict[str, Any] = {}
+    for part in (match["settings"] or "").split(","):
+        if part:
+            key, separator, value = part.partition("=")
+            if not separator:
+                raise RooflineError(f"deployment {text!r}: {part!r} has no value; write key=value")
+            settings[key.strip()] = setting(key.strip(), value.strip(), f"deployment {text!r}: ")
+    return Wanted(text, match["chip"], count, settings)
+
+
+def setting(key: str, value: Any, where: str = "") -> Any:
+    """One checked setting of a deployment."""
+    if key not in KEYS:
+        near = did_you_mean(key, KEYS, most=1)
+        raise RooflineError(
+            f"{where}unknown setting {key!r}; " + (f"did you mean {near}?" if near else f"known: {', '.join(KEYS)}")
+        )
+    if key in PLAN_KEYS:
+        least = 0 if key == "zero" else 1
+        if not str(value).isdecimal() or not least <= int(value) <= (3 if key == "zero" else 10_000_000):
+            top = " to 3" if key == "zero" else " or more"
+            raise RooflineError(f"{where}{key}={value}: must be a whole number, {least}{top}")
+        return int(value)
+    choices = {"recompute": RECOMPUTES, "weights": DTYPES, "activations": DTYPES, "kv_cache": DTYPES}.get(key)
+    if choices and value not in choices:
+        raise RooflineError(f"{where}{key}={value}: must be one of {', '.join(choices)}")
+    return value
+
+
+def resolve_workload(catalog: Catalog, name: str, options: Options) -> Workload:
+    """The workload of that id, alias or path, with options laid over it; a bare model becomes one of its own."""
+    found = catalog.workload(name)
+    if isinstance(found, Model):
+        found = _of_model(found, options)
+    elif options.phase is not None:
+        found = _only_phase(found, options.phase)
+    return _with_training(found, options) if isinstance(found, Training) else _with_serving(found, options)
+
+
+def _of_model(model: Model, options: Options) -> Workload:
+    """A bare model as a workload: training, one phase of serving, or (by default) a request of both."""
+    precision = Precision(model.dtype, "bf16" if model.dtype in ("fp4", "int4") else model.dtype, "bf16")
+    identity = f"{model.id}-{options.phase or 'request'}"
+    _known_phase(options.phase)
+    if options.phase == "training":
+        seq_len = min(DEFAULT_SEQ, float(model.max_context or DEFAULT_SEQ))
+        tokens = (
+            20.0 * model.parameters
+        )  # compute-optimal by Hoffmann et al. 2022 (arXiv 2203.15556), about 20 a weight
+        return Training(
+            id=identity, model=model, tokens=tokens, seq_len=seq_len, global_batch=DEFAULT_GLOBAL_BATCH,
+            precision=replace(precision, weights="bf16", activations="bf16"),
+        )  # fmt: skip
+    steps: tuple[Step, ...] = (Prefill(DEFAULT_INPUT), Decode(DEFAULT_OUTPUT))
+    cached = 0.0
+    if options.phase == "prefill":
+        steps = (Prefill(DEFAULT_INPUT),)
+    elif options.phase == "decode":
+        steps, cached = (Decode(1.0),), DEFAULT_INPUT
+    return Serving(id=identity, model=model, steps=steps, cached=cached, precision=precision)
+
+
+def _known_phase(phase: str | None) -> None:
+    if phase is not None and phase not in PHASES:
+        near = did_you_mean(phase, PHASES, most=1)
+        hint = f"did you mean {near}?" if near else f"one of {', '.join(PHASES)}"
+        raise RooflineError(f"no phase {phase!r}; {hint}")
+
+
+def _only_phase(workload: Workload, phase: str) -> Workload:
+    """The steps of one phase alone, the context of the others taken as cached."""
+    _known_phase(phase)
+    if isinstance(workload, Training) != (phase == "training"):
+        kind = "training" if isinstance(workload, Training) else "serving"
+        raise RooflineError(
+            f"--phase {phase}: {workload.id} is a {kind} workload; give the bare model {workload.model.id!r}"
+        )
+    if isinstance(workload, Training):
+        return workload
+    wanted = Prefill if phase == "prefill" else Decode
+    index = next((index for index, step in enumerate(workload.steps) if isinstance(step, wanted)), None)
+    if index is None:
+        raise RooflineError(f"--phase {phase}: {workload.id} has no such step")
+    before = replace(workload, steps=workload.steps[:index])
+    return replace(workload, id=f"{workload.id}-{phase}", steps=(workload.steps[index],), cached=before.context_len)
+
+
+def _with_serving(serving: Serving, options: Options) -> Serving:
+    """A request with other lengths, batch and formats."""
+    for name in ("seq_len", "global_batch", "tokens"):
+        if getattr(options, name) is not None:
+            raise RooflineError(
+                f"--{_flag(name)} belongs to training; {serving.id} is served (--batch --input --output)"
+            )
+    steps = _with_length(serving, serving.steps, Prefill, options.input_len, "--input")
+    steps = _with_length(serving, steps, Decode, options.output_len, "--output")
+    return replace(
+        serving,
+        steps=steps,
+        batch=serving.batch if options.batch is None else options.batch,
+        cached=serving.cached if options.context_len is None else options.context_len,
+    )
+
+
+def _with_length(
+    serving: Serving, steps: tuple[Step, ...], kind: type[Prefill] | type[Decode], tokens: float | None, flag: str
+) -> tuple[Step, ...]:
+    """The steps with another length for the only one of that kind."""
+    if tokens is None:
+        return steps
+    matching = [index for index, step in enumerate(steps) if isinstance(step, kind)]
+    if len(matching) != 1:
+        raise RooflineError(f"{flag}: {serving.id} has {len(matching)} steps of that kind; change the file instead")
+    return tuple(kind(tokens) if index == matching[0] else step for index, step in enumerate(steps))
+
+
+def _with_training(training: Training, options: Options) -> Training:
+    """A training run with other lengths and batch."""
+    for name in ("batch", "input_len", "output_len", "context_len"):
+        if getattr(options, name) is not None:
+            raise RooflineError(
+                f"--{_flag(name)} belongs to serving; {training.id} trains (--seq --global-batch --tokens)"
+            )
+    given = {name: getattr(options, name) for name in ("seq_len", "global_batch", "tokens")}
+    return replace(training, **{name: value for name, value in given.items() if value is not None})
+
+
+def _flag(name: str) -> str:
+    return name.removesuffix("_len").replace("_", "-")
+
+
+def resolve_deployment(catalog: Catalog, text: str, workload: Workload, options: Options) -> Deployment:
+    """The deployment that a text means: chip and stack found, chips counted, a plan checked or found."""
+    wanted = parse_deployment(text)
+    chip = catalog.chip(wanted.chip)
+    settings = {**{key: setting(key, value) for key, value in options.settings.items()}, **wanted.settings}
+    stack = catalog.stack(settings.get("stack", chip.stack))
+    precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
+    given = {key: settings[key] for key in (*PLAN_KEYS, "recompute") if key in settings}
+    try:
+        count = wanted.count or _count(given) or fewest_chips(workload, chip, stack, precision, given)
+        plans.check_wiring(chip, count)
+        deployment = Deployment(
+            chip=chip, num_chips=count, stack=stack, plan=Plan(), precision=precision, label=label(wanted, count)
+        )
+        plan = best_plan(workload, deployment, given)
+        plans.check(plan, workload.model, count)
+    except PlanError as error:
+        raise PlanError(f"{text}: {error}") from None
+    return replace(deployment, plan=plan)
+
+
+def _count(given: Mapping[str, Any]) -> int | None:
+    """Chips that a plan asks for by itself: the product of its degrees, if it names any that multiply."""
+    product = 1
+    for degree in ("tp", "pp", "dp", "cp"):
+        product *= given.get(degree, 1)
+    return product if any(degree in given for degree in ("tp", "pp", "dp")) else None
+
+
+def label(wanted: Wanted, count: int) -> str:
+    """How reports call a deployment: what was written, with the count that was found."""
+    chip = wanted.chip.rsplit("/", 1)[-1].rsplit(".", 1)[0] if is_path(wanted.chip) else wanted.chip
+    settings = ",".join(f"{key}={value}" for key, value in wanted.settings.items())
+    return f"{count}x{chip}" + (f":{settings}" if settings else "")
