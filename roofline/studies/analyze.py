@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roofline.catalog.store import Catalog
 from roofline.engine import search
 from roofline.engine.prediction import Prediction
+from roofline.errors import CheckFailedError
 from roofline.studies import contract
 from roofline.studies.request import Options, resolve_deployment, resolve_workload
 
@@ -28,3 +29,10 @@ def compare(workload: str, deployments: Sequence[str], options: Options, catalog
     job = resolve_workload(catalog, workload, options)
     resolved = [resolve_deployment(catalog, text, job, options) for text in deployments]
     return contract.comparison([contract.prediction(search.predict(job, deployment)) for deployment in resolved])
+
+
+def require_fit(rows: Sequence[Mapping[str, Any]]) -> None:
+    """`CheckFailedError` naming the deployments that do not fit, if there are any."""
+    failed = [f"{row['deployment']['label']} {row['why']}" for row in rows if not row["fits"]]
+    if failed:
+        raise CheckFailedError("does not fit: " + "; ".join(failed))

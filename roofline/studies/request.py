@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from roofline.catalog.store import Catalog, is_path
@@ -51,6 +51,29 @@ class Options:
     global_batch: float | None = None
     tokens: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def options(given: Mapping[str, Any]) -> Options:
+    """Keywords of the API as options; raises `RooflineError` for one that does not exist."""
+    lengths = [item.name for item in fields(Options) if item.name != "settings"]
+    unknown = [name for name in given if name not in (*lengths, *KEYS)]
+    if unknown:
+        near = did_you_mean(unknown[0], (*lengths, *KEYS), most=1)
+        raise RooflineError(f"unknown option {unknown[0]!r}" + (f"; did you mean {near}?" if near else ""))
+    numbers = {
+        name: given[name] if name == "phase" else _length(name, given[name]) for name in lengths if name in given
+    }
+    settings = {key: setting(key, given[key]) for key in KEYS if key in given}
+    return Options(**numbers, settings=settings)
+
+
+def _length(name: str, value: Any) -> float:
+    """A length or batch: a positive number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise RooflineError(f"{name}={value!r}: must be a number of at least {0 if name == 'context_len' else 1}")
+    if value < 1 and name != "context_len":
+        raise RooflineError(f"{name}={value!r}: must be at least 1")
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,103 @@
+"""The library's face: each function does what the command of the same name does and returns its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roofline.catalog.store import Catalog
+from roofline.report import formats, rows
+from roofline.studies import analyze, request
+from roofline.studies.explain import explain as _explain
+from roofline.studies.lint import lint as _lint
+from roofline.studies.new import new as _new
+from roofline.studies.show import show as _show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Catalog", "Result", "compare", "explain", "lint", "new", "predict", "show"]
+
+
+class Result(Mapping[str, Any]):
+    """A result: the mapping that `--format json` prints, with ways to look at it."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data = dict(data)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __str__(self) -> str:
+        return self.render("table")
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from roofline.report.notebook import repr_html
+
+        return repr_html(self.data)
+
+    def render(self, form: str) -> str:
+        """The result as text in one of the command line's formats."""
+        return formats.render(self.data, form)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A tidy frame, SI numbers, one row for each row of the result; columns are those of the CSV format."""
+        import pandas as pd
+
+        return pd.DataFrame(rows.flat_rows(self.data))
+
+    def chart(self, path: str | Path) -> Path:
+        """Draw the roofline chart to a .png, .svg or .pdf file."""
+        from roofline.report.chart import roofline_chart
+
+        roofline_chart(self.data.get("rows", [self.data]), Path(path))
+        return Path(path)
+
+
+def predict(workload: str, deployment: str, *, catalog: Catalog | None = None, **options: Any) -> Result:
+    """One workload on one deployment (`roofline analyze`).
+
+    `options` are those of the command line: `phase`, `batch`, `input_len`, `output_len`, `context_len`, `seq_len`,
+    `global_batch`, `tokens` [tokens, sequences], and the settings of a deployment (`tp`, `stack`, `weights` …).
+    Raises `RooflineError` for anything that is wrong with them.
+
+    >>> predict("llama-3.1-8b", "h100-sxm", phase="decode", batch=16)["phases"][0]["bound"]
+    'memory'
+    """
+    return Result(analyze.analyze(workload, deployment, request.options(options), catalog or Catalog()))
+
+
+def compare(workload: str, deployments: Sequence[str], *, catalog: Catalog | None = None, **options: Any) -> Result:
+    """The same work on many deployments (`roofline compare`); `options` as in `predict`."""
+    return Result(analyze.compare(workload, deployments, request.options(options), catalog or Catalog()))
+
+
+def explain(
+    workload: str, deployment: str, operator: str, *, catalog: Catalog | None = None, **options: Any
+) -> Result:  # fmt: skip
+    """The arithmetic of one operator (`roofline explain`); `options` as in `predict`."""
+    return Result(_explain(workload, deployment, operator, request.options(options), catalog or Catalog()))
+
+
+def show(name: str = "chips", *, catalog: Catalog | None = None) -> Result:
+    """A group of the catalogue or one entry (`roofline show`)."""
+    return Result(_show(name, catalog or Catalog()))
+
+
+def lint(*paths: str | Path, catalog: Catalog | None = None) -> Result:
+    """Faults and warnings of files, folders or the whole catalogue (`roofline lint`)."""
+    return Result(_lint([Path(path) for path in paths], catalog or Catalog()))
+
+
+def new(kind: str, name: str, folder: str | Path = ".") -> Path:
+    """A commented template to edit (`roofline new`): kind is chip, model, serving or training."""
+    return _new(kind, name, Path(folder))

@@ -1,0 +1,113 @@
+"""What most commands ask alike: options of the workload, the plan, the files and the output, added to a command.
+
+`asking` gives a command these options and hands them to it as one `Ask`, so that each command's own module holds only
+what is its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roofline.cli import options as given
+
+if TYPE_CHECKING:
+    from roofline.catalog.store import Catalog
+    from roofline.studies.request import Options
+
+
+def files(hardware_dir: given.HardwareDirs = None, workload_dir: given.WorkloadDirs = None) -> None:
+    """Options that say where files are."""
+
+
+def output(format: given.Format = None, to: given.Out = None) -> None:
+    """Options that say where results go."""
+
+
+def work(
+    phase: given.Phase = None,
+    batch: given.Batch = None,
+    input_len: given.Input = None,
+    output_len: given.Output = None,
+    context_len: given.Context = None,
+    seq_len: given.Seq = None,
+    global_batch: given.GlobalBatch = None,
+    tokens: given.Tokens = None,
+    tp: given.TensorParallel = None,
+    pp: given.PipelineParallel = None,
+    dp: given.DataParallel = None,
+    ep: given.ExpertParallel = None,
+    cp: given.ContextParallel = None,
+    vpp: given.Chunks = None,
+    zero: given.Zero = None,
+    micro_batch: given.MicroBatch = None,
+    recompute: given.Recompute = None,
+    stack: given.Stack = None,
+    weights: given.Weights = None,
+    activations: given.Activations = None,
+    kv_cache: given.KVCache = None,
+) -> None:
+    """Options that change the workload, the plan and the formats."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The shared options as a user gave them; what was left out is None."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def options(self) -> Options:
+        """What is asked of workload, plan and formats."""
+        from roofline.studies.request import options
+
+        names = inspect.signature(work).parameters
+        return options({name: value for name, value in self.values.items() if name in names and value is not None})
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue with the folders that were given; `RooflineError` for one that does not exist."""
+        from roofline.catalog.store import Catalog
+        from roofline.errors import RooflineError
+
+        hardware: list[Path] = self.values.get("hardware_dir") or []
+        workloads: list[Path] = self.values.get("workload_dir") or []
+        for folder in (*hardware, *workloads):
+            if not folder.is_dir():
+                raise RooflineError(f"{folder}: no such folder")
+        return Catalog(tuple(hardware), tuple(workloads))
+
+    @property
+    def format(self) -> str | None:
+        """The format for stdout, None for the default."""
+        return self.values.get("format")
+
+    @property
+    def to(self) -> list[str]:
+        """Files to write."""
+        return self.values.get("to") or []
+
+
+def asking(*groups: Callable[..., None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of `groups` to a command whose last parameter is `ask`."""
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        own = [item for item in inspect.signature(command, eval_str=True).parameters.values() if item.name != "ask"]
+        shared = [item for group in groups for item in inspect.signature(group, eval_str=True).parameters.values()]
+
+        @wraps(command)
+        def run(**values: Any) -> None:
+            mine = {item.name: values.pop(item.name) for item in own}
+            command(**mine, ask=Ask(values))
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [item.replace(kind=keyword) for item in (*own, *shared)]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {}
+        return run
+
+    return add

@@ -1,0 +1,48 @@
+"""`roofline new`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roofline.cli.help import Command, examples
+
+
+class Kind(str, Enum):
+    """What can be begun from a template."""
+
+    chip = "chip"
+    model = "model"
+    workload = "workload"
+
+
+What = Annotated[Kind, typer.Argument(help="chip, model or workload.")]
+Name = Annotated[str, typer.Argument(help="Id of the new entry; the file is called NAME.yaml.")]
+Folder = Annotated[Path, typer.Option("--dir", help="Folder to write it to.")]
+Trains = Annotated[bool, typer.Option("--training", help="With workload: a training run, not a request to serve.")]
+
+
+def new(kind: What, name: Name, folder: Folder = Path(), training: Trains = False) -> None:
+    """Write a commented template to edit and to check with lint."""
+    from roofline.errors import RooflineError
+    from roofline.studies.new import new as study
+
+    if training and kind is not Kind.workload:
+        raise RooflineError("--training goes with 'new workload' alone")
+    template = ("training" if training else "serving") if kind is Kind.workload else kind.value
+    path = study(template, name, folder)
+    typer.echo(path)
+    typer.echo(f"edit it, then: roofline lint {path}", err=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        cls=Command,
+        epilog=examples(
+            "roofline new chip my-asic", "roofline new workload our-chat", "roofline new workload our-run --training"
+        ),
+    )(new)

@@ -1,0 +1,37 @@
+"""`roofline show`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from roofline.cli.ask import Ask, asking, files, output
+from roofline.cli.emit import emit
+from roofline.cli.help import Command, examples
+from roofline.cli.options import complete_entry
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="chips, models, workloads, stacks, or the name of one entry.",
+        autocompletion=complete_entry,
+        metavar="NAME",
+    ),
+]
+
+
+@asking(files, output)
+def show(ask: Ask, name: Name = "chips") -> None:
+    """The catalogue, or one entry with the source of each number."""
+    from roofline.studies.show import show as study
+
+    emit(ask, lambda: study(name, ask.catalog))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        cls=Command,
+        epilog=examples("roofline show chips", "roofline show h100-sxm", "roofline show models --format csv"),
+    )(show)

@@ -1,0 +1,34 @@
+"""A new catalogue file from a commented template."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from roofline.errors import OutputError, RooflineError
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "catalog" / "templates"
+KINDS = ("chip", "model", "serving", "training")
+_ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
+
+
+def template(kind: str, name: str) -> str:
+    """The text of a template for a new entry of that id."""
+    if not _ID.fullmatch(name):
+        raise RooflineError(f"{name!r} can't be an id: write small letters, digits, '.', '+' and '-', e.g. 'my-asic'")
+    text = (TEMPLATES / f"{kind}.yaml").read_text(encoding="utf-8")
+    return text.format(id=name, name=name.replace("-", " ").title())
+
+
+def new(kind: str, name: str, folder: Path) -> Path:
+    """Write a new file `NAME.yaml` into a folder; never over one that exists."""
+    path = folder / f"{name}.yaml"
+    text = template(kind, name)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise OutputError(f"{path} exists already; choose another name or remove it") from None
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {error.strerror or error}") from None
+    return path

@@ -1,0 +1,260 @@
+"""Looking into the catalogue: what is there, and what one entry says, each number with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from roofline import __version__
+from roofline.catalog.specs.common import join_sources
+from roofline.catalog.store import KINDS, Catalog, is_path
+from roofline.errors import UnknownNameError
+from roofline.machine import Chip, Stack
+from roofline.source import Source
+from roofline.units import show as in_units
+from roofline.workload import Model, Serving, Training
+
+LISTING_SCHEMA, ENTRY_SCHEMA = "roofline.catalogue/1", "roofline.entry/1"
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "chips": ("chip",),
+        "models": ("model",),
+        "stacks": ("stack",),
+        "workloads": ("serving", "training"),
+    }
+)
+
+
+def show(name: str, catalog: Catalog) -> dict[str, Any]:
+    """A group's listing, or one entry, by name."""
+    return listing(name, catalog) if name in GROUPS else entry(name, catalog)
+
+
+def listing(group: str, catalog: Catalog) -> dict[str, Any]:
+    """Every entry of a group with its main figures; broken files are left to `lint`."""
+    rows = []
+    for kind in GROUPS[group]:
+        for name in catalog.files(KINDS[kind]):
+            rows.append(_ROWS[kind](catalog, name))
+    return {"schema": LISTING_SCHEMA, "version": __version__, "kind": group, "rows": rows}
+
+
+def _chip_row(catalog: Catalog, name: str) -> dict[str, Any]:
+    chip = catalog.chip(name)
+    sixteen = chip.peaks.get("bf16") or chip.peaks.get("fp16")
+    eight = chip.peaks.get("fp8") or chip.peaks.get("int8")
+    return {
+        "id": chip.id,
+        "name": chip.name,
+        "kind": chip.kind,
+        "bf16_flops_per_s": sixteen.dense if sixteen else None,
+        "fp8_flops_per_s": eight.dense if eight else None,
+        "memory_bytes": chip.main_memory.capacity,
+        "bandwidth_bytes_per_s": chip.main_memory.bandwidth,
+        "link_bytes_per_s": chip.links[0].bandwidth if chip.links else None,
+        "tdp_w": chip.tdp,
+        "usd_per_hour": chip.price.hourly,
+        "stack": chip.stack,
+        "calibrated": chip.calibrated,
+    }
+
+
+def _model_row(catalog: Catalog, name: str) -> dict[str, Any]:
+    model = catalog.model(name)
+    return {
+        "id": model.id,
+        "name": model.name,
+        "parameters": model.parameters,
+        "active_parameters": model.active_parameters,
+        "layers": model.layers,
+        "hidden": model.hidden,
+        "cache_values_per_token": model.cache_values_per_token,
+        "max_context": model.max_context or None,
+        "dtype": model.dtype,
+    }
+
+
+def _stack_row(catalog: Catalog, name: str) -> dict[str, Any]:
+    stack = catalog.stack(name)
+    return {
+        "id": stack.id,
+        "name": stack.name,
+        "step_s": stack.step,
+        "layer_s": stack.layer,
+        "operator_s": stack.operator,
+        "usable_memory": stack.usable_memory,
+        "batching": stack.batching,
+    }
+
+
+def _workload_row(catalog: Catalog, name: str) -> dict[str, Any]:
+    job = catalog.workload(name)
+    if isinstance(job, Training):
+        what = f"train {job.tokens:.3g} tokens, {job.global_batch:,.0f} x {job.seq_len:,.0f} a step"
+    elif isinstance(job, Serving):
+        what = f"{len(job.steps)} steps, {job.input_len:,.0f} in, {job.output_len:,.0f} out, {job.batch:,.0f} at once"
+    else:
+        what = ""
+    kind = "training" if isinstance(job, Training) else "serving"
+    return {"id": job.id, "kind": kind, "model": getattr(job, "model", job).id, "work": what}
+
+
+_ROWS: Mapping[str, Callable[[Catalog, str], dict[str, Any]]] = MappingProxyType(
+    {
+        "chip": _chip_row,
+        "model": _model_row,
+        "stack": _stack_row,
+        "serving": _workload_row,
+        "training": _workload_row,
+    }
+)
+
+
+def entry(name: str, catalog: Catalog) -> dict[str, Any]:
+    """One entry, whatever its kind: each number with its source, and the list of sources."""
+    kind, path = _locate(name, catalog)
+    spec = catalog.spec(kind, str(path))
+    built = _built(kind, str(path), catalog)
+    numbers: Mapping[str, str] = getattr(spec, "numbers", dict)()
+    sources = {key: join_sources(value, spec.sources) for key, value in numbers.items()}
+    fields = [
+        {"key": key, "value": value, "source": _nearest(key, sources)}
+        for key, value in _FIELDS[kind](built)
+        if value is not None
+    ]
+    return {
+        "schema": ENTRY_SCHEMA,
+        "version": __version__,
+        "kind": kind,
+        "id": spec.id,
+        "name": spec.name,
+        "aliases": list(spec.aliases),
+        "note": spec.note or None,
+        "path": str(path),
+        "fields": fields,
+        "sources": [
+            {"key": key, "title": source.title, "url": source.url or None, "date": source.date or None}
+            for key, source in spec.sources.items()
+        ],
+    }
+
+
+def _locate(name: str, catalog: Catalog) -> tuple[str, Path]:
+    """Kind and file of a name of any kind."""
+    if is_path(name):
+        path, kind = catalog.find(tuple(KINDS), name, "entry")
+        return kind, path
+    for kind in KINDS:
+        try:
+            return kind, catalog.find((kind,), name, kind)[0]
+        except UnknownNameError:
+            continue
+    known = [*GROUPS, *(stem for kind in KINDS.values() for stem in catalog.files(kind))]
+    raise UnknownNameError("entry", name, known, "'roofline show' lists all")
+
+
+def _built(kind: str, name: str, catalog: Catalog) -> Any:
+    loaders: dict[str, Callable[[str], Any]] = {
+        "chip": catalog.chip,
+        "model": catalog.model,
+        "stack": catalog.stack,
+    }
+    return loaders.get(kind, catalog.workload)(name)
+
+
+def _nearest(key: str, sources: Mapping[str, Source]) -> str | None:
+    """Title of the source of a key, or of the nearest group that encloses it."""
+    parts = key.split(".")
+    for length in range(len(parts), 0, -1):
+        found = sources.get(".".join(parts[:length]))
+        if found is not None:
+            return found.title + (f" ({found.date})" if found.date else "")
+    return None
+
+
+def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
+    for dtype, peak in chip.peaks.items():
+        sparse = f" (sparse {in_units(float(peak.sparse), 'FLOP/s')})" if peak.sparse is not None else ""
+        yield f"compute.peaks.{dtype}", in_units(float(peak.dense), "FLOP/s") + sparse
+    yield "compute.vector", _shown(chip.vector, "FLOP/s")
+    if chip.compute_units is not None:
+        clock = f" at {in_units(float(chip.clock), 'Hz')}" if chip.clock is not None else ""
+        yield "compute.units", f"{float(chip.compute_units):,.0f}{clock}"
+    for level in chip.memory:
+        speed = f" at {in_units(float(level.bandwidth), 'B/s')}" if level.bandwidth is not None else ""
+        yield f"memory.{level.name}", in_units(float(level.capacity), "B") + speed
+    for link in chip.links:
+        text = f"{in_units(float(link.bandwidth), 'B/s')} per direction, {link.topology}"
+        text += f", up to {float(link.chips):,.0f} chips" if link.chips != float("inf") else ""
+        text += f", {in_units(float(link.latency), 's')} a step" if link.latency else ""
+        yield f"links.{link.name}", f"{link.scope}: {text}"
+    yield "power.tdp", _shown(chip.tdp, "W")
+    yield "power.idle", _shown(chip.idle, "W")
+    yield "price.purchase", _shown(chip.price.purchase, "USD")
+    yield "price.hourly", _shown(chip.price.hourly, "USD/h")
+    for kernel, reached in chip.achieved.items():
+        overlap = "" if reached.overlap == float("inf") else f", overlap {float(reached.overlap):g}"
+        text = f"compute {float(reached.compute):.3g}, memory {float(reached.memory):.3g}"
+        yield f"achieved.kernels.{kernel}", f"{text}, latency {in_units(float(reached.latency), 's')}{overlap}"
+    for scope, level_reached in chip.achieved_links.items():
+        first, further = (
+            in_units(float(value), "s") for value in (level_reached.latency, level_reached.latency_per_rank)
+        )
+        share = f"{float(level_reached.bandwidth):.3g} of the link"
+        yield f"achieved.links.{scope}", f"{share}, {first} + {further} a rank"
+    if chip.energy is not None:
+        joules = f"{in_units(float(chip.energy.per_byte), 'J/B')} + {in_units(float(chip.energy.per_flop), 'J/FLOP')}"
+        yield "achieved.energy", f"{in_units(float(chip.energy.base), 'W')} + {joules}"
+    yield "stack", chip.stack
+
+
+def _shown(value: Any, dimension: str) -> str | None:
+    return None if value is None else in_units(float(value), dimension)
+
+
+def _model_fields(model: Model) -> Iterator[tuple[str, str | None]]:
+    yield "shape.parameters", f"{model.parameters / 1e9:.2f} billion ({model.active_parameters / 1e9:.2f} active)"
+    yield "shape.hidden", f"{model.hidden:,}"
+    yield "shape.vocab", f"{model.vocab:,}" + (" (tied)" if model.tied_embeddings else "")
+    for block in model.blocks:
+        parts = [repr(part) for part in (block.mixer, block.ffn) if part is not None]
+        yield "shape.blocks", f"{block.count} x {' + '.join(parts)}"
+    yield "shape.cache", f"{model.cache_values_per_token:,.0f} values per token"
+    yield "shape.max_context", f"{model.max_context:,}" if model.max_context else None
+    yield "shape.dtype", model.dtype
+
+
+def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
+    for name in ("step", "layer", "operator"):
+        yield f"overheads.{name}", in_units(float(getattr(stack, name)), "s")
+    yield "usable_memory", f"{float(stack.usable_memory):.2f}"
+    yield "batching", stack.batching
+
+
+def _job_fields(job: Serving | Training) -> Iterator[tuple[str, str | None]]:
+    yield "model", job.model.id
+    if isinstance(job, Training):
+        yield "lengths.tokens", f"{float(job.tokens):,.0f}"
+        yield "lengths.seq_len", f"{float(job.seq_len):,.0f}"
+        yield "lengths.global_batch", f"{float(job.global_batch):,.0f} sequences"
+        yield "optimizer", job.optimizer
+        yield "lora_rank", f"{float(job.lora_rank):,.0f}" if job.lora_rank else None
+    else:
+        for index, step in enumerate(job.steps):
+            yield f"lengths.step-{index + 1}", repr(step)
+        yield "lengths.batch", f"{float(job.batch):,.0f}"
+    formats = job.precision
+    yield "precision", f"weights {formats.weights}, activations {formats.activations}, cache {formats.kv_cache}"
+
+
+_FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[str, str | None]]]] = MappingProxyType(
+    {
+        "chip": _chip_fields,
+        "model": _model_fields,
+        "stack": _stack_fields,
+        "serving": _job_fields,
+        "training": _job_fields,
+    }
+)
