@@ -85,16 +85,16 @@ def near_to_far(spec: Identified, found: Document) -> Iterator[Finding]:
 
 
 def ridge_point_plausible(spec: Identified, found: Document) -> Iterator[Finding]:
-    """No machine that anyone built has a ridge point outside 1 … 10,000 FLOP/B; a slipped prefix has."""
+    """No machine that anyone built has a ridge point outside 0.1 … 10,000 FLOP/B; a slipped prefix has."""
     if isinstance(spec, ChipSpec):
         main = next((level for level in spec.memory if level.main), spec.memory[-1])
         for dtype, peak in spec.compute.peaks.items():
             ridge = peak.dense / main.bandwidth if main.bandwidth else 100.0
-            if not 1.0 <= ridge <= 1e4:
+            if not 0.1 <= ridge <= 1e4:
                 yield _warning(
                     found,
                     ("compute", "peaks", dtype, "dense"),
-                    f"ridge point {ridge:.3g} FLOP/B against {main.name} lies outside 1 to 10,000; check the prefixes",
+                    f"ridge point {ridge:.3g} FLOP/B against {main.name} lies outside 0.1 to 10,000; check the prefixes",
                 )
 
 

@@ -133,7 +133,7 @@ def memory_needs(serving: Serving, deployment: Deployment, precision: Precision)
     model, plan = serving.model, deployment.plan
     running = replica_batch(serving.batch, deployment)
     longest = max((step.tokens for step in serving.steps if isinstance(step, Prefill)), key=np.max, default=1.0)
-    rows = np.maximum(longest, running)
+    rows = np.maximum(np.minimum(longest, deployment.stack.prefill_chunk), running)
     weights = memory.weight_bytes(model, precision, plan)
     per_sequence = memory.cache_bytes_per_sequence(model, precision, plan, serving.context_len)
     working = memory.working_bytes(model, precision, plan, rows, running)

@@ -143,16 +143,16 @@ def _layer(model: Model, block: Block, widths: Widths, plan: Plan, work: Pass) -
         yield from _moe(block.ffn, hidden, widths, plan, work)
 
 
-def kv_heads_per_rank(kv_heads: Num, tp: Num) -> Num:
-    """Key-value heads that one rank keeps: its share, or one that it shares with others."""
-    return np.maximum(kv_heads / tp, 1.0)
+def kv_heads_per_rank(kv_heads: Num, plan: Plan) -> Num:
+    """Key-value heads that one rank keeps: its share, but at least one whole one unless placement is even."""
+    return np.maximum(kv_heads / plan.tp, 1.0) if plan.placement == "layers" else kv_heads / plan.tp
 
 
 def _attention(mixer: Attention, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
     """Projections, rotation, attention, output projection."""
     m, w, a, r, dtype = work.rows, widths.w, widths.a, widths.r, widths.product
     dim, tp = float(mixer.head_dim), plan.tp
-    heads, kv_heads = mixer.heads / tp, kv_heads_per_rank(float(mixer.kv_heads), tp)
+    heads, kv_heads = mixer.heads / tp, kv_heads_per_rank(float(mixer.kv_heads), plan)
     queries = heads * dim * (2.0 if mixer.gated else 1.0)
     qkv = queries + 2.0 * kv_heads * dim
     yield ops.matmul("attention/qkv", m, hidden, qkv, w=w, a=a, r=r, dtype=dtype)

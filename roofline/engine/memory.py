@@ -32,10 +32,10 @@ class Memory:
         return self.weights + self.kv_cache + self.gradients + self.optimizer + self.activations
 
 
-def stage_share(model: Model, pp: Num) -> Num:
-    """Share of the layers that the fullest of `pp` stages holds."""
+def stage_share(model: Model, plan: Plan) -> Num:
+    """Share of the layers that the fullest pipeline stage holds."""
     layers = float(model.layers)
-    return ceil_div(layers, pp) / layers
+    return ceil_div(layers, plan.pp) / layers if plan.placement == "layers" else np.divide(1.0, plan.pp)
 
 
 def layer_parameters(model: Model, plan: Plan) -> Num:
@@ -60,7 +60,7 @@ def _mixer(model: Model, block: Block, plan: Plan) -> Num:
     elif isinstance(mixer, Attention):
         shared = 2.0 * hidden * mixer.head_dim  # of one kv head; replicated once ranks outnumber kv heads
         divided = divided - shared * mixer.kv_heads
-        whole = shared * kv_heads_per_rank(float(mixer.kv_heads), plan.tp)
+        whole = shared * kv_heads_per_rank(float(mixer.kv_heads), plan)
     return norms + whole + divided / plan.tp
 
 
@@ -83,18 +83,20 @@ def outer_parameters(model: Model, plan: Plan) -> Num:
     head = model.embedding_parameters  # a tied matrix is stored again once the last stage is another chip
     apart = np.maximum(table, head)
     together = model.outer_parameters
+    if plan.placement == "even":
+        return together / (plan.tp * plan.pp)
     return np.where(np.greater(plan.pp, 1.0), apart, together) / plan.tp
 
 
 def parameters_per_chip(model: Model, plan: Plan) -> Num:
     """Parameters on one chip of the fullest stage."""
-    return layer_parameters(model, plan) * stage_share(model, plan.pp) + outer_parameters(model, plan)
+    return layer_parameters(model, plan) * stage_share(model, plan) + outer_parameters(model, plan)
 
 
 def weight_bytes(model: Model, precision: Precision, plan: Plan) -> Num:
     """Weights on one chip [B]; tables and output matrix are kept at 16 bits or more."""
     width = bytes_of(precision.weights)
-    layers = layer_parameters(model, plan) * stage_share(model, plan.pp)
+    layers = layer_parameters(model, plan) * stage_share(model, plan)
     return layers * width + outer_parameters(model, plan) * max(width, 2.0)
 
 
@@ -105,13 +107,13 @@ def cache_bytes_per_sequence(model: Model, precision: Precision, plan: Plan, con
     for block in model.blocks:
         mixer = block.mixer
         if isinstance(mixer, Attention):
-            kept = kv_heads_per_rank(float(mixer.kv_heads), plan.tp) / mixer.kv_heads
+            kept = kv_heads_per_rank(float(mixer.kv_heads), plan) / mixer.kv_heads
             total = total + block.count * mixer.cache_per_token * width * kept * mixer.cached(context)
         elif isinstance(mixer, MLA):
             total = total + block.count * mixer.cache_per_token * width * mixer.cached(context)
         elif mixer is not None:
             total = total + block.count * mixer.state * STATE_BYTES / plan.tp
-    return total * stage_share(model, plan.pp)
+    return total * stage_share(model, plan)
 
 
 def working_bytes(model: Model, precision: Precision, plan: Plan, rows: Num, logits: Num) -> Num:
@@ -218,7 +220,7 @@ def activation_bytes(model: Model, plan: Plan, seq_len: Num, micro_batches: Num,
     logits = np.where(np.greater(plan.pp, 1.0), 0.0, tokens * model.vocab / plan.tp * 4.0)
     layer = layers / model.layers
     recomputed = layer_peak(model, plan, seq_len, **options) if plan.recompute == "full" else 0.0
-    return layer * ceil_div(float(model.layers), plan.pp) * in_flight * interleaved + logits + recomputed
+    return layer * model.layers * stage_share(model, plan) * in_flight * interleaved + logits + recomputed
 
 
 def layer_peak(model: Model, plan: Plan, seq_len: Num, **options: bool) -> Num:

@@ -61,7 +61,7 @@ def step(training: Training, deployment: Deployment, precision: Precision) -> Ph
     """The operators of one step on one chip of the fullest stage, and the time of the step."""
     chip, stack, plan = deployment.chip, deployment.stack, deployment.plan
     model, rounds = training.model, micro_batches(training, plan)
-    share = memory.stage_share(model, plan.pp)
+    share = memory.stage_share(model, plan)
     passes = _passes(training, deployment, precision)
     hop = plan.vpp / np.maximum(plan.pp - 1.0, 1.0)  # of the pipeline's pp - 1 sends, a stage does one for each chunk
     per_round = [op.times(rounds * (hop if _between_stages(op) else share)) for op in passes]
@@ -171,7 +171,7 @@ def trainable_parameters(training: Training, plan: Plan) -> Num:
         for op in shape
         if op.kind == MATMUL and not op.name.startswith("head/")
     )
-    return training.lora_rank * sides * memory.stage_share(training.model, plan.pp)
+    return training.lora_rank * sides * memory.stage_share(training.model, plan)
 
 
 def _data_parallel(training: Training, plan: Plan, precision: Precision, rounds: Num) -> list[Op]:

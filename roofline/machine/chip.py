@@ -122,7 +122,7 @@ class Chip:
     achieved: Mapping[str, Efficiency] = field(default_factory=dict)
     achieved_links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
     energy: EnergyCosts | None = None
-    stack: str = "ideal"
+    stacks: Mapping[str, str] = field(default_factory=dict)  # ids of the usual software: serving, training
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property

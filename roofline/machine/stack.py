@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from roofline.numeric import Num
 from roofline.source import Source
 
@@ -25,6 +27,8 @@ class Stack:
     operator: Num = 0.0
     usable_memory: Num = 1.0
     batching: Literal["continuous", "static"] = "continuous"
+    placement: Literal["layers", "even"] = "layers"  # how weights and cache are laid out over chips (see `Plan`)
+    prefill_chunk: Num = np.inf  # most tokens of a prefill that pass at once
     overlap: Num = 1.0  # share of data-parallel traffic that may hide behind the backward pass
     sources: Mapping[str, Source] = field(default_factory=dict)
 

@@ -237,7 +237,8 @@ def resolve_deployment(catalog: Catalog, text: str, workload: Workload, options:
     wanted = parse_deployment(text)
     chip = catalog.chip(wanted.chip)
     settings = {**{key: setting(key, value) for key, value in options.settings.items()}, **wanted.settings}
-    stack = catalog.stack(settings.get("stack", chip.stack))
+    kind = "training" if isinstance(workload, Training) else "serving"
+    stack = catalog.stack(settings.get("stack") or chip.stacks.get(kind, "ideal"))
     precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
     given = {key: settings[key] for key in (*PLAN_KEYS, "recompute") if key in settings}
     try:

@@ -56,7 +56,7 @@ def _chip_row(catalog: Catalog, name: str) -> dict[str, Any]:
         "link_bytes_per_s": chip.links[0].bandwidth if chip.links else None,
         "tdp_w": chip.tdp,
         "usd_per_hour": chip.price.hourly,
-        "stack": chip.stack,
+        "stack": chip.stacks.get("serving"),
         "calibrated": chip.calibrated,
     }
 
@@ -207,7 +207,8 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
     if chip.energy is not None:
         joules = f"{in_units(float(chip.energy.per_byte), 'J/B')} + {in_units(float(chip.energy.per_flop), 'J/FLOP')}"
         yield "achieved.energy", f"{in_units(float(chip.energy.base), 'W')} + {joules}"
-    yield "stack", chip.stack
+    for kind, stack in chip.stacks.items():
+        yield f"stacks.{kind}", stack
 
 
 def _shown(value: Any, dimension: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Literal
 from roofline.numeric import Num
 
 Recompute = Literal["none", "selective", "full"]
+Placement = Literal["layers", "even"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,8 @@ class Plan:
     `tp` tensor, `pp` pipeline, `dp` data, `ep` expert, `cp` context parallel; `vpp` model chunks per pipeline stage;
     `zero` stage of optimizer sharding (0-3); `micro_batch` sequences that go through a pipeline stage at once.
     Chips used: `tp·pp·dp·cp`; expert parallelism lies within `tp·dp`.
+    `placement` "layers" gives every stage whole layers and every rank whole kv heads, replicated where there are more
+    ranks than heads; "even" is a compiler that spreads weights and cache over all chips alike.
     """
 
     tp: Num = 1.0
@@ -29,6 +32,7 @@ class Plan:
     micro_batch: Num = 1.0
     recompute: Recompute = "none"
     sequence_parallel: bool = True
+    placement: Placement = "layers"
 
     @property
     def num_chips(self) -> Num:

@@ -176,6 +176,13 @@ class AchievedSpec(Spec):
     energy: EnergySpec | None = None
 
 
+class StacksSpec(Spec):
+    """The software that usually runs on it: ids of stack files, for each kind of work."""
+
+    serving: Id = "ideal"
+    training: Id = "ideal"
+
+
 class ChipSpec(Identified):
     """One chip, one file."""
 
@@ -188,7 +195,7 @@ class ChipSpec(Identified):
     power: PowerSpec | None = None
     price: PriceSpec = PriceSpec()
     achieved: AchievedSpec = AchievedSpec()
-    stack: Id = "ideal"
+    stacks: StacksSpec = StacksSpec()
 
     def numbers(self) -> dict[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""
@@ -249,6 +256,6 @@ class ChipSpec(Identified):
             energy=EnergyCosts(base=energy.base, per_byte=energy.per_byte, per_flop=energy.per_flop)
             if energy
             else None,
-            stack=self.stack,
+            stacks={"serving": self.stacks.serving, "training": self.stacks.training},
             sources=sources,
         )

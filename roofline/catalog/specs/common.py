@@ -33,7 +33,7 @@ class Identified(Spec):
     aliases: Many[Id] = ()
     name: Word
     note: Word = ""
-    sources: Mapping[str, SourceSpec] = Field(min_length=1)
+    sources: Mapping[str, SourceSpec] = Field(default_factory=dict)
 
 
 class Sourced(Spec):

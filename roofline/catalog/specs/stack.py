@@ -21,6 +21,12 @@ class ShareSpec(Sourced):
     share: Fraction
 
 
+class BatchingSpec(Sourced):
+    """`continuous` lets requests join and leave between steps, `static` runs a batch from start to end."""
+
+    policy: Literal["continuous", "static"]
+
+
 class StackOverheads(Spec):
     """Per step of the whole model, per layer, per operator."""
 
@@ -34,7 +40,7 @@ class StackSpec(Identified):
 
     overheads: StackOverheads = StackOverheads()
     usable_memory: ShareSpec | None = None
-    batching: Literal["continuous", "static"] = "continuous"
+    batching: BatchingSpec | None = None
     overlap: ShareSpec | None = None
 
     def numbers(self) -> dict[str, str]:
@@ -44,6 +50,7 @@ class StackSpec(Identified):
             "overheads.layer": self.overheads.layer,
             "overheads.operator": self.overheads.operator,
             "usable_memory": self.usable_memory,
+            "batching": self.batching,
             "overlap": self.overlap,
         }
         return {path: group.source for path, group in groups.items() if group is not None}
@@ -58,7 +65,7 @@ class StackSpec(Identified):
             layer=layer.time if layer else 0.0,
             operator=operator.time if operator else 0.0,
             usable_memory=self.usable_memory.share if self.usable_memory else 1.0,
-            batching=self.batching,
+            batching=self.batching.policy if self.batching else "continuous",
             overlap=self.overlap.share if self.overlap else 1.0,
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )
