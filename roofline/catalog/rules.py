@@ -94,7 +94,7 @@ def ridge_point_plausible(spec: Identified, found: Document) -> Iterator[Finding
                 yield _warning(
                     found,
                     ("compute", "peaks", dtype, "dense"),
-                    f"ridge point {ridge:.3g} FLOP/B against {main.name} lies outside 0.1 to 10,000; check the prefixes",
+                    f"ridge point {ridge:.3g} FLOP/B against {main.name} is outside 0.1 to 10,000; check the prefixes",
                 )
 
 

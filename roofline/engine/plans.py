@@ -16,6 +16,7 @@ from roofline.machine import Chip
 from roofline.numeric import Num
 from roofline.workload import DenseFFN, Model, MoE, Plan
 from roofline.workload.model import GatedDeltaNet, Mamba1, Mamba2
+from roofline.workload.plan import Placement
 
 DEGREES = ("tp", "pp", "dp", "ep", "cp")
 
@@ -110,13 +111,15 @@ def nests(tp: int, dp: int, ep: int) -> bool:
     return (tp * dp) % ep == 0 and (tp % ep == 0 or ep % tp == 0)
 
 
-def candidates(model: Model, num_chips: int, given: dict[str, int] | None = None, cp: int = 1) -> Plan:
+def candidates(
+    model: Model, num_chips: int, given: dict[str, int] | None = None, placement: Placement = "layers"
+) -> Plan:  # fmt: skip
     """Every plan for exactly that many chips, degrees as arrays `[plans]`; `given` degrees are kept as they are.
 
     Raises `PlanError` if none exists.
     """
     given = given or {}
-    cp = given.get("cp", cp)
+    cp = given.get("cp", 1)
     experts = experts_of(model)
     found = [
         (tp, pp, dp, ep)
@@ -132,7 +135,7 @@ def candidates(model: Model, num_chips: int, given: dict[str, int] | None = None
     if not found:
         _explain_none(model, num_chips, given)
     tp, pp, dp, ep = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
-    return Plan(tp=tp, pp=pp, dp=dp, ep=ep, cp=float(cp))
+    return Plan(tp=tp, pp=pp, dp=dp, ep=ep, cp=float(cp), placement=placement)
 
 
 def _degrees(name: str, possible: list[int], given: dict[str, int]) -> list[int]:

@@ -60,11 +60,9 @@ def options(given: Mapping[str, Any]) -> Options:
     if unknown:
         near = did_you_mean(unknown[0], (*lengths, *KEYS), most=1)
         raise RooflineError(f"unknown option {unknown[0]!r}" + (f"; did you mean {near}?" if near else ""))
-    numbers = {
-        name: given[name] if name == "phase" else _length(name, given[name]) for name in lengths if name in given
-    }
+    numbers = {name: _length(name, given[name]) for name in lengths if name in given and name != "phase"}
     settings = {key: setting(key, given[key]) for key in KEYS if key in given}
-    return Options(**numbers, settings=settings)
+    return Options(phase=given.get("phase"), settings=settings, **numbers)
 
 
 def _length(name: str, value: Any) -> float:

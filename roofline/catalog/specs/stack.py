@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from roofline.catalog.fields import Duration, Fraction, Spec
+from roofline.catalog.fields import Count, Duration, Fraction, Spec
 from roofline.catalog.specs.common import Identified, Sourced, join_sources
 from roofline.machine import Stack
 
@@ -27,6 +27,18 @@ class BatchingSpec(Sourced):
     policy: Literal["continuous", "static"]
 
 
+class PlacementSpec(Sourced):
+    """`layers` gives each stage whole layers and each rank whole kv heads; `even` spreads all over all chips alike."""
+
+    policy: Literal["layers", "even"]
+
+
+class ChunkSpec(Sourced):
+    """The most tokens of a prefill that pass at once."""
+
+    tokens: Count
+
+
 class StackOverheads(Spec):
     """Per step of the whole model, per layer, per operator."""
 
@@ -41,6 +53,8 @@ class StackSpec(Identified):
     overheads: StackOverheads = StackOverheads()
     usable_memory: ShareSpec | None = None
     batching: BatchingSpec | None = None
+    placement: PlacementSpec | None = None
+    prefill_chunk: ChunkSpec | None = None
     overlap: ShareSpec | None = None
 
     def numbers(self) -> dict[str, str]:
@@ -51,6 +65,8 @@ class StackSpec(Identified):
             "overheads.operator": self.overheads.operator,
             "usable_memory": self.usable_memory,
             "batching": self.batching,
+            "placement": self.placement,
+            "prefill_chunk": self.prefill_chunk,
             "overlap": self.overlap,
         }
         return {path: group.source for path, group in groups.items() if group is not None}
@@ -66,6 +82,8 @@ class StackSpec(Identified):
             operator=operator.time if operator else 0.0,
             usable_memory=self.usable_memory.share if self.usable_memory else 1.0,
             batching=self.batching.policy if self.batching else "continuous",
+            placement=self.placement.policy if self.placement else "layers",
+            prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
             overlap=self.overlap.share if self.overlap else 1.0,
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )
