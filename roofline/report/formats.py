@@ -1,0 +1,89 @@
+"""Formats: which there are, which one a file's suffix means, and results rendered in each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from types import MappingProxyType
+from typing import Any
+
+from roofline.errors import OutputError, did_you_mean
+from roofline.report import markdown, text
+from roofline.report.rows import flat_rows
+from roofline.report.views import view
+
+Result = Mapping[str, Any]
+
+FORMATS = ("table", "markdown", "csv", "json", "jsonl")
+SUFFIXES: Mapping[str, str] = MappingProxyType(
+    {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", ".jsonl": "jsonl"}
+)
+
+
+def format_of(path: str) -> str:
+    """The format that a file's suffix means; `OutputError` names the possible ones."""
+    suffix = PurePath(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise OutputError(f"{path}: no format has the suffix {suffix!r}; use {', '.join(SUFFIXES)}")
+    return SUFFIXES[suffix]
+
+
+def check_format(form: str) -> str:
+    """The format itself; `OutputError` with a suggestion if there is none of that name."""
+    if form not in FORMATS:
+        near = did_you_mean(form, FORMATS, most=1)
+        raise OutputError(
+            f"no format {form!r}; " + (f"did you mean {near}?" if near else f"one of {', '.join(FORMATS)}")
+        )
+    return form
+
+
+def render(result: Result, form: str, *, width: int | None = None, color: bool = False, **options: Any) -> str:
+    """A result as text in a format; `width`, `color` and the view's `options` matter to tables alone."""
+    check_format(form)
+    if form == "json":
+        return json.dumps(_finite(result), indent=2, ensure_ascii=False) + "\n"
+    if form == "jsonl":
+        rows = result["rows"] if "rows" in result else [result]
+        return "".join(json.dumps(_finite(row), ensure_ascii=False) + "\n" for row in rows)
+    if form == "csv":
+        return _csv(flat_rows(result))
+    document = view(result, width=width, **options)
+    return markdown.render(document) if form == "markdown" else text.render(document, width=width, color=color)
+
+
+def _finite(value: Any) -> Any:
+    """The same value with null for every number that JSON can't hold."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """CSV with one column for every key that any row has, in order of appearance."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A CSV cell: empty for None, and text that a spreadsheet would take for a formula behind an apostrophe."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value

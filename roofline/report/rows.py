@@ -1,0 +1,53 @@
+"""Results as tidy flat rows of SI numbers: what CSV files and data frames hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Result = Mapping[str, Any]
+
+
+def flat_rows(result: Result) -> list[dict[str, Any]]:
+    """One row per deployment of a comparison, per operator of a prediction, per entry of anything else."""
+    schema = str(result.get("schema", ""))
+    if schema.startswith("roofline.prediction/"):
+        return [_operator(result, phase, operator) for phase in result["phases"] for operator in phase["operators"]]
+    if schema.startswith("roofline.comparison/"):
+        return [deployment_row(row) for row in result["rows"]]
+    if schema.startswith("roofline.entry/"):
+        return [dict(item) for item in result["fields"]]
+    if schema.startswith("roofline.explanation/"):
+        return [dict(item) for item in result["lines"]]
+    return [dict(row) for row in result["rows"]]
+
+
+def deployment_row(prediction: Result) -> dict[str, Any]:
+    """One prediction as one row: what was asked, the plan, memory, what binds each phase, every metric."""
+    deployment, memory = prediction["deployment"], prediction["memory"]
+    names = ("label", "chip", "num_chips", "stack", "weights", "activations", "kv_cache", "arithmetic")
+    row: dict[str, Any] = {
+        "workload": prediction["workload"]["id"],
+        **{("deployment" if name == "label" else name): deployment[name] for name in names},
+        **deployment["plan"],
+        "fits": prediction["fits"],
+        "why": prediction["why"],
+        **memory,
+    }
+    for index, phase in enumerate(prediction["phases"]):
+        name = phase["phase"]
+        key = name if f"{name}_time_s" not in row else f"{name}_{index + 1}"
+        for field in ("time_s", "ideal_time_s", "bound", "mfu", "mbu"):
+            row[f"{key}_{field}"] = phase[field]
+    evidence = prediction["evidence"]
+    return {**row, **prediction["metrics"], "evidence": evidence["calibration"]}
+
+
+def _operator(prediction: Result, phase: Result, operator: Result) -> dict[str, Any]:
+    deployment = prediction["deployment"]
+    return {
+        "workload": prediction["workload"]["id"],
+        "deployment": deployment["label"],
+        "phase": phase["phase"],
+        **operator,
+    }

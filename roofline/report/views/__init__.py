@@ -1,0 +1,24 @@
+"""Views: what a report of each kind of result shows, as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from roofline.report.document import Document
+
+
+def view(result: Mapping[str, Any], **options: Any) -> Document:
+    """The document of a result, by its schema; `options` are the view's own (`width`, `all_rows`)."""
+    from roofline.report.views import catalogue, comparison, explanation, lint, prediction
+
+    kinds = {
+        "prediction": prediction.view,
+        "comparison": comparison.view,
+        "catalogue": catalogue.listing,
+        "entry": catalogue.entry,
+        "explanation": explanation.view,
+        "lint": lint.view,
+    }
+    kind = str(result["schema"]).removeprefix("roofline.").partition("/")[0]
+    return kinds[kind](result, **options)

@@ -1,0 +1,59 @@
+"""What several views say alike: plans, evidence, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from roofline.report.document import Text
+from roofline.report.human import count, many, quantity
+
+Result = Mapping[str, Any]
+
+
+def plan_text(plan: Mapping[str, Any]) -> str:
+    """A plan in short: degrees above 1, recomputation, ZeRO and micro-batches where they say something.
+
+    >>> plan_text({"tp": 8.0, "pp": 1.0, "dp": 1.0, "ep": 1.0})
+    'tp8'
+    """
+    degrees = [f"{name}{plan[name]:.0f}" for name in ("tp", "pp", "vpp", "dp", "ep", "cp") if plan.get(name, 1) > 1]
+    more = [f"zero{plan['zero']:.0f}"] if plan.get("zero") else []
+    more += [f"mb{plan['micro_batch']:.0f}"] if plan.get("micro_batch") else []
+    more += [f"{plan['recompute']} recompute"] if plan.get("recompute", "none") != "none" else []
+    return " ".join([*(degrees or ["tp1"]), *more])
+
+
+def work_text(work: Result) -> str:
+    """A workload in one line."""
+    if work["kind"] == "training":
+        step = f"{count(work['global_batch'])} x {count(work['seq_len'])} tokens a step"
+        return f"{work['id']}: {work['model']} on {many(work['tokens'])} tokens, {step}"
+    steps = ", ".join(_step(step) for step in work["steps"])
+    return f"{work['id']}: {work['model']}, {count(work['batch'])} requests at once; each: {steps}"
+
+
+def _step(step: Mapping[str, float]) -> str:
+    name, value = next(iter(step.items()))
+    return f"{name} {quantity(value, 's')}" if name == "pause" else f"{name} {count(value)}"
+
+
+EVIDENCE = {
+    "measured": "expected: calibrated with measurements on this chip or its software",
+    "transferred": "expected: constants carried over from chips of its kind",
+    "datasheet": "datasheet only: nothing was measured, so expected equals the ideal bound",
+}
+
+
+def evidence_text(evidence: Result) -> str:
+    """What the numbers are worth, in one line."""
+    text = EVIDENCE[evidence["calibration"]]
+    if evidence["cases"]:
+        return f"{text}; median error {evidence['median_error']:.0%} on {evidence['cases']} published cases"
+    return f"{text}; not yet checked against published cases, so without an interval"
+
+
+def notes(predictions: Sequence[Result]) -> Iterator[Text]:
+    """Every note of every prediction, once."""
+    for note in dict.fromkeys(note for prediction in predictions for note in prediction["notes"]):
+        yield Text(f"note: {note}", "quiet")

@@ -1,0 +1,83 @@
+"""The view of a comparison: one row for each deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from roofline.report.document import Cell, Column, Document, Grid, Heading, Text
+from roofline.report.human import UNKNOWN, duration, percent, quantity, rate, usd
+from roofline.report.views.common import notes, plan_text, work_text
+
+Result = Mapping[str, Any]
+Field = tuple[Column, Callable[[Result], str]]
+
+
+def view(result: Result, *, width: int | None = None, **_: Any) -> Document:
+    """The table, why rows do not fit, what is behind the numbers."""
+    rows = result["rows"]
+    training = bool(rows) and rows[0]["workload"]["kind"] == "training"
+    fields = list(_training() if training else _serving())
+    heads = (Column("deployment"), Column("fits"), *(column for column, _ in fields))
+    table = Grid.of(heads, [_row(row, fields) for row in rows], turns=True)
+    heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
+    return (heading, table, *_below(rows))
+
+
+def _row(row: Result, fields: list[Field]) -> list[str | Cell]:
+    label = row["deployment"]["label"]
+    if not row["fits"]:
+        plan = Column("plan")
+        return [label, Cell("no", "bad"), *(show(row) if column == plan else UNKNOWN for column, show in fields)]
+    return [label, Cell("yes", "good"), *(show(row) for _, show in fields)]
+
+
+def _metric(name: str, show: Callable[[float | None], str]) -> Callable[[Result], str]:
+    return lambda row: show(row["metrics"].get(name))
+
+
+def _bound(phase: str) -> Callable[[Result], str]:
+    """What binds the phases of that name; the longest of them where there are several."""
+
+    def show(row: Result) -> str:
+        found = [item for item in row["phases"] if item["phase"] == phase and item["bound"]]
+        return max(found, key=lambda item: item["time_s"] or 0.0)["bound"] if found else UNKNOWN
+
+    return show
+
+
+def _serving() -> Iterator[Field]:
+    yield Column("plan"), lambda row: plan_text(row["deployment"]["plan"])
+    yield Column("TTFT", right=True), _metric("ttft_s", duration)
+    yield Column("TPOT", right=True), _metric("tpot_s", duration)
+    yield Column("tok/s/user", right=True), _metric("output_tokens_per_s_per_user", rate)
+    yield Column("tok/s", right=True), _metric("output_tokens_per_s", rate)
+    yield Column("tok/s/chip", right=True), _metric("output_tokens_per_s_per_chip", rate)
+    yield Column("prefill"), _bound("prefill")
+    yield Column("decode"), _bound("decode")
+    yield Column("power", right=True), _metric("power_w", lambda value: quantity(value, "W"))
+    yield Column("$/Mtok", right=True), _metric("usd_per_million_tokens", usd)
+    yield Column("evidence"), lambda row: str(row["evidence"]["calibration"])
+
+
+def _training() -> Iterator[Field]:
+    yield Column("plan"), lambda row: plan_text(row["deployment"]["plan"])
+    yield Column("step", right=True), _metric("step_time_s", duration)
+    yield Column("tok/s", right=True), _metric("tokens_per_s", rate)
+    yield Column("tok/s/chip", right=True), _metric("tokens_per_s_per_chip", rate)
+    yield Column("MFU", right=True), _metric("mfu", percent)
+    yield Column("memory", right=True), lambda row: quantity(row["memory"]["total_bytes"], "B")
+    yield Column("bound"), _bound("training")
+    yield Column("train for", right=True), _metric("time_to_train_s", duration)
+    yield Column("power", right=True), _metric("power_w", lambda value: quantity(value, "W"))
+    yield Column("cost", right=True), _metric("cost_usd", usd)
+    yield Column("evidence"), lambda row: str(row["evidence"]["calibration"])
+
+
+def _below(rows: list[Result]) -> Iterator[Text]:
+    for row in rows:
+        if not row["fits"]:
+            yield Text(f"{row['deployment']['label']} does not fit: {row['why']}", "bad")
+    if any(row["evidence"]["calibration"] == "datasheet" for row in rows):
+        yield Text("datasheet: nothing was measured on that chip, so its figures are bounds, not expectations", "quiet")
+    yield from notes([row for row in rows if row["fits"]])

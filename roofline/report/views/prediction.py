@@ -1,0 +1,165 @@
+"""The view of one prediction: verdict, metrics, memory, phases, where the time goes, what it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from roofline.report import terminal_chart
+from roofline.report.document import Cell, Column, Document, Drawing, Grid, Heading, Part, Text
+from roofline.report.human import UNKNOWN, count, duration, percent, quantity, rate, ratio, usd
+from roofline.report.views.common import evidence_text, notes, plan_text, work_text
+
+Result = Mapping[str, Any]
+TOP = 8
+
+
+def view(result: Result, *, width: int | None = None, all_rows: bool = False, **_: Any) -> Document:
+    """The whole report."""
+    return tuple(_parts(result, width, all_rows))
+
+
+def _parts(result: Result, width: int | None, all_rows: bool) -> Iterator[Part]:
+    deployment = result["deployment"]
+    yield Heading(f"{deployment['label']} ({deployment['chip_name']}), {plan_text(deployment['plan'])}")
+    yield Text(work_text(result["workload"]))
+    formats = f"weights {deployment['weights']}, activations {deployment['activations']}"
+    formats += f", cache {deployment['kv_cache']}" if result["workload"]["kind"] == "serving" else ""
+    yield Text(f"{formats}; products in {deployment['arithmetic']}; stack {deployment['stack']}")
+    yield _verdict(result)
+    yield _metrics(result)
+    yield _memory(result)
+    yield _phases(result)
+    for phase in result["phases"]:
+        if phase["operators"]:
+            yield from _operators(phase, all_rows)
+    yield Drawing(tuple(terminal_chart.draw(result, width=min(width or 100, 100))))
+    yield Text(evidence_text(result["evidence"]), "quiet")
+    yield from notes([result])
+
+
+def _verdict(result: Result) -> Text:
+    """Whether it fits and what decides the speed, in a sentence."""
+    if not result["fits"]:
+        return Text(f"does not fit: {result['why']}", "bad")
+    bounds = [f"{phase['phase']} is bound by {phase['bound']}" for phase in result["phases"] if phase["bound"]]
+    return Text(f"fits; {', '.join(dict.fromkeys(bounds))}", "good")
+
+
+def _metrics(result: Result) -> Grid:
+    """Every metric: expected beside the ideal bound."""
+    metrics = result["metrics"]
+    rows = [
+        (title, show(metrics[name]), show(metrics[f"{name}_ideal"]) if f"{name}_ideal" in metrics else "")
+        for name, title, show in _METRICS
+        if name in metrics
+    ]
+    return Grid.of((Column("metric"), Column("expected", right=True), Column("ideal", right=True)), rows)
+
+
+def _watts(value: float | None) -> str:
+    return quantity(value, "W")
+
+
+def _joules(value: float | None) -> str:
+    return quantity(value, "J")
+
+
+_METRICS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
+    ("ttft_s", "time to first token", duration),
+    ("tpot_s", "time per output token", duration),
+    ("e2e_latency_s", "whole request", duration),
+    ("output_tokens_per_s_per_user", "tokens/s per user", rate),
+    ("output_tokens_per_s", "tokens/s", rate),
+    ("output_tokens_per_s_per_chip", "tokens/s per chip", rate),
+    ("step_time_s", "step", duration),
+    ("tokens_per_s", "tokens/s", rate),
+    ("tokens_per_s_per_chip", "tokens/s per chip", rate),
+    ("mfu", "model FLOPs utilization", percent),
+    ("time_to_train_s", "time to train", duration),
+    ("power_w", "power", _watts),
+    ("energy_j_per_token", "energy per token", _joules),
+    ("usd_per_million_tokens", "USD per million tokens", usd),
+    ("cost_usd", "cost of the run", usd),
+)
+
+_PARTS = (
+    ("weight_bytes", "weights"),
+    ("kv_cache_bytes", "KV cache"),
+    ("gradient_bytes", "gradients"),
+    ("optimizer_bytes", "optimizer"),
+    ("activation_bytes", "activations"),
+    ("total_bytes", "all"),
+    ("capacity_bytes", "usable"),
+)
+
+
+def _memory(result: Result) -> Grid:
+    """Memory of one chip by part, and the largest batch."""
+    memory, serving = result["memory"], result["workload"]["kind"] == "serving"
+    capacity = memory["capacity_bytes"]
+    rows = [
+        (name, quantity(memory[key], "B"), percent(memory[key] / capacity if capacity else None))
+        for key, name in _PARTS
+        if memory[key]
+    ]
+    if serving:
+        rows.append(("most requests at once", count(memory["max_batch"]), ""))
+    return Grid.of((Column("memory per chip"), Column("size", right=True), Column("share", right=True)), rows)
+
+
+def _phases(result: Result) -> Grid:
+    """One row for each phase."""
+    columns = (
+        Column("phase"),
+        Column("time", right=True),
+        Column("ideal", right=True),
+        Column("bound"),
+        Column("FLOP/B", right=True),
+        Column("ridge", right=True),
+        Column("MFU", right=True),
+        Column("MBU", right=True),
+    )
+    rows = [
+        (
+            phase["phase"],
+            duration(phase["time_s"]),
+            duration(phase["ideal_time_s"]),
+            phase["bound"] or UNKNOWN,
+            ratio(phase["arithmetic_intensity"]),
+            ratio(phase["ridge_point"]),
+            percent(phase["mfu"]),
+            percent(phase["mbu"]),
+        )
+        for phase in result["phases"]
+    ]
+    return Grid.of(columns, rows, turns=True)
+
+
+def _operators(phase: Result, all_rows: bool) -> Iterator[Part]:
+    """Where the time of a phase goes."""
+    operators = phase["operators"]
+    shown = operators if all_rows else operators[:TOP]
+    columns = (
+        Column(f"{phase['phase']} operator"),
+        Column("times", right=True),
+        Column("time", right=True),
+        Column("share", right=True),
+        Column("bound"),
+        Column("FLOP/B", right=True),
+    )
+    rows = [
+        (
+            Cell(item["name"]),
+            count(item["count"]),
+            duration(item["time_s"]),
+            percent(item["share"]),
+            item["bound"],
+            ratio(item["arithmetic_intensity"]),
+        )
+        for item in shown
+    ]
+    yield Grid.of(columns, rows)
+    if len(operators) > len(shown):
+        rest = sum(item["share"] or 0.0 for item in operators[TOP:])
+        yield Text(f"{len(operators) - len(shown)} more with {percent(rest)} of the time (--all)", "quiet")
