@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline.catalog.store import Catalog
-from roofline.report import formats, rows
+from roofline.report import formats
+from roofline.report.rows import flat_rows
 from roofline.studies import analyze, request
 from roofline.studies.explain import explain as _explain
 from roofline.studies.lint import lint as _lint
@@ -53,7 +54,7 @@ class Result(Mapping[str, Any]):
         """A tidy frame, SI numbers, one row for each row of the result; columns are those of the CSV format."""
         import pandas as pd
 
-        return pd.DataFrame(rows.flat_rows(self.data))
+        return pd.DataFrame(flat_rows(self.data))
 
     def chart(self, path: str | Path) -> Path:
         """Draw the roofline chart to a .png, .svg or .pdf file."""

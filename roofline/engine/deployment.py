@@ -32,7 +32,7 @@ def dtype_notes(chip: Chip, precision: Precision) -> list[str]:
     found = math_dtype(wanted, chip.peaks)
     if found is None:
         have = ", ".join(chip.peaks)
-        notes.append(f"{chip.id} multiplies neither {wanted} nor anything wider (it has {have}); compute time left out")
+        notes.append(f"multiplies neither {wanted} nor anything wider (it has {have}); compute time left out")
     elif found != wanted:
-        notes.append(f"{chip.id} has no {wanted} arithmetic: products run in {found}, {wanted} values keep their width")
+        notes.append(f"no {wanted} arithmetic: products run in {found}, {wanted} values keep their width")
     return notes

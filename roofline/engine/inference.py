@@ -214,5 +214,5 @@ def _notes(serving: Serving, deployment: Deployment, precision: Precision) -> tu
     if limit and longest > limit:
         notes.append(f"context of {longest:,.0f} tokens is beyond the {limit:,} that {serving.model.id} was made for")
     if deployment.chip.energy is None and deployment.chip.tdp is not None:
-        notes.append(f"power of {deployment.chip.id} is its TDP, an upper bound: nobody's measurement is in its file")
+        notes.append("power is the TDP, an upper bound: the chip file has no measured power")
     return tuple(notes)

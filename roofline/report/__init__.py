@@ -1,1 +1,1 @@
-"""Results as text, tables and charts. No arithmetic about chips here, nothing prints, nothing heavy is imported early."""
+"""Results as text, tables and charts. No arithmetic about chips here, nothing prints, nothing heavy imported early."""

@@ -1,10 +1,11 @@
-"""The roofline chart (Williams, Waterman, Patterson 2009): log-log, every memory level as a roof, operators as points."""
+"""The roofline chart (Williams, Waterman, Patterson 2009): memory levels and peaks as roofs, operators as points."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from roofline.errors import OutputError
@@ -32,7 +33,7 @@ def roofline_chart(predictions: Sequence[Result], path: Path, *, suffix: str | N
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    style = {
+    style: Any = {
         "svg.hashsalt": "roofline", "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False,
         "pdf.fonttype": 42, "svg.fonttype": "none", "font.family": "DejaVu Sans",
     }  # fmt: skip
@@ -66,7 +67,7 @@ def _draw(figure: Figure, predictions: Sequence[Result]) -> None:
     if known:
         work = known[0]["workload"]
         axes.set_title(f"{work['id']} ({work['model']})", loc="left", fontweight="bold")
-        figure.supxlabel(_source_line(known), fontsize=7, color="0.4", x=0.01, ha="left")
+        figure.supxlabel("\n".join(wrap(_source_line(known), 150)), fontsize=7, color="0.4", x=0.01, ha="left")
 
 
 def _main(item: Result) -> Result | None:
@@ -137,15 +138,39 @@ def _limits(
 def _end_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], x: float) -> None:
     """Names at the right ends of the ceilings, pushed apart where they would lie on each other."""
     low, high = (math.log10(value) for value in axes.get_ylim())
-    gap = (high - low) * 0.075
-    placed = math.inf
-    for value, text, color in sorted(labels, reverse=True):
-        position = min(math.log10(value), placed - gap)
-        placed = position
+    ordered = sorted(labels, reverse=True)
+    leader: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 1, "relpos": (0.0, 0.5)}
+    positions = spread([math.log10(value) for value, *_ in ordered], (high - low) * 0.08)
+    for (value, text, color), position in zip(ordered, positions, strict=True):
         axes.annotate(
-            text, xy=(x, value), xytext=(x * 1.12, 10**position), color=color, fontsize=7.5, va="center",
-            annotation_clip=False, arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
+            text, xy=(x, value), xytext=(x * 1.5, 10**position), color=color, fontsize=7.5, va="center",
+            annotation_clip=False, arrowprops=leader | {"color": color},
         )  # fmt: skip
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Descending positions moved as little as possible until neighbours are `gap` apart.
+
+    Neighbours that collide become one group around the mean of their values.
+
+    >>> spread([5.0, 5.0, 1.0], 1.0)
+    [5.5, 4.5, 1.0]
+    """
+    groups: list[list[float]] = []
+    for value in values:
+        groups.append([value])
+        while len(groups) > 1 and _lowest(groups[-2], gap) - gap < _highest(groups[-1], gap):
+            last = groups.pop()
+            groups[-1].extend(last)
+    return [_highest(group, gap) - gap * index for group in groups for index in range(len(group))]
+
+
+def _highest(group: Sequence[float], gap: float) -> float:
+    return sum(group) / len(group) + gap * (len(group) - 1) / 2
+
+
+def _lowest(group: Sequence[float], gap: float) -> float:
+    return sum(group) / len(group) - gap * (len(group) - 1) / 2
 
 
 def _key(axes: Axes, known: Sequence[Result]) -> None:
@@ -160,7 +185,9 @@ def _key(axes: Axes, known: Sequence[Result]) -> None:
 
 
 def _source_line(known: Sequence[Result]) -> str:
-    kinds = ", ".join(
-        dict.fromkeys(f"{item['deployment']['label']}: {item['evidence']['calibration']}" for item in known)
+    evidence = dict.fromkeys(item["evidence"]["calibration"] for item in known)
+    kinds = "; ".join(
+        f"{kind}: {', '.join(item['deployment']['label'] for item in known if item['evidence']['calibration'] == kind)}"
+        for kind in evidence
     )
-    return f"roofline {known[0]['version']}; roofs from datasheets (dense); points: {kinds}"
+    return f"roofline {known[0]['version']}; roofs: dense datasheet peaks; points: expected times ({kinds})"

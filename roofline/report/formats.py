@@ -48,7 +48,7 @@ def render(result: Result, form: str, *, width: int | None = None, color: bool =
     if form == "json":
         return json.dumps(_finite(result), indent=2, ensure_ascii=False) + "\n"
     if form == "jsonl":
-        rows = result["rows"] if "rows" in result else [result]
+        rows = result.get("rows", [result])
         return "".join(json.dumps(_finite(row), ensure_ascii=False) + "\n" for row in rows)
     if form == "csv":
         return _csv(flat_rows(result))

@@ -1,4 +1,4 @@
-"""Files to write: checked before anything is computed, written beside and renamed, so that no half file is ever seen."""
+"""Files to write: checked before anything is computed, written beside and renamed, so no half file is ever seen."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ def draw(prediction: Result, *, width: int = 100, unicode: bool = True) -> Itera
     cells = _roofs(peak, bandwidth, (low, high), (bottom, top), columns, unicode)
     legend = _place(points, cells, (low, high), (bottom, top), columns)
     flat, _, tick, bar = BLOCKS if unicode else ASCII
-    yield f"attained FLOP/s per chip; ceiling {show(peak, 'FLOP/s', 3)} {roofs['dtype']}, ridge point {ridge:.3g} FLOP/B"
+    ceiling = f"{show(peak, 'FLOP/s', 3)} {roofs['dtype']}"
+    yield f"attained FLOP/s per chip; ceiling {ceiling}, ridge point {ridge:.3g} FLOP/B"
     for row in range(HEIGHT):
         label = _tick(row, bottom, top)
         yield f"{label:>12} {bar}{''.join(cells[row]).rstrip()}"

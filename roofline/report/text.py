@@ -75,10 +75,8 @@ def _table(grid: Grid, color: bool) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD if color else None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in grid.columns:
-        justify = "right" if column.right else "left"
-        table.add_column(
-            Styled(column.head), justify=justify, no_wrap=not column.wraps, overflow="fold"
-        )  # fmt: skip
+        head = Styled(column.head)
+        table.add_column(head, justify="right" if column.right else "left", no_wrap=not column.wraps, overflow="fold")
     for row in grid.rows:
         table.add_row(*(Styled(cell.text, style=STYLES[cell.tone]) for cell in row))
     return table

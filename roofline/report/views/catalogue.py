@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from roofline.report.document import Column, Document, Grid, Heading, Text
+from roofline.report.document import Column, Document, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, count, quantity
 
 Result = Mapping[str, Any]
@@ -63,7 +63,7 @@ def entry(result: Result, **_: Any) -> Document:
         (item["key"], item["title"], " ".join(part for part in (item["url"], item["date"]) if part))
         for item in result["sources"]
     ]
-    parts = [
+    parts: list[Part] = [
         Heading(f"{result['id']}: {result['name']}"),
         Text(f"{result['kind']}{also}; {result['path']}", "quiet"),
         *([Text(result["note"])] if result["note"] else []),

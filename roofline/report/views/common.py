@@ -54,6 +54,11 @@ def evidence_text(evidence: Result) -> str:
 
 
 def notes(predictions: Sequence[Result]) -> Iterator[Text]:
-    """Every note of every prediction, once."""
-    for note in dict.fromkeys(note for prediction in predictions for note in prediction["notes"]):
-        yield Text(f"note: {note}", "quiet")
+    """Every note once, with the deployments that it is about where there are several."""
+    about: dict[str, list[str]] = {}
+    for prediction in predictions:
+        for note in prediction["notes"]:
+            about.setdefault(note, []).append(prediction["deployment"]["label"])
+    for note, labels in about.items():
+        where = f" ({', '.join(labels)})" if len(predictions) > 1 else ""
+        yield Text(f"note{where}: {note}", "quiet")
