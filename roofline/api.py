@@ -54,7 +54,8 @@ class Result(Mapping[str, Any]):
         """A tidy frame, SI numbers, one row for each row of the result; columns are those of the CSV format."""
         import pandas as pd
 
-        return pd.DataFrame(flat_rows(self.data))
+        frame: pd.DataFrame = pd.DataFrame(flat_rows(self.data))
+        return frame
 
     def chart(self, path: str | Path) -> Path:
         """Draw the roofline chart to a .png, .svg or .pdf file."""
