@@ -7,6 +7,7 @@ its T steps: TPOT = decode step + (B − 1)/T · prefill. Static batching prefil
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,7 +126,8 @@ def stack_overhead(model: Model, deployment: Deployment) -> Op:
 
 def useful_flops(priced: tuple[Priced, ...]) -> Num:
     """FLOPs of products, attention and recurrences: what model FLOPs utilization counts."""
-    return total(item.op.count * item.op.flops for item in priced if item.op.kind not in (ELEMENTWISE, OVERHEAD))
+    needed = (item for item in priced if item.op.kind not in (ELEMENTWISE, OVERHEAD))
+    return total(needed, lambda item: item.op.count * item.op.flops)
 
 
 def memory_needs(serving: Serving, deployment: Deployment, precision: Precision) -> tuple[Memory, Num, Num]:
@@ -161,16 +163,21 @@ def _times(
         return phase.ideal_time if ideal else phase.time
 
     first_decode = next((index for index, (step, _) in enumerate(phases) if isinstance(step, Decode)), len(phases))
-    ttft = total(seconds(phase) for _, phase in phases[:first_decode])
-    decoding = total(seconds(phase) for step, phase in phases if isinstance(step, Decode))
+    ttft = _sum(seconds(phase) for _, phase in phases[:first_decode])
+    decoding = _sum(seconds(phase) for step, phase in phases if isinstance(step, Decode))
     if deployment.stack.batching == "continuous" and not ideal:
-        prefills = total(phase.time for step, phase in phases if isinstance(step, Prefill))
+        prefills = _sum(phase.time for step, phase in phases if isinstance(step, Prefill))
         others = np.maximum(replica_batch(serving.batch, deployment) - 1.0, 0.0)
         decoding = decoding + others * prefills / deployment.plan.pp
-    rest = total(seconds(phase) for step, phase in phases[first_decode:] if not isinstance(step, Decode))
+    rest = _sum(seconds(phase) for step, phase in phases[first_decode:] if not isinstance(step, Decode))
     tokens = serving.output_len
     tpot = decoding / np.where(np.greater(tokens, 0.0), tokens, np.nan) if np.any(np.greater(tokens, 0.0)) else 0.0
     return _Times(ttft, tpot, ttft + decoding + rest)
+
+
+def _sum(terms: Iterable[Num]) -> Num:
+    """Sum in order."""
+    return sum(terms, start=0.0)
 
 
 def _metrics(

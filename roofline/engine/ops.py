@@ -70,6 +70,11 @@ class Op:
         return self.read + self.write
 
     @property
+    def sent(self) -> Num:
+        """Bytes of its message; 0 for a group of one and for everything that is not a collective."""
+        return 0.0 if self.message is None else self.message.size * np.greater(self.message.ranks, 1.0)
+
+    @property
     def absent(self) -> bool:
         """Whether it does nothing anywhere in a sweep: a message among one rank, an overhead of zero."""
         if self.message is not None:
@@ -259,4 +264,4 @@ def expected_experts(experts: Num, top_k: Num, tokens: Num) -> Num:
     >>> float(expected_experts(8.0, 2.0, 1.0)), round(float(expected_experts(8.0, 2.0, 64.0)), 6)
     (2.0, 8.0)
     """
-    return experts * (1.0 - (1.0 - top_k / experts) ** tokens)
+    return experts * (1.0 - np.power(1.0 - top_k / experts, tokens))

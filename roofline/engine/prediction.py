@@ -11,7 +11,6 @@ import numpy as np
 from roofline.engine import roof
 from roofline.engine.deployment import Deployment
 from roofline.engine.memory import Memory
-from roofline.engine.ops import COLLECTIVE
 from roofline.engine.roof import Priced, total
 from roofline.numeric import Num
 from roofline.workload import Precision, Workload
@@ -51,21 +50,17 @@ class Phase:
     @property
     def flops(self) -> Num:
         """FLOPs of all operators, along the pipeline."""
-        return self.repeat * total(item.op.count * item.op.flops for item in self.operators)
+        return self.repeat * total(self.operators, lambda item: item.op.count * item.op.flops)
 
     @property
     def memory_bytes(self) -> Num:
         """Bytes of main memory moved by all operators, along the pipeline."""
-        return self.repeat * total(item.op.count * item.op.bytes for item in self.operators)
+        return self.repeat * total(self.operators, lambda item: item.op.count * item.op.bytes)
 
     @property
     def network_bytes(self) -> Num:
         """Bytes of messages of all operators, as each sends them, along the pipeline."""
-        return self.repeat * total(
-            item.op.count * item.op.message.size * np.greater(item.op.message.ranks, 1.0)
-            for item in self.operators
-            if item.op.kind == COLLECTIVE and item.op.message
-        )
+        return self.repeat * total(self.operators, lambda item: item.op.count * item.op.sent)
 
     @property
     def bound(self) -> Num:

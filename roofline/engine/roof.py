@@ -6,7 +6,7 @@ the chip, no software. The expectation takes what was measured (`Efficiency`). B
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from roofline.engine import collectives
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, VECTOR, Op
 from roofline.machine import Chip, Efficiency, Stack
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION
 from roofline.numeric import Num, p_norm
 from roofline.workload.dtype import math_dtype
 
@@ -96,24 +97,22 @@ def price_all(ops: Iterable[Op], chip: Chip, stack: Stack) -> tuple[Priced, ...]
 
 def expected_time(priced: Iterable[Priced]) -> Num:
     """Seconds of a sequence of operators: their sum."""
-    return total(item.time for item in priced)
+    return total(priced, lambda item: item.time)
 
 
 def ideal_time(priced: Sequence[Priced]) -> Num:
     """Seconds below which no implementation can come: messages may hide behind work entirely, or work behind them."""
-    work = total(item.ideal_time for item in priced if item.op.kind != COLLECTIVE)
-    messages = total(item.ideal_time for item in priced if item.op.kind == COLLECTIVE)
+    work = total((item for item in priced if item.op.kind != COLLECTIVE), lambda item: item.ideal_time)
+    messages = total((item for item in priced if item.op.kind == COLLECTIVE), lambda item: item.ideal_time)
     return np.maximum(work, messages)
 
 
 def bound(priced: Iterable[Priced]) -> Num:
     """What binds a sequence of operators, as an index into `BOUNDS`: the roof under which most of the time is spent."""
-    spent: list[list[Num]] = [[] for _ in BOUNDS]
-    for item in priced:
-        held = item.bound
-        for index, seconds in enumerate(spent):
-            seconds.append(item.time * np.equal(held, index))
-    return largest([total(seconds) for seconds in spent])
+    held = [(item, item.bound) for item in priced]
+    return largest(
+        [sum((item.time * np.equal(binds, index) for item, binds in held), start=0.0) for index in range(len(BOUNDS))]
+    )
 
 
 def largest(values: Sequence[Num]) -> Num:
@@ -126,13 +125,17 @@ def largest(values: Sequence[Num]) -> Num:
     return index
 
 
-def total(terms: Iterable[Num]) -> Num:
-    """Sum of terms that broadcast; terms of equal shape are added first, so a small axis stays small to the end."""
-    sums: dict[tuple[int, ...], Num] = {}
-    for term in terms:
-        shape = np.shape(term)
-        sums[shape] = sums[shape] + term if shape in sums else term
-    result: Num = 0.0
-    for shape in sorted(sums, key=lambda shape: (np.prod(shape), shape)):
-        result = result + sums[shape]
-    return result
+def total(priced: Iterable[Priced], value: Callable[[Priced], Num]) -> Num:
+    """Sum of a value over operators, attention last.
+
+    Attention alone depends on the context, so over a mesh of batches, contexts and degrees everything else stays
+    small until the end. The order is fixed: a single point and an element of a mesh agree to the last bit.
+    """
+    rest: Num = 0.0
+    attending: Num = 0.0
+    for item in priced:
+        if item.op.kind in (ATTENTION, DECODE_ATTENTION):
+            attending = attending + value(item)
+        else:
+            rest = rest + value(item)
+    return rest + attending

@@ -18,7 +18,7 @@ from roofline.engine.lower import Pass, lower
 from roofline.engine.memory import GRADIENT_BYTES, OPTIMIZER_BYTES, Memory
 from roofline.engine.ops import COLLECTIVE, Op
 from roofline.engine.prediction import Phase, Prediction, evidence_of
-from roofline.engine.roof import Priced, total
+from roofline.engine.roof import Priced
 from roofline.machine.chip import ATTENTION, MATMUL
 from roofline.numeric import Num, ceil_div
 from roofline.workload import Plan, Precision, Training
@@ -166,11 +166,10 @@ def trainable_parameters(training: Training, plan: Plan) -> Num:
     if not np.any(np.greater(training.lora_rank, 0.0)):
         return everything
     shape = lower(training.model, training.precision, plan, Pass(sequences=1.0))
-    sides = total(
-        op.count * (op.terms["k"] + op.terms["n"])
-        for op in shape
-        if op.kind == MATMUL and not op.name.startswith("head/")
-    )
+    sides: Num = 0.0
+    for op in shape:
+        if op.kind == MATMUL and not op.name.startswith("head/"):
+            sides = sides + op.count * (op.terms["k"] + op.terms["n"])
     return training.lora_rank * sides * memory.stage_share(training.model, plan)
 
 
