@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -17,8 +17,16 @@ _KIND_TAGS = {
 
 def explain(error: ValidationError, found: Document, spec: type[BaseModel]) -> list[Finding]:
     """Every fault of a validation, in the order of the file."""
-    findings = [_finding(fault, found, spec) for fault in error.errors(include_url=False)]
+    faults = error.errors(include_url=False)
+    findings = [_finding(fault, found, spec) for fault in faults if not _echo(fault, faults)]
     return sorted(findings, key=lambda finding: (finding.path != found.path, finding.line, finding.column))
+
+
+def _echo(fault: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list counts as too short only because its items have faults of their own."""
+    length = len(fault["loc"])
+    inside = any(len(other["loc"]) > length and other["loc"][:length] == fault["loc"] for other in faults)
+    return fault["type"] == "too_short" and inside
 
 
 def _finding(fault: Mapping[str, Any], found: Document, spec: type[BaseModel]) -> Finding:

@@ -1,0 +1,118 @@
+"""Broken files: the line and the exact words, all faults at once (columns are tried in test_document)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from roofline.catalog.specs.chip import ChipSpec
+from roofline.catalog.specs.job import ServingSpec
+from roofline.catalog.specs.model import ModelSpec
+from roofline.catalog.store import load
+from roofline.errors import SpecError
+
+Write = Callable[..., Path]
+
+
+def faults(path: Path, spec: type = ChipSpec) -> list[str]:
+    with pytest.raises(SpecError) as error:
+        load(path, spec)
+    return [re.sub(r"^(\d+):\d+:", r"\1:", str(found).removeprefix(f"{path}:")) for found in error.value.findings]
+
+
+def test_a_sound_file_loads(write: Write, chip_text: str) -> None:
+    chip = load(write(chip_text), ChipSpec).build()
+    assert chip.main_memory.name == "HBM"
+    assert chip.peaks["bf16"].dense == 400e12
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("400 TFLOP/s", "400 TB/s", "7: compute.peaks.bf16.dense: is in TB/s (bandwidth); expected arithmetic rate in FLOP/s, e.g. '989.4 TFLOP/s'"),
+        ("96 GiB", "96", "11: memory.1.capacity: needs a unit, e.g. '80 GiB' (got the bare number 96)"),
+        ("4 TB/s", "0 TB/s", "11: memory.1.bandwidth: must be positive, got 0 B/s"),
+        ("4 TB/s", "-4 TB/s", "11: memory.1.bandwidth: must be positive, got -4 TB/s"),
+        ("4 TB/s", ".nan", "11: memory.1.bandwidth: not a quantity: '.nan' (write a number and a unit, e.g. '3.35 TB/s')"),
+        ("4 TB/s", "inf TB/s", "11: memory.1.bandwidth: not a quantity: 'inf TB/s' (write a number and a unit, e.g. '3.35 TB/s')"),
+        ("4 TB/s", "1e400 TB/s", "11: memory.1.bandwidth: must be finite, got '1e400 TB/s'"),
+        ("bandwidth: 4", "bandwith: 4", "11: memory.1.bandwith: unknown key; did you mean 'bandwidth'?"),
+        ("power: {tdp: 450 W", "power: {tpd: 450 W", "14: power.tpd: unknown key; did you mean 'tdp'?"),
+        ("kind: asic", "kind: gpux", "4: kind: must be 'gpu', 'tpu', 'lpu', 'asic', 'cpu' or 'npu', got 'gpux'; did you mean 'gpu'?"),
+        ("per: direction, ", "", "13: links.0.per: missing"),
+        ("chips: 8", "chips: 0", "13: links.0.chips: must be between 1 and 10^15, got 0"),
+        ("chips: 8", "chips: 8.5", "13: links.0.chips: must be a whole number, got 8.5"),
+        ("bf16:", "bf17:", "7: compute.peaks.bf17: must be"),
+        ("name: Test", 'name: "a\\u202eb"', "2: name: must not hold control characters"),
+        ("id: test-chip", "id: Test Chip", "1: id: 'Test Chip' is not of the form"),
+        ("memory:\n", "memory: 3\nold:\n", "9: memory: must be a list, got 3"),
+    ],
+)  # fmt: skip
+def test_each_fault_in_its_words(write: Write, chip_text: str, old: str, new: str, message: str) -> None:
+    assert old in chip_text
+    assert any(found.startswith(message) for found in faults(write(chip_text.replace(old, new)))), faults(
+        write(chip_text.replace(old, new))
+    )
+
+
+def test_all_faults_at_once_in_the_order_of_the_file(write: Write, chip_text: str) -> None:
+    broken = chip_text
+    for old, new in (
+        ("kind: asic", "kind: box"),
+        ("400 TFLOP/s", "400"),
+        ("800 TFLOP/s", "800 W"),
+        ("100 MB", "-1 MB"),
+        ("4 TB/s", "fast"),
+        ("scope: scale-up", "scope: sideways"),
+        ("450 W", "450 kg"),
+    ):
+        broken = broken.replace(old, new)
+    found = faults(write(broken))
+    lines = [int(message.split(":")[0]) for message in found]
+    assert len(found) == 7
+    assert lines == sorted(lines) == [4, 7, 8, 10, 11, 13, 14]
+
+
+MODEL = """\
+id: m
+name: M
+source: s
+hidden: 64
+vocab: 100
+blocks:
+  - count: 2
+    mixer: {kind: full, heads: 4, kv_heads: 2, head_dim: 16}
+    ffn: {kind: moe, experts: 4, top_k: 2, width: 32}
+sources: {s: {title: x}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("head_dim: 16", "hed_dim: 16", "8: blocks.0.mixer.hed_dim: unknown key; did you mean 'head_dim'?"),
+        ("kind: full", "kind: fulll", "8: blocks.0.mixer: needs a 'kind', one of"),
+        ("kind: moe, ", "", "9: blocks.0.ffn: needs a 'kind', one of"),
+        ("heads: 4", "heads: four", "8: blocks.0.mixer.heads: must be a whole number, got 'four'"),
+        ("top_k: 2", "top_k: 9", "9: blocks.0.ffn.top_k: 9 is more than the 4 experts"),
+        ("kv_heads: 2", "kv_heads: 3", "8: blocks.0.mixer.kv_heads: 3 does not divide 4 heads"),
+        ("head_dim: 16", "head_dim: 16, window: 8", "8: blocks.0.mixer.window: goes with sliding or chunked attention"),
+        ("kind: full", "kind: sliding", "8: blocks.0.mixer.window: needed for sliding"),
+        ("source: s\n", "source: t\n", "6: "),
+    ],
+)  # fmt: skip
+def test_models_break_as_clearly(write: Write, old: str, new: str, message: str) -> None:
+    found = faults(write(MODEL.replace(old, new), "m.yaml"), ModelSpec)
+    if "source" in old:
+        assert any("source 't' is not in sources" in item for item in found)
+    else:
+        assert any(item.startswith(message) for item in found), found
+
+
+def test_a_step_is_exactly_one_thing(write: Write) -> None:
+    text = "id: w\nname: W\nmodel: m\nsource: s\nsteps:\n  - {prefill: 1, decode: 2}\nsources: {s: {title: x}}\n"
+    message = "6: steps.0: must hold exactly one of prefill, decode, pause, e.g. 'prefill: 2000'"
+    assert faults(write(text, "w.yaml"), ServingSpec) == [message]

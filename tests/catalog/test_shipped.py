@@ -1,0 +1,109 @@
+"""Everything that ships: sound, sourced, and checked twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from roofline.catalog import json_schema
+from roofline.catalog.document import read
+from roofline.catalog.specs.common import Identified
+from roofline.catalog.specs.model import ModelSpec
+from roofline.catalog.store import KINDS, Catalog, load
+from roofline.errors import SpecError
+from roofline.studies.lint import lint_file
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = [
+    (kind, path) for kind in KINDS.values() for path in sorted((ROOT / kind.root / kind.folder).rglob("*.yaml"))
+] + [(KINDS["chip"], ROOT / "examples" / "my-asic.yaml")]
+IDS = [path.stem for _, path in FILES]
+
+
+def spec_of(catalog: Catalog, kind: str, path: Path) -> Identified:
+    return load(path, KINDS[kind].spec, catalog.resolver(kind))
+
+
+@pytest.mark.parametrize(("kind", "path"), FILES, ids=IDS)
+def test_no_fault_and_no_warning(catalog: Catalog, kind: object, path: Path) -> None:
+    assert [str(finding) for finding in lint_file(path, catalog)] == []
+
+
+@pytest.mark.parametrize(("kind", "path"), FILES, ids=IDS)
+def test_every_number_has_a_dated_source(catalog: Catalog, kind: object, path: Path) -> None:
+    spec = spec_of(catalog, kind.name, path)  # type: ignore[attr-defined]
+    for source in spec.sources.values():
+        assert source.title
+        assert source.date, source.title
+
+
+@pytest.mark.parametrize(("kind", "path"), FILES, ids=IDS)
+def test_the_json_schema_agrees(kind: object, path: Path) -> None:
+    schema = json.loads(json_schema.path(kind.name).read_text(encoding="utf-8"))  # type: ignore[attr-defined]
+    jsonschema.Draft7Validator(schema).validate(read(path).data)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_committed_schema_is_fresh(kind: str) -> None:
+    """`python -m roofline.catalog.json_schema` writes them."""
+    assert json_schema.path(kind).read_text(encoding="utf-8") == json_schema.text(kind)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("700 W", "700"),
+        ("3.35 TB/s", "3.35 TFLOP/s"),
+        ("kind: gpu", "kind: box"),
+        ("chips: 8", "chips: 0"),
+        ("power:", "pover:"),
+        ("per: direction, ", ""),
+        ("compute: 0.779", "compute: 1.5"),
+    ],
+)
+def test_both_validators_refuse_the_same(tmp_path: Path, old: str, new: str) -> None:
+    text = (ROOT / "hardware/chips/nvidia/h100-sxm.yaml").read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "h100-sxm.yaml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(SpecError):
+        load(path, KINDS["chip"].spec)
+    schema = json.loads(json_schema.path("chip").read_text(encoding="utf-8"))
+    assert list(jsonschema.Draft7Validator(schema).iter_errors(read(path).data))
+
+
+MODELS = sorted(Catalog().files(KINDS["model"]))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_published_sizes_are_met_or_explained(catalog: Catalog, name: str) -> None:
+    spec = catalog.spec("model", name)
+    assert isinstance(spec, ModelSpec)
+    published = spec.published_parameters
+    assert published is not None
+    computed = catalog.model(name).parameters / 1e9
+    assert abs(computed / published.total - 1) < 0.005 or published.differs
+
+
+# A second derivation of peaks: units x FLOP per cycle and unit x clock, from the vendors' architecture papers.
+ARITHMETIC = {
+    "h100-sxm": ("bf16", 132 * 4 * 512 * 2 * 1.83e9),  # 132 SM, 4 tensor cores of 512 FMA
+    "a100-sxm-80gb": ("bf16", 108 * 4 * 256 * 2 * 1.41e9),  # 108 SM, 4 tensor cores of 256 FMA
+    "tpu-v5e": ("bf16", 4 * 128 * 128 * 2 * 1.5e9),  # 4 arrays of 128x128 at 1.5 GHz
+    "mi300x": ("bf16", 304 * 2048 * 2.1e9),  # 304 CU of 2048 FLOP a cycle
+}
+
+
+@pytest.mark.parametrize("name", sorted(ARITHMETIC))
+def test_peaks_follow_from_the_architecture(catalog: Catalog, name: str) -> None:
+    dtype, expected = ARITHMETIC[name]
+    assert float(catalog.chip(name).peaks[dtype].dense) == pytest.approx(expected, rel=5e-3)
+
+
+@pytest.mark.parametrize("name", sorted(Catalog().files(KINDS["chip"])))
+def test_usual_stacks_exist(catalog: Catalog, name: str) -> None:
+    for stack in catalog.chip(name).stacks.values():
+        assert catalog.stack(stack).id == stack

@@ -1,0 +1,174 @@
+"""Training against the field's closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roofline.catalog.store import Catalog
+from roofline.engine import training
+from roofline.engine.deployment import Deployment
+from roofline.engine.prediction import Phase, Prediction
+from roofline.machine import Chip, Link, Memory, Peak, Stack
+from roofline.workload import Plan, Training
+
+IDEAL = Stack(id="ideal", name="none")
+CHIP = Chip(
+    id="any",
+    name="Any",
+    vendor="any",
+    kind="gpu",
+    peaks={"bf16": Peak(dense=1e15), "fp16": Peak(dense=1e15)},
+    memory=(Memory(name="HBM", capacity=1e15, bandwidth=1e15),),
+    links=(
+        Link(name="near", scope="scale-up", bandwidth=1e15, chips=8.0),
+        Link(name="far", scope="scale-out", bandwidth=1e15),
+    ),
+)
+
+
+def job(catalog: Catalog, name: str = "llama-3.1-8b", batch: float = 64.0, seq: float = 4096.0) -> Training:
+    return Training(id="t", model=catalog.model(name), tokens=1e12, seq_len=seq, global_batch=batch)
+
+
+def run(work: Training, chip: Chip = CHIP, **plan: object) -> Prediction:
+    degrees = Plan(**plan)  # type: ignore[arg-type]
+    chips = int(degrees.num_chips)
+    return training.predict(work, Deployment(chip=chip, num_chips=chips, stack=IDEAL, plan=degrees))
+
+
+def step(work: Training, chip: Chip = CHIP, **plan: object) -> Phase:
+    return run(work, chip, **plan).phases[0]
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "llama-3.1-405b", "mixtral-8x7b", "deepseek-v3", "gpt-3-175b"])
+def test_useful_flops_are_six_n_and_causal_attention(catalog: Catalog, name: str) -> None:
+    """6·N per token (Kaplan et al. 2020) and 6·L·heads·width·seq for causal scores and values."""
+    work = job(catalog, name, batch=8.0, seq=2048.0)
+    model = work.model
+    weights = model.active_parameters - model.embedding_parameters
+    if model.learned_positions:
+        weights = model.parameters - model.learned_positions * model.hidden  # the tied table is the output matrix
+    scores = 0.0
+    for block in model.blocks:
+        mixer = block.mixer
+        widths = (
+            mixer.heads * (mixer.nope_dim + mixer.rope_dim + mixer.v_dim)
+            if hasattr(mixer, "v_dim")
+            else (
+                2 * mixer.heads * mixer.head_dim  # type: ignore[union-attr]
+            )
+        )
+        scores += 3 * block.count * widths * 2048.0
+    expected = (6 * weights + scores) * 8 * 2048
+    assert float(step(work).useful_flops) == pytest.approx(expected, rel=4e-3)
+
+
+def test_the_scaling_books_llama_run(catalog: Catalog) -> None:
+    """15T tokens at 6·70e9 FLOP take 44 days on 8,960 TPU v5p at 40 % (scaling-book, "Training LLaMA 3 on TPUs")."""
+    useful = float(step(job(catalog, "llama-3.1-70b", batch=8.0, seq=4096.0)).useful_flops) / (8 * 4096)
+    days = useful * 15e12 / (8960 * 4.59e14 * 0.4) / 86400
+    assert days == pytest.approx(44, rel=0.09)  # ours counts causal attention as well
+
+
+def test_the_bubble_is_pp_minus_one_over_m_v(catalog: Catalog) -> None:
+    """Narayanan et al. 2021, section 2.2: interleaving v chunks divides the bubble by v. 32 layers over 4 stages."""
+    work = replace(job(catalog, batch=16.0))
+    chip = replace(CHIP, memory=(Memory(name="HBM", capacity=1e15, bandwidth=1e20),))
+    work_time = float(step(work, chip, pp=1.0).time) / 4
+    for chunks in (1.0, 2.0, 4.0):
+        staged = float(step(work, chip, pp=4.0, vpp=chunks).time)
+        assert staged / work_time == pytest.approx(1 + 3 / (16 * chunks), rel=2e-3)
+
+
+def test_replicas_divide_the_step(catalog: Catalog) -> None:
+    work = job(catalog)
+    assert float(step(work).time) / float(step(work, dp=8.0).time) == pytest.approx(8.0, rel=0.02)
+
+
+def test_full_recomputation_costs_a_third_of_the_layers_products(catalog: Catalog) -> None:
+    """8N instead of 6N (Megatron-LM's hardware FLOPs), for the layers; useful FLOPs stay."""
+    work = job(catalog, "llama-3.1-405b", batch=1.0, seq=128.0)
+    none, full = step(work, recompute="none"), step(work, recompute="full")
+    assert float(full.flops) / float(none.flops) == pytest.approx(4 / 3, rel=0.02)
+    assert float(full.useful_flops) == float(none.useful_flops)
+
+
+@given(batch=st.sampled_from([8.0, 64.0]), seq=st.sampled_from([512.0, 8192.0]))
+def test_recomputation_orders(batch: float, seq: float) -> None:
+    """Time: none ≤ selective ≤ full; memory the other way round."""
+    work = job(Catalog(), batch=batch, seq=seq)
+    found = [run(work, recompute=mode) for mode in ("none", "selective", "full")]
+    times = [float(item.phases[0].time) for item in found]
+    held = [float(item.memory.activations) for item in found]
+    assert times == sorted(times)
+    assert held == sorted(held, reverse=True)
+
+
+def test_gradients_hide_behind_the_backward_pass(catalog: Catalog) -> None:
+    """A fast network is free, a slow one is paid for what the last micro-batch can't hide."""
+    work = job(catalog, batch=64.0)
+    links = {"near": 1e15, "far": 1e15}
+    fast = float(step(work, dp=16.0).time)
+    slow_chip = replace(CHIP, links=tuple(replace(link, bandwidth=links[link.name] / 1e6) for link in CHIP.links))
+    slow = step(work, slow_chip, dp=16.0)
+    messages = sum(float(item.time) for item in slow.operators if item.op.name.startswith("gradients/"))
+    assert fast < float(slow.time) < fast + messages
+    no_overlap = replace(IDEAL, overlap=0.0)
+    exposed = training.predict(
+        work, Deployment(chip=slow_chip, num_chips=16, stack=no_overlap, plan=Plan(dp=16.0))
+    ).phases[0]
+    assert float(exposed.time) == pytest.approx(fast + messages, rel=0.01)
+
+
+def test_zero_moves_what_it_should(catalog: Catalog) -> None:
+    """All-reduce sends 2Ψ; ZeRO-1 as much; ZeRO-3 gathers twice (Rajbhandari et al. 2020, section 7)."""
+    work = job(catalog, batch=16.0)
+
+    def messages(zero: float) -> dict[str, float]:
+        found = step(work, dp=16.0, zero=zero).operators
+        return {
+            item.op.name: float(item.op.count) for item in found if item.op.message is not None and item.op.count > 0
+        }
+
+    assert set(messages(0.0)) == {"gradients/all-reduce"}
+    assert set(messages(1.0)) == {"gradients/reduce-scatter", "weights/all-gather"}
+    assert messages(3.0) == {"gradients/reduce-scatter": 1.0, "weights/gather-layers": 2.0}
+
+
+def test_lora_trains_little_and_skips_weight_gradients(catalog: Catalog) -> None:
+    full = job(catalog, "llama-2-70b", batch=8.0, seq=8192.0)
+    lora = replace(full, lora_rank=16.0)
+    trained = float(training.trainable_parameters(lora, Plan()))
+    by_hand = 16 * 80 * ((8192 + 8192 + 2048) + (8192 + 8192) + (8192 + 2 * 28672) + (28672 + 8192))
+    assert trained == pytest.approx(by_hand, rel=1e-12)
+    assert float(run(lora).memory.optimizer) == pytest.approx(12 * by_hand)
+    assert float(step(lora).useful_flops) / float(step(full).useful_flops) == pytest.approx(2 / 3)
+    assert float(step(lora).time) < float(step(full).time)
+
+
+def test_context_parallel_ranks_share_the_attention(catalog: Catalog) -> None:
+    """Causal pairs of the whole sequence are dealt evenly."""
+    work = job(catalog, batch=1.0, seq=65536.0)
+    one, four = step(work), step(work, cp=4.0)
+    for name in ("forward/attention/core", "forward/ffn/up"):
+        flops = [
+            next(float(item.op.flops) for item in phase.operators if item.op.name == name) for phase in (one, four)
+        ]
+        assert flops[0] / flops[1] == pytest.approx(4.0, rel=1e-9)
+
+
+def test_time_to_train_is_tokens_over_rate(catalog: Catalog) -> None:
+    metrics = run(job(catalog)).metrics
+    assert float(metrics["time_to_train_s"]) == pytest.approx(1e12 / float(metrics["tokens_per_s"]))  # type: ignore[arg-type]
+    assert 0 < float(metrics["mfu"]) <= 1  # type: ignore[arg-type]
+
+
+def test_nothing_beats_the_ideal(catalog: Catalog) -> None:
+    for plan in ({}, {"tp": 4.0, "pp": 2.0}, {"dp": 8.0, "zero": 3.0}):
+        phase = step(job(catalog), **plan)
+        assert float(phase.ideal_time) <= float(phase.time)
+        assert float(phase.ideal_time) * 1e15 * (1 + 1e-9) >= float(phase.useful_flops)
