@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 
@@ -16,9 +15,6 @@ def main() -> None:
     except RooflineError as error:
         print(f"roofline: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that flushing at exit stays quiet
-        sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception:

@@ -38,5 +38,8 @@ def _print(result: Result, form: str, view: Mapping[str, Any]) -> None:
     columns = os.environ.get("COLUMNS", "")
     width = shutil.get_terminal_size().columns if terminal else int(columns) if columns.isdecimal() else None
     text = formats.render(result, form, width=width, color=terminal and not os.environ.get("NO_COLOR"), **view)
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has read enough; keep the flush at exit quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

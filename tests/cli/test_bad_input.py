@@ -1,0 +1,163 @@
+"""Bad input: exit code 2, one clear message, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHAT, H100 = "llama-3.1-8b-chat", "h100-sxm"
+
+USAGE = [
+    (("analyze", CHAT, "h10-sxm"), "no chip 'h10-sxm'; did you mean 'h100-sxm' or 'h200-sxm' or 'b200-sxm'? ('roofline show chips' lists all)"),
+    (("analyze", "lama-3.1-8b", H100), "no workload 'lama-3.1-8b'; did you mean 'llama-3.1-8b' or 'llama-3.1-70b' or 'llama-3.1-405b'? ('roofline show workloads' lists all)"),
+    (("analyze", CHAT, "h100-sxm:stack=vlm"), "no stack 'vlm'; did you mean 'vllm'? ('roofline show stacks' lists all)"),
+    (("show", "h10-sxm"), "no entry 'h10-sxm'; did you mean 'h100-sxm' or 'h200-sxm' or 'b200-sxm'? ('roofline show' lists all)"),
+    (("explain", CHAT, H100, "ffn/upp"), "no operator 'ffn/upp'"),
+    (("explain", "deepseek-v3-chat", "16xh200-sxm", "up"), "operator 'up' means several: "),
+    (("analyze", "llama-3.1-70b-chat", "6xh100-sxm:tp=6"), "6xh100-sxm:tp=6: tp=6 does not divide the 64 heads of llama-3.1-70b; possible: 1 2 4 8 16 32 64"),
+    (("analyze", CHAT, "8xh100-sxm:tp=4,dp=4"), "8xh100-sxm:tp=4,dp=4: tp·pp·dp·cp = 4·1·4·1 = 16, but the deployment has 8 chips"),
+    (("analyze", CHAT, "16xrtx-4090"), "16xrtx-4090: 16 x rtx-4090: its links join at most 8 chips"),
+    (("analyze", CHAT, "2xm2-ultra"), "2xm2-ultra: 2 x m2-ultra: its file names no link between chips; 1 is all that can work together"),
+    (("analyze", CHAT, "0xh100-sxm"), "deployment '0xh100-sxm': 0 chips; write between 1 and 10,000,000"),
+    (("analyze", CHAT, "8xh100-sxm:tq=8"), "deployment '8xh100-sxm:tq=8': unknown setting 'tq'; known: tp, pp, dp,"),
+    (("analyze", CHAT, "8xh100-sxm:tp=0"), "deployment '8xh100-sxm:tp=0': tp=0: must be a whole number, 1 or more"),
+    (("analyze", CHAT, "8xh100-sxm:tp=two"), "deployment '8xh100-sxm:tp=two': tp=two: must be a whole number, 1 or more"),
+    (("analyze", CHAT, "8xh100-sxm:weights=fp7"), "deployment '8xh100-sxm:weights=fp7': weights=fp7: must be one of fp64, fp32"),
+    (("analyze", CHAT, H100, "--weights", "fp7"), "weights=fp7: must be one of fp64, fp32"),
+    (("analyze", CHAT, H100, "--phase", "decoding"), "no phase 'decoding'; did you mean 'decode'?"),
+    (("analyze", CHAT, H100, "--phase", "training"), "--phase training: llama-3.1-8b-chat is a serving workload; give the bare model 'llama-3.1-8b'"),
+    (("analyze", CHAT, H100, "--seq", "4096"), "--seq belongs to training; llama-3.1-8b-chat is served (--batch --input --output)"),
+    (("analyze", "llama-3.1-8b-pretraining", "8xh100-sxm", "--batch", "4"), "--batch belongs to serving; llama-3.1-8b-pretraining trains (--seq --global-batch --tokens)"),
+    (("analyze", "llama-3.1-70b-retrieval", "8xh100-sxm", "--input", "9"), "--input: llama-3.1-70b-retrieval has 2 steps of that kind; change the file instead"),
+    (("analyze", CHAT, H100, "--format", "jsn"), "no format 'jsn'; did you mean 'json'?"),
+    (("analyze", CHAT, H100, "-o", "x.xlsx"), "x.xlsx: no format has the suffix '.xlsx'; use .txt, .md, .csv, .json, .jsonl"),
+    (("analyze", CHAT, H100, "--chart", "x.gif"), "x.gif: charts are drawn as .png, .svg or .pdf"),
+    (("analyze", CHAT, H100, "-o", "no/such/folder/x.json"), "no/such/folder/x.json: no such folder: no/such/folder"),
+    (("analyze", CHAT, "./none.yaml"), "none.yaml: no such file"),
+    (("analyze", CHAT, H100, "--hardware-dir", "nowhere"), "nowhere: no such folder"),
+    (("lint", "none.yaml"), "none.yaml: no such file or folder"),
+    (("new", "chip", "My Chip"), "'My Chip' can't be an id: write small letters, digits, '.', '+' and '-', e.g. 'my-asic'"),
+    (("new", "chip", "x", "--training"), "--training goes with 'new workload' alone"),
+    (("new", "chip", "x", "--dir", "no/where"), "no/where/x.yaml: can't be written: No such file or directory"),
+    (("analyze", "deepseek-v3-chat", "rtx-4090"), "rtx-4090: deepseek-v3-chat does not fit on 8 x rtx-4090, the most that its links join"),
+    (("analyze", "llama-3.1-8b-pretraining", "256xh100-sxm:dp=256"), "256xh100-sxm:dp=256: no dp of 256 divides the global batch of 128 sequences"),
+    (("analyze", "mixtral-8x7b", "4xh100-sxm:ep=3"), "4xh100-sxm:ep=3: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), USAGE, ids=[" ".join(arguments) for arguments, _ in USAGE])
+def test_the_message_and_exit_2(
+    run: Callable[..., Any], arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(*arguments)
+    assert ran.code == 2, ran
+    assert ran.err.startswith(f"roofline: {message}"), ran.err
+    assert ran.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("predit",),
+        ("analyze",),
+        ("analyze", CHAT, H100, "--bacth", "1"),
+        ("analyze", CHAT, H100, "--batch", "0"),
+        ("new", "chop", "x"),
+    ],
+)
+def test_usage_errors_are_exit_2(run: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    ran = run(*arguments)
+    assert ran.code == 2
+    assert "Traceback" not in ran.err
+
+
+def test_broken_files_are_told_line_by_line(run: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("id: bad\nname: Bad\nid: again\ncompute: {}\n")
+    ran = run("analyze", CHAT, str(path))
+    assert (ran.code, ran.err) == (2, f"roofline: {path}:3:1: id: duplicate key (first on line 1)\n")
+    checked = run("lint", str(path))
+    assert checked.code == 2
+    assert f"{path}:3:1: error: id: duplicate key (first on line 1)" in checked.out
+
+
+def test_warnings_alone_leave_0(run: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "other-name.yaml"
+    path.write_text("extends: h100-sxm\nid: mine\nname: Mine\n")
+    ran = run("lint", str(path))
+    assert ran.code == 0
+    assert "1 files: 0 errors, 1 warnings" in ran.out
+
+
+def test_a_context_beyond_the_model_is_a_note(run: Callable[..., Any]) -> None:
+    ran = run("analyze", CHAT, "8xh100-sxm", "--input", "200000", "--batch", "1")
+    assert ran.code == 0
+    assert "note: context of 200,211 tokens is beyond the 131,072 that llama-3.1-8b was made for" in ran.out
+
+
+def test_a_missing_dtype_is_a_note(run: Callable[..., Any]) -> None:
+    ran = run("analyze", "llama-3.1-70b-chat", "a100-sxm-80gb")
+    assert ran.code == 0
+    assert "note: no fp8 arithmetic: products run in bf16, fp8 values keep their width" in ran.out
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_folder_fails_before_computing(run: Callable[..., Any], tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert run("analyze", CHAT, H100, "-o", str(tmp_path / "x.json")).code == 2
+
+
+def test_a_folder_is_no_file(run: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "x.json"
+    folder.mkdir()
+    assert run("analyze", CHAT, H100, "-o", str(folder)).err == f"roofline: {folder}: is a folder; name a file\n"
+
+
+def test_nothing_is_left_when_the_work_fails(run: Callable[..., Any], tmp_path: Path) -> None:
+    assert run("analyze", CHAT, "h10", "-o", str(tmp_path / "x.json")).code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "roofline", *arguments]
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    shown = subprocess.Popen(command("show", "h100-sxm"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert shown.stdout is not None
+    assert shown.stderr is not None
+    shown.stdout.close()
+    errors = shown.stderr.read()
+    shown.stderr.close()
+    assert shown.wait() == 0
+    assert b"Traceback" not in errors
+
+
+def test_hostile_files_end_quickly(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.yaml"
+    path.write_text("a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(1000)))
+    start = time.perf_counter()
+    ran = subprocess.run(command("analyze", CHAT, str(path)), capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert "aliases (*a) are not supported" in ran.stderr
+    assert time.perf_counter() - start < 20
+
+
+def test_a_bug_is_told_as_a_bug(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("roofline.studies.show.show", fail)
+    ran = run("show")
+    assert ran.code == 70
+    assert "this is a bug; please report it" in ran.err

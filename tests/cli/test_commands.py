@@ -1,0 +1,275 @@
+"""Every command on real input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from roofline.studies import contract
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((Path(contract.__file__).parent / "contract.schema.json").read_text(encoding="utf-8"))
+ASIC = str(ROOT / "examples" / "my-asic.yaml")
+MAIN = ("compare", "llama-3.1-70b-chat", "8xh100-sxm", "8xmi300x", "8xtpu-v6e", "8xgaudi3", "576xgroq-lpu-v1", ASIC)
+
+EVERY = [
+    MAIN,
+    ("analyze", "llama-3.1-70b-chat", "8xh100-sxm"),
+    ("analyze", "llama-3.1-405b-pretraining", "16384xh100-sxm"),
+    ("analyze", "llama-3.1-70b-retrieval", "8xmi300x"),
+    ("analyze", "llama-2-70b-lora", "8xh100-sxm"),
+    ("compare", "llama-3.1-8b-pretraining", "64xh100-sxm", "64xtpu-v5p"),
+    ("compare", "deepseek-v3-chat", "8xrtx-4090", "8xh200"),
+    ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "decode/ffn/up"),
+    ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "prefill/mixer/all-reduce"),
+    ("explain", "llama-3.1-70b-chat", "8xtpu-v6e", "decode/jax/overhead"),
+    ("show",),
+    ("show", "models"),
+    ("show", "workloads"),
+    ("show", "stacks"),
+    ("show", "h100-sxm"),
+    ("show", "deepseek-v3"),
+    ("show", "vllm"),
+    ("show", "llama-3.1-70b-chat"),
+    ("show", "llama-3.1-405b-pretraining"),
+    ("lint",),
+    ("lint", ASIC),
+]
+IDS = [" ".join(part.rsplit("/", 1)[-1] for part in arguments) for arguments in EVERY]
+
+
+@pytest.mark.parametrize("arguments", EVERY, ids=IDS)
+def test_json_obeys_the_contract_and_stderr_is_silent(run: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    ran = run(*arguments, "--format", "json")
+    assert (ran.code, ran.err) == (0, "")
+    jsonschema.Draft7Validator(SCHEMA).validate(json.loads(ran.out))
+
+
+@pytest.mark.parametrize("arguments", EVERY, ids=IDS)
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "jsonl"])
+def test_every_format_of_every_command(run: Callable[..., Any], arguments: tuple[str, ...], form: str) -> None:
+    ran = run(*arguments, "--format", form)
+    assert ran.code == 0
+    if "lint" not in arguments or form in ("table", "markdown"):
+        assert ran.out.strip()
+    if form == "jsonl":
+        for line in ran.out.splitlines():
+            assert isinstance(json.loads(line), dict)
+
+
+def test_the_main_job_prints_one_readable_table(run: Callable[..., Any]) -> None:
+    table = run(*MAIN).out
+    head = next(line for line in table.splitlines() if line.startswith("deployment"))
+    for column in (
+        "fits",
+        "plan",
+        "TTFT",
+        "TPOT",
+        "tok/s/user",
+        "tok/s",
+        "tok/s/chip",
+        "prefill",
+        "decode",
+        "power",
+        "$/Mtok",
+        "evidence",
+    ):
+        assert column in head.split()
+    rows = [line for line in table.splitlines() if line.split() and line.split()[0] in (*MAIN[2:-1], "1xmy-asic")]
+    assert len(rows) == 6
+    assert all(" yes " in row for row in rows)
+    assert "datasheet: nothing was measured on that chip" in table
+
+
+def test_a_groq_rack_is_as_fast_as_published(run: Callable[..., Any]) -> None:
+    """250 to 300 tokens/s per user of Llama 70B on 576 chips (artificialanalysis.ai 2024)."""
+    rows = json.loads(run(*MAIN, "--format", "json").out)["rows"]
+    groq = next(row for row in rows if row["deployment"]["chip_kind"] == "lpu")
+    assert 225 < groq["metrics"]["output_tokens_per_s_per_user"] < 330
+
+
+def test_csv_holds_the_numbers_of_json(run: Callable[..., Any]) -> None:
+    rows = list(csv.DictReader(io.StringIO(run(*MAIN, "--format", "csv").out)))
+    predictions = json.loads(run(*MAIN, "--format", "json").out)["rows"]
+    for row, prediction in zip(rows, predictions, strict=True):
+        assert row["deployment"] == prediction["deployment"]["label"]
+        for name, value in prediction["metrics"].items():
+            assert row[name] == ("" if value is None else repr(value)) or float(row[name]) == value
+
+
+def test_files_and_stdout(run: Callable[..., Any], tmp_path: Path) -> None:
+    places = [str(tmp_path / name) for name in ("a.json", "b.csv", "c.md", "d.jsonl", "e.txt")]
+    flags = [flag for place in places for flag in ("-o", place)]
+    ran = run("compare", "llama-3.1-8b-chat", "h100-sxm", *flags)
+    assert ran.out == ""
+    assert ran.err.splitlines() == [f"wrote {place}" for place in places]
+    assert json.loads(Path(places[0]).read_text())["schema"] == "roofline.comparison/1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.csv", "c.md", "d.jsonl", "e.txt"]
+    both = run("compare", "llama-3.1-8b-chat", "h100-sxm", "-o", places[0], "-o", "-", "--format", "csv")
+    assert both.out.startswith("workload,deployment,")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_charts(run: Callable[..., Any], tmp_path: Path, suffix: str) -> None:
+    first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    ran = run(*MAIN, "--chart", str(first))
+    assert ran.out.startswith("llama-3.1-70b-chat")
+    assert run("analyze", "llama-3.1-8b-pretraining", "8xh100-sxm", "--chart", str(second)).code == 0
+    assert first.stat().st_size > 10_000
+    assert run(*MAIN, "--chart", str(second)).code == 0
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--batch", "64"),
+        ("--input", "3000"),
+        ("--output", "999"),
+        ("--context", "5000"),
+        ("--tp", "8"),
+        ("--pp", "2"),
+        ("--dp", "8"),
+        ("--stack", "ideal"),
+        ("--weights", "bf16"),
+        ("--activations", "bf16"),
+        ("--kv-cache", "bf16"),
+        ("--phase", "decode"),
+    ],
+)
+def test_every_serving_option_changes_the_answer(run: Callable[..., Any], option: tuple[str, str]) -> None:
+    base = run("analyze", "llama-3.1-70b-chat", "8xh100-sxm", "-f", "json").out
+    assert run("analyze", "llama-3.1-70b-chat", "8xh100-sxm", "-f", "json", *option).out != base
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--seq", "4096"),
+        ("--global-batch", "512"),
+        ("--tokens", "1e12"),
+        ("--tp", "2"),
+        ("--pp", "4"),
+        ("--dp", "8"),
+        ("--cp", "2"),
+        ("--vpp", "2", "--pp", "4"),
+        ("--zero", "3"),
+        ("--micro-batch", "2"),
+        ("--recompute", "full"),
+        ("--weights", "fp8"),
+        ("--activations", "fp8"),
+    ],
+)
+def test_every_training_option_changes_the_answer(run: Callable[..., Any], option: tuple[str, ...]) -> None:
+    base = run("analyze", "llama-3.1-70b-pretraining", "64xh100-sxm", "-f", "json").out
+    ran = run("analyze", "llama-3.1-70b-pretraining", "64xh100-sxm", "-f", "json", *option)
+    assert ran.code == 0
+    assert ran.out != base
+
+
+def test_experts_can_be_spread(run: Callable[..., Any]) -> None:
+    plans = [
+        json.loads(run("analyze", "deepseek-v3-chat", "32xh200", "-f", "json", "--dp", "32", "--ep", ep).out)
+        for ep in ("1", "32")
+    ]
+    assert plans[0]["memory"]["weight_bytes"] > 10 * plans[1]["memory"]["weight_bytes"]
+
+
+def test_a_bare_model_is_a_workload(run: Callable[..., Any]) -> None:
+    for phase, found in (
+        ("prefill", ["prefill"]),
+        ("decode", ["decode"]),
+        ("training", ["training"]),
+        (None, ["prefill", "decode"]),
+    ):
+        flags = ("--phase", phase) if phase else ()
+        result = json.loads(run("analyze", "llama-3.1-8b", "8xh100-sxm", "-f", "json", *flags).out)
+        assert [item["phase"] for item in result["phases"]] == found
+
+
+def test_deployment_settings_win_over_options(run: Callable[..., Any]) -> None:
+    ran = run("compare", "llama-3.1-8b-chat", "8xh100-sxm:tp=8", "8xh100-sxm", "--tp", "2", "-f", "json")
+    assert [row["deployment"]["plan"]["tp"] for row in json.loads(ran.out)["rows"]] == [8, 2]
+
+
+def test_own_files_come_first(run: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "chips"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("extends: h100-sxm\nid: mine\nname: Mine\n")
+    assert "mine" in run("show", "chips", "--hardware-dir", str(tmp_path)).out
+    served = tmp_path / "serving"
+    served.mkdir()
+    (served / "ours.yaml").write_text("extends: llama-3.1-8b-chat\nid: ours\nname: Ours\nbatch: 3\n")
+    result = json.loads(
+        run(
+            "analyze", "ours", "mine", "--hardware-dir", str(tmp_path), "--workload-dir", str(tmp_path), "-f", "json"
+        ).out
+    )
+    assert (result["deployment"]["chip"], result["workload"]["batch"]) == ("mine", 3.0)
+
+
+@pytest.mark.parametrize("kind", ["chip", "model", "workload", "workload --training"])
+def test_a_template_is_sound_and_runs(run: Callable[..., Any], tmp_path: Path, kind: str) -> None:
+    ran = run("new", *kind.split(), "my-new", "--dir", str(tmp_path))
+    path = tmp_path / "my-new.yaml"
+    assert ran.out.strip() == str(path)
+    assert run("lint", str(path)).out.strip() == "1 files: 0 errors, 0 warnings"
+    arguments = ("llama-3.1-8b-chat", str(path)) if kind == "chip" else (str(path), "8xh100-sxm")
+    assert run("analyze", *arguments).code == 0
+    again = run("new", *kind.split(), "my-new", "--dir", str(tmp_path))
+    assert again.code == 2
+    assert again.err == f"roofline: {path} exists already; choose another name or remove it\n"
+
+
+def test_what_does_not_fit_is_an_answer_unless_required(run: Callable[..., Any]) -> None:
+    arguments = ("analyze", "llama-3.1-405b", "h100-sxm:tp=1")
+    ran = run(*arguments)
+    assert ran.code == 0
+    assert "does not fit: needs 813 GB per chip" in ran.out
+    required = run(*arguments, "--require-fit")
+    assert required.code == 1
+    assert required.err.startswith("roofline: does not fit: 1xh100-sxm:tp=1 needs 813 GB per chip")
+
+
+def test_explanations_show_formula_numbers_and_sources(run: Callable[..., Any]) -> None:
+    out = run("explain", "llama-3.1-70b-chat", "8xh100-sxm:tp=8", "decode/ffn/up").out
+    assert "2·m·k·n" in out
+    assert "2·32·8,192·7,168" in out
+    assert "stas00/ml-engineering" in out
+    assert "fitted: latency + " in out
+
+
+def test_version_and_module(run: Callable[..., Any]) -> None:
+    assert run("--version").out.strip() == "roofline 0.1.0"
+
+
+@pytest.mark.parametrize("command", ["analyze", "compare", "explain", "show", "lint", "new"])
+def test_every_command_has_help_with_examples_that_run(
+    run: Callable[..., Any], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = run(command, "--help").out
+    lines = [line.strip().removeprefix("$ ") for line in text.splitlines() if line.strip().startswith("$ ")]
+    assert lines
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "hardware").symlink_to(ROOT / "hardware")
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        program, *arguments = line.split()
+        assert program == "roofline"
+        assert run(*arguments).code == 0, line
+
+
+def test_completion_offers_names() -> None:
+    from roofline.cli import options
+
+    assert options.complete_deployment("8xh1") == ["8xh100-sxm"]
+    assert "mi300x" in options.complete_deployment("mi")
+    assert "llama-3.1-70b-chat" in options.complete_workload("llama-3.1-70b")
+    assert "vllm" in options.complete_entry("vll")
