@@ -29,22 +29,23 @@ S = TypeVar("S", bound=Identified)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of file: its folder below `hardware` or `workloads`, and its format."""
+    """One kind of file: its folder below `hardware` or `workloads`, how to tell it, and its format."""
 
     name: str
     root: str
     folder: str
+    mark: str  # a key that every file of this kind has, and no file of another
     spec: type[Identified]
 
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("chip", "hardware", "chips", ChipSpec),
-        Kind("stack", "hardware", "stacks", StackSpec),
-        Kind("model", "workloads", "models", ModelSpec),
-        Kind("training", "workloads", "training", TrainingSpec),
-        Kind("serving", "workloads", "serving", ServingSpec),
+        Kind("chip", "hardware", "chips", "compute", ChipSpec),
+        Kind("stack", "hardware", "stacks", "overheads", StackSpec),
+        Kind("model", "workloads", "models", "blocks", ModelSpec),
+        Kind("training", "workloads", "training", "tokens", TrainingSpec),
+        Kind("serving", "workloads", "serving", "steps", ServingSpec),
     )
 }
 
@@ -132,7 +133,22 @@ class Catalog:
     def _given_path(self, path: Path, kinds: Sequence[str]) -> tuple[Path, str]:
         if not path.is_file():
             raise SpecError([Finding(str(path), "", "no such file")])
-        return path, kinds[0] if len(kinds) == 1 else kind_of(document.read(path), kinds)
+        return path, kinds[0] if len(kinds) == 1 else self.kind_of(document.read(path), kinds)
+
+    def kind_of(self, found: Document, kinds: Sequence[str] = tuple(KINDS)) -> str:
+        """Which of these kinds a file is: by its keys, else that of the file that it extends."""
+        kind = kind_by_keys(found, kinds)
+        base = found.data.get("extends")
+        if kind is None and isinstance(base, str):
+            named = str(Path(found.path).parent / base) if is_path(base) else base
+            try:
+                return self.find(kinds, named, "file")[1]
+            except UnknownNameError as error:
+                raise SpecError([found.finding(("extends",), str(error))]) from None
+        if kind is None:
+            wanted = ", ".join(f"{KINDS[name].mark} ({name})" for name in kinds)
+            raise SpecError([found.finding((), f"can't tell what this file is; it has none of the keys {wanted}")])
+        return kind
 
     def _load(self, kind: str, name: str, spec: type[S]) -> S:
         path, _ = self.find((kind,), name, kind)
@@ -156,16 +172,9 @@ def _aliases(path: Path, wanted: str) -> tuple[str, ...]:
     return tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else ()
 
 
-def kind_of(found: Document, kinds: Sequence[str] = tuple(KINDS)) -> str:
-    """Which kind of file this is, by the keys that only that kind has."""
-    marks = {"chip": "compute", "stack": "overheads", "model": "blocks", "training": "tokens", "serving": "steps"}
-    for kind, mark in marks.items():
-        if kind in kinds and mark in found.data:
-            return kind
-    if "extends" in found.data and len(kinds) != 1:
-        return "chip" if "chip" in kinds else kinds[0]
-    wanted = ", ".join(f"{marks[kind]} ({kind})" for kind in kinds)
-    raise SpecError([found.finding((), f"can't tell what this file is; it has none of the keys {wanted}")])
+def kind_by_keys(found: Document, kinds: Sequence[str]) -> str | None:
+    """Which kind of file this is, by the keys that only that kind has; None if it has none of them."""
+    return next((kind for kind in kinds if KINDS[kind].mark in found.data), None)
 
 
 def load(path: Path, spec: type[S], resolve: Callable[[str], Path] | None = None) -> S:

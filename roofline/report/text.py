@@ -28,7 +28,7 @@ def render(document: Document, *, width: int | None = None, color: bool = False)
         if index and not isinstance(part, Text):
             console.print()
         if isinstance(part, Heading):
-            console.print(Styled(part.text, style="bold"), soft_wrap=True)
+            console.print(Styled(part.text, style="bold"), soft_wrap=width is None)
         elif isinstance(part, Text):
             console.print(Styled(part.text, style=STYLES[part.tone]), soft_wrap=width is None)
         elif isinstance(part, Drawing):

@@ -12,7 +12,7 @@ from roofline import __version__
 from roofline.catalog import document
 from roofline.catalog.faults import explain
 from roofline.catalog.rules import check
-from roofline.catalog.store import KINDS, Catalog, extended, kind_of
+from roofline.catalog.store import KINDS, Catalog, extended
 from roofline.errors import Finding, RooflineError, SpecError
 
 LINT_SCHEMA = "roofline.lint/1"
@@ -47,10 +47,10 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def lint_file(path: Path, catalog: Catalog) -> list[Finding]:
-    """Every fault and warning of one file; its kind is told by its folder, else by its keys."""
+    """Every fault and warning of one file; its kind is told by its keys or by what it extends."""
     try:
         found = document.read(path)
-        kind = _kind(path, found)
+        kind = catalog.kind_of(found)
         found = extended(found, catalog.resolver(kind))
         spec = KINDS[kind].spec
         try:
@@ -60,17 +60,6 @@ def lint_file(path: Path, catalog: Catalog) -> list[Finding]:
         return check(checked, found)
     except SpecError as error:
         return list(error.findings)
-
-
-def _kind(path: Path, found: document.Document) -> str:
-    folders = {kind.folder: name for name, kind in KINDS.items()}
-    near = [folders[part] for part in reversed(path.resolve().parts[:-1]) if part in folders]
-    try:
-        return kind_of(found)
-    except SpecError:
-        if near:
-            return near[0]
-        raise
 
 
 def has_errors(result: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from roofline.catalog.document import parse
 from roofline.catalog.specs.chip import ChipSpec
-from roofline.catalog.store import KINDS, Catalog, kind_of, load, merge
+from roofline.catalog.store import KINDS, Catalog, load, merge
 from roofline.errors import SpecError, UnknownNameError
 
 
@@ -115,7 +115,7 @@ def test_an_unknown_base_suggests(tmp_path: Path) -> None:
         Catalog().chip(str(path))
 
 
-def test_kinds_are_told_by_their_keys() -> None:
+def test_kinds_are_told_by_their_keys_or_their_base(tmp_path: Path, catalog: Catalog) -> None:
     marks = {
         "chip": "compute: {}",
         "stack": "overheads: {}",
@@ -124,9 +124,15 @@ def test_kinds_are_told_by_their_keys() -> None:
         "serving": "steps: []",
     }
     for kind, text in marks.items():
-        assert kind_of(parse(text)) == kind
-    with pytest.raises(SpecError, match="can't tell what this file is"):
-        kind_of(parse("a: 1"))
+        assert catalog.kind_of(parse(text)) == kind
+    assert catalog.kind_of(parse("extends: llama-3.1-8b-chat")) == "serving"
+    assert catalog.kind_of(parse("extends: llama-3.1-8b")) == "model"
+    overlay(tmp_path, "base", quick("base", 5))
+    assert catalog.kind_of(parse("extends: ./base.yaml", str(tmp_path / "chips" / "child.yaml"))) == "chip"
+    with pytest.raises(SpecError, match="can't tell what this file is; it has none of the keys compute"):
+        catalog.kind_of(parse("a: 1"))
+    with pytest.raises(SpecError, match="extends: no file 'nothing'"):
+        catalog.kind_of(parse("extends: nothing"))
 
 
 def test_merging_keeps_the_rest() -> None:

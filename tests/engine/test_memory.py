@@ -71,8 +71,7 @@ def test_more_sharding_never_takes_more(dp: float) -> None:
 def test_recomputation_trades_memory(catalog: Catalog) -> None:
     model = catalog.model("llama-3.1-70b")
     none, full = (
-        float(memory.activation_bytes(model, Plan(tp=8.0, recompute=mode), 8192.0, 8.0))  # type: ignore[arg-type]
-        for mode in ("none", "full")
+        float(memory.activation_bytes(model, Plan(tp=8.0, recompute=mode), 8192.0, 8.0)) for mode in ("none", "full")
     )
     assert full < none / 5
 

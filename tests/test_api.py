@@ -1,0 +1,61 @@
+"""The Python API reaches what the command line reaches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import roofline as rl
+
+
+def test_results_are_mappings_with_frames_and_html() -> None:
+    result = rl.compare("llama-3.1-70b-chat", ["8xh100-sxm", "8xmi300x"], batch=64)
+    frame = result.to_frame()
+    assert list(frame["deployment"]) == ["8xh100-sxm", "8xmi300x"]
+    assert frame["tpot_s"].tolist() == [row["metrics"]["tpot_s"] for row in result["rows"]]
+    assert result._repr_html_().startswith("<h4>")
+    assert str(result).startswith("llama-3.1-70b-chat: llama-3.1-70b, 64 requests at once")
+    assert set(result) == {"schema", "version", "workload", "rows"}
+    assert len(result) == 4
+
+
+def test_options_are_those_of_the_command_line() -> None:
+    base = rl.predict("llama-3.1-70b-chat", "8xh100-sxm")
+    changed = rl.predict("llama-3.1-70b-chat", "8xh100-sxm", batch=4, tp=8, stack="ideal", weights="bf16")
+    assert changed["deployment"]["plan"]["tp"] == 8
+    assert changed["deployment"]["weights"] == "bf16"
+    assert changed["metrics"]["tpot_s"] != base["metrics"]["tpot_s"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bach": 4}, "unknown option 'bach'; did you mean 'batch'?"),
+        ({"batch": 0}, "batch=0: must be at least 1"),
+        ({"batch": float("nan")}, "batch=nan: must be a number of at least 1"),
+        ({"batch": float("inf")}, "batch=inf: must be a number of at least 1"),
+        ({"batch": "many"}, "batch='many': must be a number of at least 1"),
+        ({"context_len": -1}, "context_len=-1: must be a number of at least 0"),
+        ({"tp": 0}, "tp=0: must be a whole number, 1 or more"),
+        ({"zero": 4}, "zero=4: must be a whole number, 0 to 3"),
+    ],
+)
+def test_bad_options_are_told(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(rl.RooflineError) as error:
+        rl.predict("llama-3.1-8b", "h100-sxm", **options)
+    assert str(error.value) == message
+
+
+def test_everything_else(tmp_path: Path) -> None:
+    assert rl.show("chips")["kind"] == "chips"
+    assert rl.explain("llama-3.1-8b-chat", "h100-sxm", "decode/ffn/up")["operator"]["bound"] == "memory"
+    path = rl.new("chip", "mine", tmp_path)
+    assert rl.lint(path)["rows"] == []
+    assert rl.lint().to_frame().empty
+    chart = rl.predict("llama-3.1-8b-chat", str(path)).chart(tmp_path / "x.svg")
+    assert chart.read_text().startswith("<?xml")
+    assert "predict" in dir(rl)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        rl.nothing  # noqa: B018
