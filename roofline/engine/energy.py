@@ -33,4 +33,5 @@ def mean_power(chip: Chip, phases: list[tuple[Phase, Num]]) -> Num | None:
         if power is None:
             return None
         energy, duration = energy + power * seconds, duration + seconds
-    return energy / np.maximum(duration, 1e-30)
+    with np.errstate(invalid="ignore"):  # a phase that never ends has no mean power
+        return energy / np.maximum(duration, 1e-30)

@@ -99,19 +99,13 @@ def lower(model: Model, precision: Precision, plan: Plan, work: Pass) -> list[Op
         prefix = f"{_label(block)}/" if len(model.blocks) > 1 else ""
         if prefix and sum(_label(other) == _label(block) for other in model.blocks) > 1:
             prefix = f"{index}-{prefix}"
-        operators += [_renamed(op, prefix).times(float(block.count)) for op in _layer(model, block, widths, plan, work)]
+        operators += [
+            replace(op, name=prefix + op.name, count=op.count * block.count)
+            for op in _layer(model, block, widths, plan, work)
+        ]
     operators += list(_head(model, widths, plan, work))
     operators.append(_pipeline(model, widths, plan, work))
     return operators
-
-
-def _renamed(op: Op, prefix: str) -> Op:
-    if not prefix:
-        return op
-    return Op(
-        prefix + op.name, op.kind, op.dtype, op.flops, op.read, op.write, op.message, op.count, op.fusable,
-        op.formula, op.terms,
-    )  # fmt: skip
 
 
 def _label(block: Block) -> str:

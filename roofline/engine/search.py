@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def predict(workload: Workload, deployment: Deployment) -> Prediction:
     return inference.predict(workload, deployment)
 
 
-def best_plan(workload: Workload, deployment: Deployment, given: Mapping[str, object]) -> Plan:
+def best_plan(workload: Workload, deployment: Deployment, given: Mapping[str, Any]) -> Plan:
     """The fastest plan that fits `deployment.num_chips` chips (its plan is ignored), keeping `given` fields.
 
     If nothing fits, the plan that needs the least memory. All candidates are priced in one vectorised prediction.
@@ -51,9 +52,9 @@ def _score(prediction: Prediction) -> np.ndarray[tuple[int, ...], np.dtype[np.fl
     return np.atleast_1d(np.asarray(prediction.metrics[name], dtype=np.float64))
 
 
-def _candidates(workload: Workload, num_chips: int, stack: Stack, given: Mapping[str, object]) -> Iterable[Plan]:
+def _candidates(workload: Workload, num_chips: int, stack: Stack, given: Mapping[str, Any]) -> Iterable[Plan]:
     """Arrays of plans; for training one array for each way to recompute, the only setting that is not a number."""
-    degrees = {name: int(str(given[name])) for name in plans.DEGREES if name in given}
+    degrees = {name: int(given[name]) for name in plans.DEGREES if name in given}
     whole = plans.candidates(workload.model, num_chips, degrees, stack.placement)
     if isinstance(workload, Serving):
         yield whole
@@ -61,13 +62,13 @@ def _candidates(workload: Workload, num_chips: int, stack: Stack, given: Mapping
     crossed = _with_schedules(workload, whole, given)
     recomputes = [given["recompute"]] if "recompute" in given else RECOMPUTES
     for recompute in recomputes:
-        yield replace(crossed, recompute=recompute)  # type: ignore[arg-type]
+        yield replace(crossed, recompute=recompute)
 
 
-def _with_schedules(workload: Training, whole: Plan, given: Mapping[str, object]) -> Plan:
+def _with_schedules(workload: Training, whole: Plan, given: Mapping[str, Any]) -> Plan:
     """Every plan with every size of micro-batch and number of chunks per stage that divide its batch and its layers."""
     micro, chunks = (
-        np.array([float(str(given[name]))] if name in given else choices)
+        np.array([float(given[name])] if name in given else choices)
         for name, choices in (("micro_batch", MICRO_BATCHES), ("vpp", CHUNKS))
     )
     index, micro_batch, vpp = (axis.ravel() for axis in np.meshgrid(np.arange(np.size(whole.tp)), micro, chunks))
@@ -78,19 +79,16 @@ def _with_schedules(workload: Training, whole: Plan, given: Mapping[str, object]
         raise PlanError(f"no dp of {dp} divides the global batch of {np.max(workload.global_batch):,.0f} sequences")
     useful = (vpp == 1.0) | (degrees["pp"] > 1.0) & (vpp <= np.ceil(workload.model.layers / degrees["pp"]))
     kept = divides & (useful | ("vpp" in given))
-    zero = float(str(given.get("zero", 1)))
     return Plan(
         **{name: values[kept] for name, values in degrees.items()},
         micro_batch=micro_batch[kept],
         vpp=vpp[kept],
-        zero=zero,
+        zero=float(given.get("zero", 1)),
         placement=whole.placement,
     )
 
 
-def fewest_chips(
-    workload: Workload, chip: Chip, stack: Stack, precision: Precision, given: Mapping[str, object]
-) -> int:
+def fewest_chips(workload: Workload, chip: Chip, stack: Stack, precision: Precision, given: Mapping[str, Any]) -> int:
     """The smallest number of chips that holds a workload under some plan; memory alone is asked.
 
     Raises `PlanError` if the wiring does not join enough of them.
@@ -107,7 +105,7 @@ def fewest_chips(
 
 
 def _holds(
-    workload: Workload, chip: Chip, stack: Stack, precision: Precision, count: int, given: Mapping[str, object]
+    workload: Workload, chip: Chip, stack: Stack, precision: Precision, count: int, given: Mapping[str, Any]
 ) -> bool:  # fmt: skip
     """Whether some plan for `count` chips fits."""
     try:

@@ -193,9 +193,9 @@ class ChipSpec(Identified):
     memory: Many[MemorySpec] = Field(min_length=1)
     links: Many[LinkSpec] = ()
     power: PowerSpec | None = None
-    price: PriceSpec = PriceSpec()
-    achieved: AchievedSpec = AchievedSpec()
-    stacks: StacksSpec = StacksSpec()
+    price: PriceSpec = Field(default_factory=PriceSpec)
+    achieved: AchievedSpec = Field(default_factory=AchievedSpec)
+    stacks: StacksSpec = Field(default_factory=StacksSpec)
 
     def numbers(self) -> dict[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""

@@ -70,7 +70,7 @@ class JobSpec(Identified):
 
     model: Id
     source: Word
-    precision: PrecisionSpec = PrecisionSpec()
+    precision: PrecisionSpec = Field(default_factory=PrecisionSpec)
 
     def numbers(self) -> dict[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""
@@ -82,7 +82,7 @@ class ServingSpec(JobSpec):
 
     steps: Many[StepSpec] = Field(min_length=1, max_length=10_000)
     batch: Count = 1
-    slo: ServiceLevelSpec = ServiceLevelSpec()
+    slo: ServiceLevelSpec = Field(default_factory=ServiceLevelSpec)
 
     def build(self, find_model: Callable[[str], Model]) -> Serving:
         """The plain object that the engine works with."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from roofline.catalog.fields import Count, Duration, Fraction, Spec
 from roofline.catalog.specs.common import Identified, Sourced, join_sources
 from roofline.machine import Stack
@@ -50,7 +52,7 @@ class StackOverheads(Spec):
 class StackSpec(Identified):
     """One software stack, one file."""
 
-    overheads: StackOverheads = StackOverheads()
+    overheads: StackOverheads = Field(default_factory=StackOverheads)
     usable_memory: ShareSpec | None = None
     batching: BatchingSpec | None = None
     placement: PlacementSpec | None = None
