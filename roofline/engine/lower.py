@@ -9,7 +9,7 @@ kv heads. Expert parallelism divides experts (see `expert_shards`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
