@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Catalog", "Result", "RooflineError", "compare", "explain", "lint", "new", "predict", "show"]
+__all__ = ["Catalog", "Result", "RooflineError", "compare", "explain", "lint", "new", "predict", "show", "validate"]
 
 if TYPE_CHECKING:
-    from roofline.api import Catalog, Result, compare, explain, lint, new, predict, show
+    from roofline.api import Catalog, Result, compare, explain, lint, new, predict, show, validate
     from roofline.errors import RooflineError
 
 

@@ -14,11 +14,13 @@ from roofline.studies.explain import explain as _explain
 from roofline.studies.lint import lint as _lint
 from roofline.studies.new import new as _new
 from roofline.studies.show import show as _show
+from roofline.studies.validate import DEFAULT_BY
+from roofline.studies.validate import validate as _validate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Catalog", "Result", "compare", "explain", "lint", "new", "predict", "show"]
+__all__ = ["Catalog", "Result", "compare", "explain", "lint", "new", "predict", "show", "validate"]
 
 
 class Result(Mapping[str, Any]):
@@ -88,6 +90,13 @@ def explain(
 ) -> Result:  # fmt: skip
     """The arithmetic of one operator (`roofline explain`); `options` as in `predict`."""
     return Result(_explain(workload, deployment, operator, request.options(options), catalog or Catalog()))
+
+
+def validate(
+    measured: str | Path | None = None, *, by: Sequence[str] = DEFAULT_BY, catalog: Catalog | None = None
+) -> Result:  # fmt: skip
+    """Predictions against published measurements (`roofline validate`), by default those that ship."""
+    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), by))
 
 
 def show(name: str = "chips", *, catalog: Catalog | None = None) -> Result:

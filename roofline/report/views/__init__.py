@@ -10,7 +10,7 @@ from roofline.report.document import Document
 
 def view(result: Mapping[str, Any], **options: Any) -> Document:
     """The document of a result, by its schema; `options` are the view's own (`width`, `all_rows`)."""
-    from roofline.report.views import catalogue, comparison, explanation, lint, prediction
+    from roofline.report.views import catalogue, comparison, explanation, lint, prediction, validation
 
     kinds = {
         "prediction": prediction.view,
@@ -19,6 +19,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         "entry": catalogue.entry,
         "explanation": explanation.view,
         "lint": lint.view,
+        "validation": validation.view,
     }
     kind = str(result["schema"]).removeprefix("roofline.").partition("/")[0]
     return kinds[kind](result, **options)
