@@ -30,7 +30,8 @@ class Finding:
     severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        numbers = [str(number) for number in (self.line, self.column) if number]
+        place = ":".join([self.path, *numbers])
         parts = (place, "warning" if self.severity == "warning" else "", self.key, self.message)
         return ": ".join(part for part in parts if part)
 

@@ -3,12 +3,16 @@
 Continuous batching (Orca, OSDI 2022): a request's prefill runs alone, and while it decodes, those of the others take
 their turns between its tokens. With B requests running and T tokens each, a request sees B − 1 foreign prefills in
 its T steps: TPOT = decode step + (B − 1)/T · prefill. Static batching prefills all together and then decodes.
+
+Memory caps the running requests: with paged caches (vLLM, SOSP 2023) requests are on average half-way through their
+output, and those for which there is no room wait before their first token (Little's law). A static batch must hold all
+of its requests at full length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,21 +31,22 @@ from roofline.workload import Decode, Model, Pause, Plan, Precision, Prefill, Se
 def predict(serving: Serving, deployment: Deployment) -> Prediction:
     """Times, rates, memory, energy and cost of serving requests on a deployment."""
     precision = deployment.precision_for(serving.precision)
-    phases = _phases(serving, deployment, precision)
-    held, limit, most = memory_needs(serving, deployment, precision)
-    metrics = _metrics(serving, deployment, phases)
+    room = memory_room(serving, deployment, precision)
+    running = replace(serving, batch=room.running)
+    phases = _phases(running, deployment, precision)
+    metrics = _metrics(serving, running, deployment, phases)
     evidence, sources = evidence_of(deployment)
     return Prediction(
         workload=serving,
         deployment=deployment,
         precision=precision,
         phases=tuple(phase for _, phase in phases),
-        memory=held,
-        capacity=limit,
-        max_batch=most,
-        fits=np.less_equal(held.total, limit),
+        memory=room.held,
+        capacity=room.limit,
+        max_batch=room.most,
+        fits=np.less_equal(room.held.total, room.limit),
         metrics=metrics,
-        notes=_notes(serving, deployment, precision),
+        notes=_notes(serving, deployment, precision, room),
         weight_bytes=total_weight_bytes(serving.model, precision),
         evidence=evidence,
         sources=sources,
@@ -130,19 +135,33 @@ def useful_flops(priced: tuple[Priced, ...]) -> Num:
     return total(needed, lambda item: item.op.count * item.op.flops)
 
 
-def memory_needs(serving: Serving, deployment: Deployment, precision: Precision) -> tuple[Memory, Num, Num]:
-    """What one chip holds, what it may hold, and the most requests that could run at once, all replicas together."""
-    model, plan = serving.model, deployment.plan
-    running = replica_batch(serving.batch, deployment)
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """Memory of one chip [B] with the requests that run, and how many could: in all replicas together."""
+
+    held: Memory
+    limit: Num
+    most: Num
+    running: Num
+
+
+def memory_room(serving: Serving, deployment: Deployment, precision: Precision) -> Room:
+    """What one chip holds and may hold. Paged caches let the others wait; a static batch is held whole."""
+    model, plan, stack = serving.model, deployment.plan, deployment.stack
+    paged = stack.batching == "continuous"
+    asked = replica_batch(serving.batch, deployment)
     longest = max((step.tokens for step in serving.steps if isinstance(step, Prefill)), key=np.max, default=1.0)
-    rows = np.maximum(np.minimum(longest, deployment.stack.prefill_chunk), running)
+    rows = np.maximum(np.minimum(longest, stack.prefill_chunk), asked)
+    resident = serving.context_len - (serving.output_len / 2.0 if paged else 0.0)
+    per_request = memory.cache_bytes_per_sequence(model, precision, plan, resident)
     weights = memory.weight_bytes(model, precision, plan)
-    per_sequence = memory.cache_bytes_per_sequence(model, precision, plan, serving.context_len)
-    working = memory.working_bytes(model, precision, plan, rows, running)
-    held = Memory(weights=weights, kv_cache=running * per_sequence, activations=working)
-    limit = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
-    most = np.maximum(np.floor((limit - weights - working) / per_sequence), 0.0) * plan.dp
-    return held, limit, most
+    working = memory.working_bytes(model, precision, plan, rows, asked)
+    limit = deployment.chip.main_memory.capacity * stack.usable_memory
+    most = np.maximum(np.floor((limit - weights - working) / per_request), 0.0)
+    running = np.where(np.greater_equal(most, 1.0), np.minimum(asked, most), asked) if paged else asked
+    held = Memory(weights=weights, kv_cache=running * per_request, activations=working)
+    all_running = np.where(np.less(running, asked), running * plan.dp, serving.batch)
+    return Room(held, limit, most * plan.dp, all_running)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,22 +200,27 @@ def _sum(terms: Iterable[Num]) -> Num:
 
 
 def _metrics(
-    serving: Serving, deployment: Deployment, phases: list[tuple[Prefill | Decode | Pause, Phase]]
+    asked: Serving, serving: Serving, deployment: Deployment, phases: list[tuple[Prefill | Decode | Pause, Phase]]
 ) -> dict[str, Num | None]:  # fmt: skip
-    """The contract's numbers, expected and ideal."""
+    """The contract's numbers, expected and ideal, of the requests that run; those beyond wait before their first token.
+
+    By Little's law N requests at a rate of B served in S seconds each spend N·S/B in all, of which they run S.
+    """
     chip, chips = deployment.chip, deployment.num_chips
     metrics: dict[str, Num | None] = {}
     for suffix, ideal in (("", False), ("_ideal", True)):
         times = _times(serving, deployment, phases, ideal)
-        rate = serving.batch * serving.output_len / times.e2e
+        waiting = 0.0 if ideal else times.e2e * (asked.batch / serving.batch - 1.0)
+        served = asked.batch if ideal else serving.batch  # the bound knows no full memory
+        rate = served * serving.output_len / times.e2e
         metrics |= {
-            f"ttft_s{suffix}": times.ttft,
+            f"ttft_s{suffix}": times.ttft + waiting,
             f"tpot_s{suffix}": times.tpot,
-            f"e2e_latency_s{suffix}": times.e2e,
+            f"e2e_latency_s{suffix}": times.e2e + waiting,
             f"output_tokens_per_s{suffix}": rate,
             f"output_tokens_per_s_per_chip{suffix}": rate / chips,
             f"output_tokens_per_s_per_user{suffix}": np.divide(1.0, times.tpot) if np.all(times.tpot) else 0.0,
-            f"total_tokens_per_s{suffix}": serving.batch * (serving.input_len + serving.output_len) / times.e2e,
+            f"total_tokens_per_s{suffix}": served * (serving.input_len + serving.output_len) / times.e2e,
         }
     running = replica_batch(serving.batch, deployment)
     shares = [
@@ -213,9 +237,12 @@ def _metrics(
     return metrics
 
 
-def _notes(serving: Serving, deployment: Deployment, precision: Precision) -> tuple[str, ...]:
+def _notes(serving: Serving, deployment: Deployment, precision: Precision, room: Room) -> tuple[str, ...]:
     """What the reader must know besides the numbers."""
     notes = dtype_notes(deployment.chip, precision)
+    if np.size(room.running) == 1 and room.running < serving.batch:
+        shown = f"{float(room.running):,.0f} of {float(serving.batch):,.0f} requests"
+        notes.append(f"memory holds {shown} at once; the others wait before their first token")
     limit = serving.model.max_context
     longest = np.max(serving.context_len)
     if limit and longest > limit:

@@ -115,8 +115,7 @@ def _holds(
                 total = training.memory_needs(workload, plan, precision).total
                 held = np.less_equal(total, chip.main_memory.capacity * stack.usable_memory)
             else:
-                needs, limit, _ = inference.memory_needs(workload, deployment, precision)
-                held = np.less_equal(needs.total, limit)
+                held = np.greater_equal(inference.memory_room(workload, deployment, precision).most, workload.batch)
             if np.any(held):
                 return True
     except PlanError:

@@ -207,7 +207,9 @@ def _plan(setup: Setup, model: Model, stack: Stack) -> Plan:
     given = dict(setup.degrees)
     found = plans.candidates(model, setup.num_chips, given, stack.placement)
     order = np.lexsort((np.asarray(found.ep), np.asarray(found.pp), -np.asarray(found.tp)))
-    return plans.pick(found, int(order[0]))
+    plan = plans.pick(found, int(order[0]))
+    plans.check(plan, model, setup.num_chips)
+    return plan
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> list[dict[str, Any]]:

@@ -41,6 +41,7 @@ EVERY = [
     ("show", "llama-3.1-405b-pretraining"),
     ("lint",),
     ("lint", ASIC),
+    ("validate",),
 ]
 IDS = [" ".join(part.rsplit("/", 1)[-1] for part in arguments) for arguments in EVERY]
 
@@ -250,7 +251,7 @@ def test_version_and_module(run: Callable[..., Any]) -> None:
     assert run("--version").out.strip() == "roofline 0.1.0"
 
 
-@pytest.mark.parametrize("command", ["analyze", "compare", "explain", "show", "lint", "new"])
+@pytest.mark.parametrize("command", ["analyze", "compare", "explain", "validate", "show", "lint", "new"])
 def test_every_command_has_help_with_examples_that_run(
     run: Callable[..., Any], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

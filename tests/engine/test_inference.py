@@ -88,7 +88,7 @@ def test_the_scaling_books_pop_quiz() -> None:
     chip = replace(
         machine(bandwidth=8.1e11),
         peaks={"bf16": Peak(dense=1.97e14)},
-        memory=(Memory(name="HBM", capacity=16e9, bandwidth=8.1e11),),
+        memory=(Memory(name="HBM", capacity=32e9, bandwidth=8.1e11),),
     )
     for batch, expected in ((4.0, 2.5e-3), (256.0, 21e-3)):
         precision = Precision("int8", "bf16", "int8")
@@ -197,15 +197,32 @@ def test_pooled_experts_see_every_replicas_tokens(catalog: Catalog) -> None:
 
 
 def test_the_largest_batch_is_what_memory_leaves(catalog: Catalog) -> None:
+    """A static batch holds every request at full length; paged caches hold them half-way through their output."""
     model = catalog.model("llama-3.1-8b")
     chip = machine(capacity=40e9)
-    work = Serving(id="w", model=model, steps=(Prefill(900.0), Decode(100.0)), batch=8.0)
-    most = float(run(work, chip).max_batch)
-    assert most == np.floor(
-        (40e9 - model.parameters * 2 - float(run(work, chip).memory.activations)) / (1000 * 131_072)
-    )
-    assert bool(run(replace(work, batch=most), chip).fits)
-    assert not bool(run(replace(work, batch=most + 10), chip).fits)
+    work = Serving(id="w", model=model, steps=(Prefill(900.0), Decode(200.0)), batch=8.0)
+    for stack, tokens in ((STATIC, 1100), (IDEAL, 1000)):
+        found = run(work, chip, stack)
+        left = 40e9 - model.parameters * 2 - float(found.memory.activations)
+        assert float(found.max_batch) == np.floor(left / (tokens * 131_072))
+    most = float(run(work, chip, STATIC).max_batch)
+    assert bool(run(replace(work, batch=most - 10), chip, STATIC).fits)
+    assert not bool(run(replace(work, batch=most + 10), chip, STATIC).fits)
+
+
+def test_requests_beyond_memory_wait_before_their_first_token(catalog: Catalog) -> None:
+    """Twice as many requests as there is room for: as many tokens per second, twice the time in all (Little's law)."""
+    model, chip = catalog.model("llama-3.1-8b"), machine(capacity=40e9)
+    work = Serving(id="w", model=model, steps=(Prefill(2000.0), Decode(200.0)))
+    most = float(run(work, chip).max_batch) - 2
+    full, crowded = (run(replace(work, batch=batch), chip) for batch in (most, 2 * most))
+    assert bool(crowded.fits)
+    assert float(crowded.max_batch) < 2 * most
+    rates = [float(item.metrics["output_tokens_per_s"]) for item in (full, crowded)]  # type: ignore[arg-type]
+    assert rates[1] == pytest.approx(rates[0], rel=0.03)
+    assert float(crowded.metrics["e2e_latency_s"]) == pytest.approx(2 * most * 200 / rates[1], rel=1e-9)  # type: ignore[arg-type]
+    assert float(crowded.metrics["ttft_s"]) > 0.4 * float(crowded.metrics["e2e_latency_s"])  # type: ignore[arg-type]
+    assert any("the others wait before their first token" in note for note in crowded.notes)
 
 
 def test_the_software_adds_its_time(catalog: Catalog) -> None:

@@ -93,7 +93,7 @@ def test_what_does_not_fit_says_why_and_shows_no_numbers(comparison: dict[str, A
     row = next(line for line in text.splitlines() if line.startswith("1xa100"))
     assert row.split()[1] == "no"
     assert row.split()[3:9] == ["-"] * 6
-    assert "does not fit: needs 149 GB per chip (weights 141 GB" in text
+    assert "does not fit: needs 148 GB per chip (weights 141 GB" in text
 
 
 def test_colour_only_when_asked(comparison: dict[str, Any]) -> None:
