@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from roofline.errors import OutputError
-from roofline.units import show
+from roofline.report.human import quantity, ratio
+from roofline.report.placement import Box, place, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,15 +20,67 @@ if TYPE_CHECKING:
 
 Result = Mapping[str, Any]
 
-# Okabe and Ito's palette, told apart with any kind of colour vision; black last.
+# Okabe and Ito's palette without its yellow, told apart with any kind of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#000000")
 MARKERS = {"prefill": "o", "decode": "D", "training": "s"}
 SUFFIXES = (".png", ".svg", ".pdf")
 LARGEST = 6  # operators drawn for each phase
+INK, FAINT = "0.25", "0.45"
+STYLE = {
+    "svg.hashsalt": "roofline", "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "DejaVu Sans",
+    "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK, "xtick.color": FAINT, "ytick.color": FAINT, "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK, "text.parse_math": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Point:
+    """One operator: FLOP per byte, attained FLOP/s, its share of the phase's time."""
+
+    phase: str
+    name: str
+    intensity: float
+    rate: float
+    share: float
+
+    @property
+    def area(self) -> float:
+        """Area of its marker in square points: in proportion to the time, never too small to be seen."""
+        return 14 + 170 * self.share
+
+
+@dataclass(frozen=True)
+class Roofs:
+    """What one deployment brings to the chart."""
+
+    result: Result
+    color: str
+    peak: float
+    main: Result
+    points: tuple[Point, ...]
+
+    @property
+    def bandwidth(self) -> float:
+        """Bandwidth of the main memory."""
+        return float(self.main["bandwidth_bytes_per_s"])
+
+    @property
+    def ridge(self) -> float:
+        """Intensity at which the compute ceiling begins."""
+        return self.peak / self.bandwidth
+
+    @property
+    def label(self) -> str:
+        """How the deployment is called."""
+        return str(self.result["deployment"]["label"])
 
 
 def roofline_chart(predictions: Sequence[Result], path: Path, *, suffix: str | None = None) -> None:
-    """Draw every deployment's roofs and its largest operators into a file; `suffix` if the path's own is another."""
+    """Draw every deployment's roofs and its largest operators into a file; `suffix` if the path's own is another.
+
+    The same predictions give the same bytes. Raises `OutputError` for another suffix and what can't be written.
+    """
     kind = (suffix or path.suffix).lower()
     if kind not in SUFFIXES:
         raise OutputError(f"{path}: charts are drawn as {', '.join(SUFFIXES)}")
@@ -33,161 +88,289 @@ def roofline_chart(predictions: Sequence[Result], path: Path, *, suffix: str | N
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    style: Any = {
-        "svg.hashsalt": "roofline", "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False,
-        "pdf.fonttype": 42, "svg.fonttype": "none", "font.family": "DejaVu Sans",
-    }  # fmt: skip
-    with mpl.rc_context(style):
+    metadata = {"Date": None} if kind == ".svg" else {"CreationDate": None} if kind == ".pdf" else None
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        mpl.rcdefaults()  # a user's own style must not change the drawing
+        settings: Any = mpl.rcParams
+        settings.update(STYLE)
         figure = Figure(figsize=(9.6, 6.0), dpi=160, layout="constrained")
         FigureCanvasAgg(figure)
-        _draw(figure, predictions)
-        metadata = {"Date": None} if kind == ".svg" else {"CreationDate": None} if kind == ".pdf" else None
-        figure.savefig(path, format=kind[1:], metadata=metadata)
+        _draw(figure, list(_roofs(predictions)))
+        try:
+            figure.savefig(path, format=kind[1:], metadata=metadata)
+        except OSError as error:
+            raise OutputError(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
 
 
-def _draw(figure: Figure, predictions: Sequence[Result]) -> None:
+def _roofs(predictions: Sequence[Result]) -> Iterator[Roofs]:
+    """The deployments whose roofs are known, each with its colour and its points; no points where it does not fit."""
+    for index, result in enumerate(predictions):
+        main = next((level for level in result["roofs"]["memory"] if level.get("main")), None)
+        peak = result["roofs"]["peak_flops_per_s"]
+        if peak and main is not None and main["bandwidth_bytes_per_s"]:
+            points = tuple(_points(result)) if result["fits"] else ()
+            yield Roofs(result, PALETTE[index % len(PALETTE)], peak, main, points)
+
+
+def _points(result: Result) -> Iterator[Point]:
+    """The operators that take most of the time of each phase, of those that calculate and move anything."""
+    for phase in result["phases"]:
+        for item in phase["operators"][:LARGEST]:
+            if item["arithmetic_intensity"] and item["time_s"] and item["flops"]:
+                rate = item["flops"] / item["time_s"]
+                yield Point(phase["phase"], item["name"], item["arithmetic_intensity"], rate, item["share"] or 0.0)
+
+
+def _draw(figure: Figure, drawn: Sequence[Roofs]) -> None:
     axes = figure.add_subplot()
-    known = [item for item in predictions if _main(item) is not None and item["roofs"]["peak_flops_per_s"]]
-    points = [[_points(phase) for phase in item["phases"]] for item in known]
-    x_low, x_high = _span([x for phases in points for phase in phases for x, *_ in phase], known)
-    labels: list[tuple[float, str, str]] = []
-    for index, (item, phases) in enumerate(zip(known, points, strict=True)):
-        color = PALETTE[index % len(PALETTE)]
-        _roofs(axes, item, color, x_low, x_high)
-        labels.append((item["roofs"]["peak_flops_per_s"], _label(item), color))
-        for phase, found in zip(item["phases"], phases, strict=True):
-            _scatter(axes, phase["phase"], found, color)
-    axes.set(xscale="log", yscale="log", xlim=(x_low, x_high))
-    axes.set_xlabel("arithmetic intensity [FLOP per byte of main memory]")
-    axes.set_ylabel("attained arithmetic rate per chip [FLOP/s]")
-    axes.grid(visible=True, which="major", linewidth=0.4, color="0.88")
-    _limits(axes, known, points)
-    _end_labels(axes, labels, x_high)
-    _key(axes, known)
-    if known:
-        work = known[0]["workload"]
-        axes.set_title(f"{work['id']} ({work['model']})", loc="left", fontweight="bold")
-        figure.supxlabel("\n".join(wrap(_source_line(known), 150)), fontsize=7, color="0.4", x=0.01, ha="left")
+    _scales(axes, drawn)
+    _titles(figure, axes, drawn)
+    low, high = axes.get_xlim()
+    for roofs in drawn:
+        _lines(axes, roofs, low, high, quiet=not roofs.result["fits"])
+    for roofs in drawn:
+        _scatter(axes, roofs)
+    _end_labels(axes, drawn)
+    figure.draw_without_rendering()  # the layout is known from here on: names go where there is room
+    _key(axes, drawn)
+    taken = list(_name_levels(axes, drawn))
+    if len(drawn) == 1:
+        _name_points(axes, drawn[0], [*taken, *_name_ridge(axes, drawn[0])])
 
 
-def _main(item: Result) -> Result | None:
-    return next((level for level in item["roofs"]["memory"] if level.get("main")), None)
-
-
-def _label(item: Result) -> str:
-    roofs = item["roofs"]
-    return f"{item['deployment']['label']}\n{show(roofs['peak_flops_per_s'], 'FLOP/s', 3)} {roofs['dtype']}"
-
-
-def _points(phase: Result) -> list[tuple[float, float, float, str]]:
-    """(intensity, attained FLOP/s, share of the phase, name) of a phase's largest operators."""
-    found = [
-        (item["arithmetic_intensity"], item["flops"] / item["time_s"], item["share"] or 0.0, item["name"])
-        for item in phase["operators"]
-        if item["arithmetic_intensity"] and item["time_s"] and item["flops"]
+def _scales(axes: Axes, drawn: Sequence[Roofs]) -> None:
+    """Both axes logarithmic, over every ridge, peak and point, with ticks that people can read."""
+    xs = [x for item in drawn for x in (item.ridge / 10, item.ridge)] + [
+        point.intensity for item in drawn for point in item.points
     ]
-    return found[:LARGEST]
+    peaks = [item.peak for item in drawn] or [1e15]
+    rates = [point.rate for item in drawn for point in item.points]
+    low, high = min(xs, default=1.0), max(xs, default=1000.0)
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlim(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high) + 0.2))
+    axes.set_ylim(min([min(peaks) / 12, *(rate / 2.5 for rate in rates)]), max(peaks) * 2.2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+    axes.yaxis.set_major_formatter(lambda value, _: quantity(value, "FLOP/s"))
+    axes.grid(visible=True, which="major", linewidth=0.5, color="0.92")
+    axes.set_axisbelow(True)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(lambda *_: "")
+    axes.tick_params(which="minor", length=0)
+    axes.tick_params(which="major", length=3)
 
 
-def _span(xs: Sequence[float], known: Sequence[Result]) -> tuple[float, float]:
-    """Whole decades around every point and every ridge."""
-    ridges = [item["roofs"]["peak_flops_per_s"] / _bandwidth(item) for item in known]
-    low, high = min([*xs, *ridges], default=1.0), max([*xs, *ridges], default=1000.0)
-    return 10.0 ** math.floor(math.log10(low) - 0.2), 10.0 ** math.ceil(math.log10(high) + 0.2)
+def _titles(figure: Figure, axes: Axes, drawn: Sequence[Roofs]) -> None:
+    axes.set_xlabel("arithmetic intensity [FLOP per byte of main memory]")
+    axes.set_ylabel("attained arithmetic rate per chip")
+    if drawn:
+        work = drawn[0].result["workload"]
+        axes.set_title(f"{work['id']} ({work['model']})", loc="left", fontsize=11, fontweight="bold", pad=22)
+        source = "\n".join(wrap(_source_line(drawn), 190))
+        figure.supxlabel(source, fontsize=6.5, color=FAINT, x=0.01, ha="left", linespacing=1.4)
 
 
-def _bandwidth(item: Result) -> float:
-    main = _main(item)
-    return float(main["bandwidth_bytes_per_s"]) if main else math.inf
+def _lines(axes: Axes, roofs: Roofs, low: float, high: float, *, quiet: bool) -> None:
+    """The compute ceiling and the slope of every memory whose bandwidth is known: the main one solid, others dashed."""
+    fade = 0.45 if quiet else 1.0
+    xs = [low, min(max(roofs.ridge, low), high), high]
+    ys = [min(roofs.peak, roofs.bandwidth * x) for x in xs]
+    axes.plot(xs, ys, color=roofs.color, linewidth=1.7, solid_joinstyle="round", alpha=fade)
+    axes.plot(
+        [roofs.ridge], [roofs.peak], marker="o", markersize=5, color="white", markeredgecolor=roofs.color,
+        markeredgewidth=1.4, zorder=2.5, alpha=fade,
+    )  # fmt: skip
+    for level in _nearer(roofs, low):
+        ridge = roofs.peak / level["bandwidth_bytes_per_s"]
+        axes.plot(
+            [low, ridge], [roofs.peak * low / ridge, roofs.peak], color=roofs.color, linewidth=0.9,
+            linestyle=(0, (4, 3)), alpha=0.8 * fade,
+        )  # fmt: skip
+        if ridge < roofs.ridge:
+            axes.plot([ridge, roofs.ridge], [roofs.peak] * 2, color=roofs.color, linewidth=0.9, alpha=0.8 * fade,
+                      linestyle=(0, (4, 3)))  # fmt: skip
 
 
-def _roofs(axes: Axes, item: Result, color: str, low: float, high: float) -> None:
-    """The compute ceiling and a slope for each memory level whose bandwidth is known; the main one solid."""
-    peak = item["roofs"]["peak_flops_per_s"]
-    for level in item["roofs"]["memory"]:
-        bandwidth = level["bandwidth_bytes_per_s"]
-        if not bandwidth:
-            continue
-        ridge = peak / bandwidth
-        xs = [low, min(max(ridge, low), high), high]
-        ys = [min(peak, bandwidth * x) for x in xs]
-        if level.get("main"):
-            axes.plot(xs, ys, color=color, linewidth=1.6, solid_joinstyle="round")
-            axes.plot([ridge], [peak], marker="|", color=color, markersize=9, markeredgewidth=1.4)
-        elif ridge > low:
-            axes.plot(xs[:2], ys[:2], color=color, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.7)
+def _nearer(roofs: Roofs, low: float) -> list[Result]:
+    """The other memory levels whose slopes are in sight."""
+    levels = roofs.result["roofs"]["memory"]
+    known = [level for level in levels if not level.get("main") and level["bandwidth_bytes_per_s"]]
+    return [level for level in known if roofs.peak / level["bandwidth_bytes_per_s"] > low]
 
 
-def _scatter(axes: Axes, phase: str, points: Sequence[tuple[float, float, float, str]], color: str) -> None:
-    if points:
+def _scatter(axes: Axes, roofs: Roofs) -> None:
+    for phase in dict.fromkeys(point.phase for point in roofs.points):
+        found = sorted((item for item in roofs.points if item.phase == phase), key=lambda item: -item.share)
         axes.scatter(
-            [x for x, *_ in points], [y for _, y, *_ in points], s=[12 + 160 * share for _, _, share, _ in points],
-            marker=MARKERS.get(phase, "o"), color=color, alpha=0.75, linewidths=0.6, edgecolors="white", zorder=3,
+            [item.intensity for item in found], [item.rate for item in found], s=[item.area for item in found],
+            marker=MARKERS.get(phase, "o"), color=roofs.color, alpha=0.8, linewidths=0.7, edgecolors="white", zorder=3,
         )  # fmt: skip
 
 
-def _limits(
-    axes: Axes, known: Sequence[Result], points: Sequence[Sequence[Sequence[tuple[float, float, float, str]]]]
-) -> None:
-    peaks = [item["roofs"]["peak_flops_per_s"] for item in known]
-    attained = [y for phases in points for phase in phases for _, y, *_ in phase]
-    if peaks:
-        axes.set_ylim(min([min(peaks) / 100, *(y / 2 for y in attained)]), max(peaks) * 3)
-
-
-def _end_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], x: float) -> None:
-    """Names at the right ends of the ceilings, pushed apart where they would lie on each other."""
+def _end_labels(axes: Axes, drawn: Sequence[Roofs]) -> None:
+    """Names and figures at the right ends of the ceilings, pushed apart where they would lie on each other."""
     low, high = (math.log10(value) for value in axes.get_ylim())
-    ordered = sorted(labels, reverse=True)
-    leader: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 1, "relpos": (0.0, 0.5)}
-    positions = spread([math.log10(value) for value, *_ in ordered], (high - low) * 0.08)
-    for (value, text, color), position in zip(ordered, positions, strict=True):
-        axes.annotate(
-            text, xy=(x, value), xytext=(x * 1.5, 10**position), color=color, fontsize=7.5, va="center",
-            annotation_clip=False, arrowprops=leader | {"color": color},
-        )  # fmt: skip
+    ordered = sorted(drawn, key=lambda item: -item.peak)
+    heights = [(math.log10(item.peak) - low) / (high - low) for item in ordered]
+    positions = spread(heights, min(0.105, 1.0 / max(len(ordered), 1)))
+    shift = min(0.0, 1.0 - max(positions, default=0.0)) + max(0.0, 0.03 - min(positions, default=1.0))
+    for item, height, position in zip(ordered, heights, positions, strict=True):
+        y = position + shift
+        axes.plot([1.0, 1.03], [height, y], transform=axes.transAxes, color=item.color, linewidth=0.8, clip_on=False)
+        inside: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "color": item.color}
+        axes.annotate(item.label, (1.035, y), (0, 1.5), va="bottom", fontsize=8.5, fontweight="bold", **inside)
+        axes.annotate(_figures(item), (1.035, y), (0, -0.5), va="top", fontsize=7, linespacing=1.25, **inside)
 
 
-def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Descending positions moved as little as possible until neighbours are `gap` apart.
-
-    Neighbours that collide become one group around the mean of their values.
-
-    >>> spread([5.0, 5.0, 1.0], 1.0)
-    [5.5, 4.5, 1.0]
-    """
-    groups: list[list[float]] = []
-    for value in values:
-        groups.append([value])
-        while len(groups) > 1 and _lowest(groups[-2], gap) - gap < _highest(groups[-1], gap):
-            last = groups.pop()
-            groups[-1].extend(last)
-    return [_highest(group, gap) - gap * index for group in groups for index in range(len(group))]
+def _figures(roofs: Roofs) -> str:
+    """The roofs of one deployment in numbers."""
+    peak = f"{quantity(roofs.peak, 'FLOP/s')} {roofs.result['roofs']['dtype']}"
+    memory = f"{roofs.main['name']} {quantity(roofs.bandwidth, 'B/s')}, ridge {ratio(roofs.ridge)}"
+    return f"{peak}{'' if roofs.result['fits'] else ', does not fit'}\n{memory}"
 
 
-def _highest(group: Sequence[float], gap: float) -> float:
-    return sum(group) / len(group) + gap * (len(group) - 1) / 2
+def figure_scale(axes: Axes) -> float:
+    """Pixels of one point on paper."""
+    return axes.figure.dpi / 72
 
 
-def _lowest(group: Sequence[float], gap: float) -> float:
-    return sum(group) / len(group) - gap * (len(group) - 1) / 2
+def _extent(axes: Axes) -> Box:
+    box = axes.get_window_extent()
+    return Box(box.x0, box.y0, box.x1, box.y1)
 
 
-def _key(axes: Axes, known: Sequence[Result]) -> None:
-    """What the markers mean, drawn in grey."""
-    names = list(dict.fromkeys(phase["phase"] for item in known for phase in item["phases"] if phase["operators"]))
-    for name in names:
-        axes.scatter(
-            [], [], marker=MARKERS.get(name, "o"), color="0.45", label=f"{name} operators, area = share of time"
-        )
-    if names:
-        axes.legend(loc="lower right", frameon=False, fontsize=7.5)
+def _slope(axes: Axes) -> float:
+    """The angle on paper, in degrees, of a memory's slope."""
+    start, end = axes.transData.transform([(1.0, 1.0), (10.0, 10.0)])
+    return math.degrees(math.atan2(end[1] - start[1], end[0] - start[0]))
 
 
-def _source_line(known: Sequence[Result]) -> str:
-    evidence = dict.fromkeys(item["evidence"]["calibration"] for item in known)
-    kinds = "; ".join(
-        f"{kind}: {', '.join(item['deployment']['label'] for item in known if item['evidence']['calibration'] == kind)}"
-        for kind in evidence
+def _name_levels(axes: Axes, drawn: Sequence[Roofs]) -> Iterator[Box]:
+    """Names along the slopes: of nearer memories always, of the main one where it is the only deployment."""
+    (low, _), (bottom, _) = axes.get_xlim(), axes.get_ylim()
+    for roofs in drawn:
+        levels = [*_nearer(roofs, low), *([roofs.main] if len(drawn) == 1 else [])]
+        for level in levels:
+            bandwidth = level["bandwidth_bytes_per_s"]
+            begin = max(low, bottom / bandwidth)
+            x = begin ** 0.5 * (roofs.peak / bandwidth) ** 0.5  # fmt: skip
+            text = axes.annotate(
+                f"{level['name']} {quantity(bandwidth, 'B/s')}", (x, x * bandwidth), (-2.5, 2.5),
+                textcoords="offset points", rotation=_slope(axes), rotation_mode="anchor", ha="center", va="bottom",
+                fontsize=7.5, color=roofs.color,
+            )  # fmt: skip
+            yield _box_of(text)
+
+
+def _name_ridge(axes: Axes, roofs: Roofs) -> Iterator[Box]:
+    """The ridge point's name above it, and what binds on either side of it at the foot of the chart."""
+    above = f"ridge point {ratio(roofs.ridge)} FLOP/B"
+    style: dict[str, Any] = {"fontsize": 7.5, "textcoords": "offset points"}
+    yield _box_of(
+        axes.annotate(above, (roofs.ridge, roofs.peak), (0, 6), ha="center", va="bottom", color=roofs.color, **style)
     )
-    return f"roofline {known[0]['version']}; roofs: dense datasheet peaks; points: expected times ({kinds})"
+    axes.plot(
+        [roofs.ridge] * 2, [axes.get_ylim()[0], roofs.peak], color=roofs.color, linewidth=0.7, alpha=0.5,
+        linestyle=(0, (1, 3)),
+    )  # fmt: skip
+    for text, side in (("bound by memory", -1), ("bound by compute", 1)):
+        align = "right" if side < 0 else "left"
+        foot = axes.annotate(
+            text, (roofs.ridge, axes.get_ylim()[0]), (6 * side, 5), ha=align, va="bottom", color=FAINT, **style
+        )
+        yield _box_of(foot)
+
+
+def _name_points(axes: Axes, roofs: Roofs, taken: Sequence[Box]) -> None:
+    """Names of operators beside their points; those that lie on each other share one name."""
+    groups = _groups(axes, roofs.points)
+    centres = [tuple(axes.transData.transform((group[0].intensity, group[0].rate))) for group in groups]
+    texts = [
+        axes.text(0.5, 0.5, _names(group), transform=axes.transAxes, fontsize=7, color=INK, linespacing=1.15)
+        for group in groups
+    ]
+    boxes = [_box_of(text) for text in texts]
+    sizes = [(box.right - box.left + 8, box.top - box.bottom) for box in boxes]
+    lines = [*_along(axes, roofs), *_markers(axes, roofs.points), *taken]
+    places = place(centres, sizes, lines, _extent(axes), gap=8.0)
+    for text, (x, y), box in zip(texts, centres, places, strict=True):
+        text.remove()
+        if box is None:
+            continue
+        scale = figure_scale(axes)
+        middle = ((box.left + box.right) / 2, (box.bottom + box.top) / 2)
+        near = abs(middle[1] - y) < 1 or (box.left <= x <= box.right and abs(middle[1] - y) < 28)
+        axes.annotate(
+            text.get_text(), (x, y), ((middle[0] - x) / scale, (middle[1] - y) / scale), xycoords="figure pixels",
+            textcoords="offset points", ha="center", va="center", fontsize=7, color=INK, linespacing=1.15,
+            arrowprops=None if near else {"arrowstyle": "-", "linewidth": 0.4, "color": FAINT, "shrinkB": 4},
+        ).set_in_layout(False)  # fmt: skip
+
+
+def _groups(axes: Axes, points: Sequence[Point], near: float = 14.0) -> list[list[Point]]:
+    """Points by where they lie on paper, the largest share of time first."""
+    groups: list[list[Point]] = []
+    for point in sorted(points, key=lambda point: -point.share):
+        x, y = axes.transData.transform((point.intensity, point.rate))
+        for group in groups:
+            other = axes.transData.transform((group[0].intensity, group[0].rate))
+            if math.hypot(x - other[0], y - other[1]) < near:
+                group.append(point)
+                break
+        else:
+            groups.append([point])
+    return groups
+
+
+def _names(group: Sequence[Point]) -> str:
+    """The names of a group of points; more than two below each other."""
+    names = list(dict.fromkeys(point.name for point in group))
+    return (", " if len(names) < 3 else "\n").join(names)
+
+
+def _box_of(text: Any) -> Box:
+    box = text.get_window_extent()
+    return Box(box.x0, box.y0, box.x1, box.y1)
+
+
+def _markers(axes: Axes, points: Sequence[Point]) -> Iterator[Box]:
+    """The squares on paper that the markers cover."""
+    scale = figure_scale(axes)
+    for point in points:
+        x, y = axes.transData.transform((point.intensity, point.rate))
+        half = math.sqrt(point.area) / 2 * scale
+        yield Box(x - half, y - half, x + half, y + half)
+
+
+def _along(axes: Axes, roofs: Roofs, steps: int = 160) -> Iterator[Box]:
+    """Small squares along the lines, which names must not cross."""
+    low, high = (math.log10(value) for value in axes.get_xlim())
+    bottom = math.log10(axes.get_ylim()[0])
+    xs = [10 ** (low + (high - low) * step / steps) for step in range(steps + 1)]
+    roof = [(x, min(roofs.peak, level["bandwidth_bytes_per_s"] * x))
+            for level in (*_nearer(roofs, 10**low), roofs.main) for x in xs]  # fmt: skip
+    drop = [(roofs.ridge, 10 ** (bottom + (math.log10(roofs.peak) - bottom) * step / steps)) for step in range(steps)]
+    for x, y in axes.transData.transform([*roof, *drop]):
+        yield Box(x - 3, y - 3, x + 3, y + 3)
+
+
+def _key(axes: Axes, drawn: Sequence[Roofs]) -> None:
+    """What the markers mean, drawn in grey."""
+    names = dict.fromkeys(point.phase for item in drawn for point in item.points)
+    for name in names:
+        axes.scatter([], [], marker=MARKERS.get(name, "o"), color=FAINT, s=40, label=f"{name} operators")
+    axes.plot([], [], linestyle="none", label="area: share of the phase's time")
+    if names:
+        key = axes.legend(
+            loc="lower left", bbox_to_anchor=(-0.012, 1.0), ncols=len(names) + 1, frameon=False, fontsize=7.5,
+            labelcolor=INK, handletextpad=0.4, handlelength=1.2, columnspacing=1.4, borderaxespad=0.2,
+        )  # fmt: skip
+        key.set_in_layout(False)
+
+
+def _source_line(drawn: Sequence[Roofs]) -> str:
+    by_kind: dict[str, list[str]] = {}
+    for item in drawn:
+        by_kind.setdefault(item.result["evidence"]["calibration"], []).append(item.label)
+    kinds = "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in by_kind.items())
+    return f"roofline {drawn[0].result['version']}; roofs: dense datasheet peaks; points: expected times ({kinds})"

@@ -50,6 +50,26 @@ class Grid:
         )
         return Grid(heads, body)
 
+    def blocks(self) -> tuple[Grid, ...]:
+        """One small table for each row: the columns' heads beside its cells."""
+        wraps = any(column.wraps for column in self.columns)
+        right = not wraps and any(column.right for column in self.columns)
+        return tuple(
+            Grid(
+                (Column(self.columns[0].head), Column(row[0].text, right=right, wraps=wraps)),
+                tuple((Cell(column.head), cell) for column, cell in zip(self.columns[1:], row[1:], strict=True)),
+            )
+            for row in self.rows
+        )
+
+    def band(self, columns: Sequence[int]) -> Grid:
+        """The first column and some others: a part of a table that is too wide."""
+        kept = (0, *columns)
+        return Grid(
+            tuple(self.columns[index] for index in kept),
+            tuple(tuple(row[index] for index in kept) for row in self.rows),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -75,3 +95,8 @@ class Drawing:
 
 Part: TypeAlias = "Heading | Text | Grid | Drawing"
 Document: TypeAlias = "tuple[Part, ...]"
+
+
+def is_empty(part: Part) -> bool:
+    """Whether there is nothing of a part to show: a drawing without lines, a table without rows."""
+    return not part.lines if isinstance(part, Drawing) else isinstance(part, Grid) and not part.rows

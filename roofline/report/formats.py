@@ -43,17 +43,32 @@ def check_format(form: str) -> str:
 
 
 def render(result: Result, form: str, *, width: int | None = None, color: bool = False, **options: Any) -> str:
-    """A result as text in a format; `width`, `color` and the view's `options` matter to tables alone."""
+    """A result as text in a format; `width`, `color` and the view's `options` matter to tables alone.
+
+    The text can always be encoded: what is no character (half of a surrogate pair, from a path that is not UTF-8)
+    stands in it as an escape, which JSON reads back.
+    """
     check_format(form)
-    if form == "json":
-        return json.dumps(_finite(result), indent=2, ensure_ascii=False) + "\n"
-    if form == "jsonl":
-        rows = result.get("rows", [result])
-        return "".join(json.dumps(_finite(row), ensure_ascii=False) + "\n" for row in rows)
-    if form == "csv":
-        return _csv(flat_rows(result))
-    document = view(result, width=width, **options)
-    return markdown.render(document) if form == "markdown" else text.render(document, width=width, color=color)
+    if form in ("json", "jsonl"):
+        rendered = _json(result) if form == "json" else _jsonl(result)
+    elif form == "csv":
+        rendered = _csv(flat_rows(result))
+    else:
+        document = view(result, width=width, **options)
+        markup = form == "markdown"
+        rendered = markdown.render(document) if markup else text.render(document, width=width, color=color)
+    return rendered.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _json(result: Result) -> str:
+    return json.dumps(_finite(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _jsonl(result: Result) -> str:
+    """One compact object a line: the rows of a result that has rows, else the result."""
+    rows = result.get("rows", [result])
+    compact = (json.dumps(_finite(row), separators=(",", ":"), ensure_ascii=False, allow_nan=False) for row in rows)
+    return "".join(f"{line}\n" for line in compact)
 
 
 def _finite(value: Any) -> Any:
@@ -84,6 +99,7 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
+    if isinstance(value, str):
+        value = value.replace("\r\n", "\n").replace("\r", "\n")  # a bare CR would end the row unquoted
+        return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\n") else value
     return value

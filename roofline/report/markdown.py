@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from roofline.report.document import Document, Drawing, Grid, Heading, Text
+from roofline.report.document import Document, Drawing, Grid, Heading, Text, is_empty
 
 
 def render(document: Document) -> str:
     """A document as markdown: headings, paragraphs, pipe tables, drawings in fences."""
     parts = []
     for part in document:
+        if is_empty(part):
+            continue
         if isinstance(part, Heading):
             parts.append(f"### {escape(part.text)}")
         elif isinstance(part, Text):
@@ -29,6 +31,6 @@ def _table(grid: Grid) -> str:
 
 def escape(text: str) -> str:
     """Text that markdown shows as it is."""
-    for char in "\\`*_<>|[]":
+    for char in "\\`*_~&<>|[]":
         text = text.replace(char, f"\\{char}")
-    return text.replace("\n", " ")
+    return " ".join(text.splitlines())

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from roofline.report.document import Drawing, Grid, Heading, Text
+from roofline.report.document import Drawing, Grid, Heading, Text, is_empty
 from roofline.report.views import view
 
 
 def repr_html(result: Mapping[str, Any]) -> str:
     """A result as HTML."""
-    return "\n".join(_part(part) for part in view(result))
+    return "\n".join(_part(part) for part in view(result) if not is_empty(part))
 
 
 def _part(part: Any) -> str:

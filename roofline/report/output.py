@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,20 @@ class Sinks:
     chart: tuple[Path, Path] | None
 
     def write(self, result: Mapping[str, Any]) -> None:
-        """Render the result into every file and rename each into place."""
+        """Render the result into every file and, when all are whole, rename each into place."""
         for place, temporary in self.files:
-            temporary.write_text(formats.render(result, formats.format_of(str(place))), encoding="utf-8")
+            text = formats.render(result, formats.format_of(str(place)))
+            with refused(place):
+                temporary.write_text(text, encoding="utf-8", newline="\n")
         if self.chart is not None:
             from roofline.report.chart import roofline_chart
 
             place, temporary = self.chart
-            roofline_chart(result.get("rows", [result]), temporary, suffix=place.suffix)
+            with refused(place):
+                roofline_chart(result.get("rows", [result]), temporary, suffix=place.suffix)
         for place, temporary in (*self.files, *([self.chart] if self.chart else ())):
-            os.replace(temporary, place)
+            with refused(place):
+                os.replace(temporary, os.path.realpath(place))
 
 
 @contextmanager
@@ -48,7 +53,17 @@ def opened(places: Sequence[str], chart: str | None = None) -> Iterator[Sinks]:
         yield Sinks(files, drawn)
     finally:
         for temporary in made:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def refused(place: Path) -> Iterator[None]:
+    """What the system refuses to do with a file, as an `OutputError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{place}: can't be written: {(error.strerror or str(error)).lower()}") from None
 
 
 def check_chart(path: str) -> None:
@@ -58,22 +73,27 @@ def check_chart(path: str) -> None:
 
 
 def _beside(place: Path, made: list[Path]) -> Path:
-    """An empty temporary file in the folder of `place`."""
-    if place.is_dir():
-        raise OutputError(f"{place}: is a folder; name a file")
-    folder = place.parent
-    if not folder.is_dir():
-        raise OutputError(f"{place}: no such folder: {folder}")
-    if place.exists() and not os.access(place, os.W_OK):
-        raise OutputError(f"{place}: can't be written: permission denied")
-    try:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{place.name}.")
-    except OSError as error:
-        raise OutputError(f"{place}: can't be written: {error.strerror or error}") from None
-    os.close(handle)
-    temporary = Path(name)
-    made.append(temporary)
+    """An empty temporary file in the folder of `place`, or of the file that `place` links to."""
+    with refused(place):
+        if place.is_dir():
+            raise OutputError(f"{place}: is a folder; name a file")
+        target = Path(os.path.realpath(place))
+        if not target.parent.is_dir():
+            raise OutputError(f"{place}: no such folder: {place.parent}")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise OutputError(f"{place}: can't be written: permission denied")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".roofline-")
+        os.close(handle)
+        temporary = Path(name)
+        made.append(temporary)
+        temporary.chmod(_mode(target))
+    return temporary
+
+
+def _mode(target: Path) -> int:
+    """The permissions of the file to be replaced; those of any new file if there is none."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
     mask = os.umask(0)
     os.umask(mask)
-    temporary.chmod(0o666 & ~mask)
-    return temporary
+    return 0o666 & ~mask

@@ -48,7 +48,8 @@ def test_the_json_schema_agrees(kind: object, path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    tuple(int(part) for part in pydantic.VERSION.split(".")[:2]) < (2, 12), reason="older pydantic words schemas otherwise"
+    tuple(int(part) for part in pydantic.VERSION.split(".")[:2]) < (2, 12),
+    reason="older pydantic words schemas otherwise",
 )
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_the_committed_schema_is_fresh(kind: str) -> None:

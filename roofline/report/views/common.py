@@ -50,7 +50,7 @@ def evidence_text(evidence: Result) -> str:
     text = EVIDENCE[evidence["calibration"]]
     if evidence["cases"]:
         return f"{text}; median error {evidence['median_error']:.0%} on {evidence['cases']} published cases"
-    return f"{text}; not yet checked against published cases, so without an interval"
+    return f"{text}; without an interval so far ('roofline validate' has the errors by kind of case)"
 
 
 def notes(predictions: Sequence[Result]) -> Iterator[Text]:
