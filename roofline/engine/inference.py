@@ -240,7 +240,7 @@ def _metrics(
 def _notes(serving: Serving, deployment: Deployment, precision: Precision, room: Room) -> tuple[str, ...]:
     """What the reader must know besides the numbers."""
     notes = dtype_notes(deployment.chip, precision)
-    if np.size(room.running) == 1 and room.running < serving.batch:
+    if np.ndim(room.running) == 0 and room.running < serving.batch:
         shown = f"{float(room.running):,.0f} of {float(serving.batch):,.0f} requests"
         notes.append(f"memory holds {shown} at once; the others wait before their first token")
     limit = serving.model.max_context

@@ -149,7 +149,7 @@ def _scales(axes: Axes, drawn: Sequence[Roofs]) -> None:
     low, high = min(xs, default=1.0), max(xs, default=1000.0)
     axes.set(xscale="log", yscale="log")
     axes.set_xlim(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high) + 0.2))
-    axes.set_ylim(min([min(peaks) / 12, *(rate / 2.5 for rate in rates)]), max(peaks) * 2.2)
+    axes.set_ylim(min([min(peaks) / 25, *(rate / 2.5 for rate in rates)]), max(peaks) * 2.2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
     axes.yaxis.set_major_formatter(lambda value, _: quantity(value, "FLOP/s"))
     axes.grid(visible=True, which="major", linewidth=0.5, color="0.92")
@@ -229,7 +229,7 @@ def _figures(roofs: Roofs) -> str:
     return f"{peak}{'' if roofs.result['fits'] else ', does not fit'}\n{memory}"
 
 
-def figure_scale(axes: Axes) -> float:
+def _pixels_per_point(axes: Axes) -> float:
     """Pixels of one point on paper."""
     return axes.figure.dpi / 72
 
@@ -297,7 +297,7 @@ def _name_points(axes: Axes, roofs: Roofs, taken: Sequence[Box]) -> None:
         text.remove()
         if box is None:
             continue
-        scale = figure_scale(axes)
+        scale = _pixels_per_point(axes)
         middle = ((box.left + box.right) / 2, (box.bottom + box.top) / 2)
         near = abs(middle[1] - y) < 1 or (box.left <= x <= box.right and abs(middle[1] - y) < 28)
         axes.annotate(
@@ -335,7 +335,7 @@ def _box_of(text: Any) -> Box:
 
 def _markers(axes: Axes, points: Sequence[Point]) -> Iterator[Box]:
     """The squares on paper that the markers cover."""
-    scale = figure_scale(axes)
+    scale = _pixels_per_point(axes)
     for point in points:
         x, y = axes.transData.transform((point.intensity, point.rate))
         half = math.sqrt(point.area) / 2 * scale

@@ -25,9 +25,12 @@ def render(document: Document, *, width: int | None = None, color: bool = False)
     from rich.text import Text as Styled
 
     stream = StringIO()
+    # everything is said, so that nothing is read from the environment: a dumb terminal would be 80 wide, whatever
+    # its width, and a notebook would be drawn into instead of the stream
     console = Console(
-        file=stream, width=NATURAL, force_terminal=color, no_color=not color, highlight=False, emoji=False
-    )
+        file=stream, width=NATURAL, height=25, force_terminal=color, no_color=not color, highlight=False, emoji=False,
+        color_system="standard" if color else None, force_jupyter=False, legacy_windows=False,
+    )  # fmt: skip
     for index, part in enumerate(part for part in document if not is_empty(part)):
         if index and not isinstance(part, Text):
             console.print()

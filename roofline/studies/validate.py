@@ -28,6 +28,7 @@ from roofline.workload.dtype import BITS
 VALIDATION_SCHEMA = "roofline.validation/1"
 DEFAULT_BY = ("chip_kind", "mode", "metric")
 STATIC_MODES = ("fixed_batch", "single_stream")
+OFFLINE_MODE = "offline_max_throughput"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Setup:
     degrees: tuple[tuple[str, int], ...]
     stack: str
     static: bool
+    offline: bool  # everything queued: as many requests run as memory holds
     decodes: bool
     prefills: bool
 
@@ -97,6 +99,16 @@ def _setup_of(catalog: Catalog) -> Callable[[Case], Setup]:
         except UnknownNameError:
             return None
 
+    def stack_of(framework: str) -> str:
+        """The stack of that name; of its first word for `TensorRT-LLM (PyTorch backend)`; empty for the chip's own."""
+        return named("stack", framework.lower()) or named("stack", framework.lower().partition(" ")[0]) or ""
+
+    @cache
+    def usual_cache(framework: str, weights: str) -> str:
+        """Format of the cache where the source does not state it."""
+        stack = stack_of(framework)
+        return catalog.stack(stack).cache.get(weights, "bf16") if stack else "bf16"
+
     def setup(case: Case) -> Setup:
         chip, model = named("chip", case["chip"]), named("model", case["model"])
         if chip is None:
@@ -113,10 +125,11 @@ def _setup_of(catalog: Catalog) -> Callable[[Case], Setup]:
             model=model,
             weights=weights,
             activations=activations,
-            kv_cache=_format(case["kv_dtype"] or "bf16", "cache format"),
+            kv_cache=_format(case["kv_dtype"] or usual_cache(case["framework"], weights), "cache format"),
             degrees=tuple((name, int(value)) for name in ("tp", "pp", "dp", "ep") if (value := case.numbers[name])),
-            stack=named("stack", case["framework"].lower()) or "",
+            stack=stack_of(case["framework"]),
             static=case["mode"] in STATIC_MODES,
+            offline=case["mode"] == OFFLINE_MODE,
             decodes=bool(case.numbers["output_len"]),
             prefills=bool(case.numbers["input_len"]),
         )
@@ -130,10 +143,8 @@ def _complete(case: Case) -> None:
         raise _SkipError(f"metric {case['metric']} is not predicted")
     if case["speculative"].lower() in ("yes", "true", "1"):
         raise _SkipError("speculative decoding is not modelled")
-    if case["mode"] == "offline_max_throughput":
-        raise _SkipError("offline maximum: the number of running requests is not stated")
     for column, what in (("batch", "batch"), ("input_len", "input length"), ("output_len", "output length")):
-        if case.numbers[column] is None:
+        if case.numbers[column] is None and not (column == "batch" and case["mode"] == OFFLINE_MODE):
             raise _SkipError(f"{what} is not stated")
     if not case["weight_dtype"]:
         raise _SkipError("weight format is not stated")
@@ -187,7 +198,7 @@ def _rows(setup: Setup, cases: Sequence[Case], catalog: Catalog) -> Iterator[dic
 def _predict(setup: Setup, cases: Sequence[Case], chip: Chip, model: Model, stack: Stack) -> Any:
     """One vectorised prediction of all cases of a setup."""
     batch, inputs, outputs = (
-        np.array([case.numbers[column] for case in cases], dtype=np.float64)
+        np.array([case.numbers[column] or 0.0 for case in cases], dtype=np.float64)
         for column in ("batch", "input_len", "output_len")
     )
     steps: list[Step] = [Prefill(inputs)] if setup.prefills else []
@@ -199,6 +210,9 @@ def _predict(setup: Setup, cases: Sequence[Case], chip: Chip, model: Model, stac
     plan = _plan(setup, model, stack)
     plans.check_wiring(chip, setup.num_chips)
     where = Deployment(chip=chip, num_chips=setup.num_chips, stack=stack, plan=plan, precision=precision)
+    if setup.offline:
+        most = inference.memory_room(replace(work, batch=1.0), where, precision).most
+        work = replace(work, batch=np.maximum(most, 1.0))
     return inference.predict(work, where)
 
 

@@ -84,7 +84,6 @@ def test_a_row_is_predicted_as_analyze_predicts_it(write: Callable[..., Path]) -
         ({"weight_dtype": "q4_k_m"}, "weight format q4_k_m is not modelled"),
         ({"weight_dtype": ""}, "weight format is not stated"),
         ({"metric": "mood"}, "metric mood is not predicted"),
-        ({"mode": "offline_max_throughput"}, "offline maximum: the number of running requests is not stated"),
         (
             {"tp": "3", "pp": "1", "dp": "1", "num_chips": "3"},
             "tp=3 does not divide the 32 heads of llama-3.1-8b; possible: 1 2 4 8 16 32",
@@ -96,6 +95,17 @@ def test_what_is_skipped_says_why(write: Callable[..., Path], change: dict[str, 
     result = rl.validate(write({}, change))
     assert len(result["rows"]) == 1
     assert result["skipped"] == [{"id": "r1", "reason": reason}]
+
+
+def test_offline_runs_as_many_as_memory_holds(write: Callable[..., Path]) -> None:
+    row = {"mode": "offline_max_throughput", "batch": "", "metric": "output_tokens_per_s_total", "value": "5000"}
+    found = rl.validate(write(row, {**row, "batch": "7"}))["rows"]
+    most = rl.predict("llama-3.1-8b", "h100-sxm:tp=1,stack=vllm", batch=1, input_len=1000, output_len=100)["memory"][
+        "max_batch"
+    ]
+    full = rl.predict("llama-3.1-8b", "h100-sxm:tp=1,stack=vllm", batch=int(most), input_len=1000, output_len=100)
+    for item in found:
+        assert item["predicted"] == pytest.approx(full["metrics"]["output_tokens_per_s"], rel=0.02)
 
 
 def test_summaries_follow_their_definitions() -> None:

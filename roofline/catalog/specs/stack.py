@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from roofline.catalog.fields import Count, Duration, Fraction, Spec
+from roofline.catalog.specs.chip import DType
 from roofline.catalog.specs.common import Identified, Sourced, join_sources
 from roofline.machine import Stack
 
@@ -41,6 +43,12 @@ class ChunkSpec(Sourced):
     tokens: Count
 
 
+class CacheFormatsSpec(Sourced):
+    """Format of the cache that goes with weights of a format, where nobody states it."""
+
+    formats: Mapping[DType, DType]
+
+
 class StackOverheads(Spec):
     """Per step of the whole model, per layer, per operator."""
 
@@ -57,6 +65,7 @@ class StackSpec(Identified):
     batching: BatchingSpec | None = None
     placement: PlacementSpec | None = None
     prefill_chunk: ChunkSpec | None = None
+    cache: CacheFormatsSpec | None = None
     overlap: ShareSpec | None = None
 
     def numbers(self) -> dict[str, str]:
@@ -69,6 +78,7 @@ class StackSpec(Identified):
             "batching": self.batching,
             "placement": self.placement,
             "prefill_chunk": self.prefill_chunk,
+            "cache": self.cache,
             "overlap": self.overlap,
         }
         return {path: group.source for path, group in groups.items() if group is not None}
@@ -86,6 +96,7 @@ class StackSpec(Identified):
             batching=self.batching.policy if self.batching else "continuous",
             placement=self.placement.policy if self.placement else "layers",
             prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
+            cache={str(weights): str(kept) for weights, kept in self.cache.formats.items()} if self.cache else {},
             overlap=self.overlap.share if self.overlap else 1.0,
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )

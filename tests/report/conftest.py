@@ -1,0 +1,161 @@
+"""Results as the contract has them, written by hand: no engine, no catalogue, names that try to break things."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+Result = dict[str, Any]
+
+
+def operator(name: str, time: float, flops: float, moved: float, **more: Any) -> Result:
+    return {
+        "name": name, "kind": "matmul", "count": 80.0, "time_s": time, "ideal_time_s": time / 2, "share": 0.1,
+        "bound": "memory", "flops": flops, "memory_bytes": moved, "network_bytes": 0.0,
+        "arithmetic_intensity": flops / moved if moved else None, **more,
+    }  # fmt: skip
+
+
+def phase(name: str, time: float, bound: str | None, operators: list[Result]) -> Result:
+    for item in operators:
+        item["share"] = item["time_s"] / sum(other["time_s"] for other in operators)
+    return {
+        "phase": name, "time_s": time, "ideal_time_s": time / 2, "low_time_s": None, "high_time_s": None,
+        "bound": bound, "flops": 1e15, "memory_bytes": 1e12, "network_bytes": 1e9, "arithmetic_intensity": 999.7,
+        "ridge_point": 590.7, "mfu": 0.354, "mbu": 0.2306, "operators": operators,
+    }  # fmt: skip
+
+
+def prediction(label: str, work: Result, phases: list[Result], metrics: Result, **more: Any) -> Result:
+    return {
+        "schema": "roofline.prediction/1",
+        "version": "0.1.0",
+        "workload": work,
+        "deployment": {
+            "label": label, "chip": label.partition("x")[2], "chip_name": "A Chip", "chip_kind": "gpu", "num_chips": 8,
+            "stack": "ideal", "plan": {"tp": 8.0, "pp": 1.0, "dp": 1.0, "ep": 1.0, "cp": 1.0},
+            "weights": "fp8", "activations": "fp8", "kv_cache": "fp8", "arithmetic": "fp8",
+        },
+        "model": {"id": "m", "parameters": 7e10, "active_parameters": 7e10, "weight_bytes": 7e10,
+                  "kv_cache_bytes_per_token": 163840.0},
+        "fits": True,
+        "why": None,
+        "memory": {
+            "capacity_bytes": 77.3e9, "weight_bytes": 18.2e9, "kv_cache_bytes": 895e6, "gradient_bytes": 0.0,
+            "optimizer_bytes": 0.0, "activation_bytes": 127e6, "total_bytes": 19.2e9, "max_batch": 2108.0,
+        },
+        "phases": phases,
+        "metrics": metrics,
+        "roofs": {
+            "dtype": "fp8", "peak_flops_per_s": 1.979e15, "link_bytes_per_s": 450e9,
+            "memory": [{"name": "L2", "bandwidth_bytes_per_s": 12e12, "main": False},
+                       {"name": "L1", "bandwidth_bytes_per_s": None, "main": False},
+                       {"name": "HBM3", "bandwidth_bytes_per_s": 3.35e12, "main": True}],
+        },
+        "evidence": {"calibration": "datasheet", "cases": 0, "median_error": None, "sources": []},
+        "notes": ["power is the TDP, an upper bound"],
+        **more,
+    }  # fmt: skip
+
+
+def with_bounds(**metrics: float | None) -> Result:
+    known = {f"{name}{suffix}": value for name, value in metrics.items() for suffix in ("", "_ideal")}
+    return known | {f"{name}{suffix}": None for name in metrics for suffix in ("_low", "_high")}
+
+
+CHAT: Result = {
+    "id": "a-chat", "kind": "serving", "model": "a-model-70b", "steps": [{"prefill": 1155.0}, {"decode": 211.0}],
+    "batch": 32.0, "input_len": 1155.0, "output_len": 211.0,
+}  # fmt: skip
+RUN: Result = {
+    "id": "a-run", "kind": "training", "model": "a-model-70b", "tokens": 1.5e13, "seq_len": 8192.0, "global_batch": 256.0,
+}  # fmt: skip
+FIRST, SECOND, MISFIT, TRAINER = (
+    "8xchip-with-a-rather-long-name:weights=bf16,tp=4",
+    "16x=cmd|`rm`*<b>&amp;[x]_\x1b[31m\u202e芯片$a_{$",
+    "1xtoo-small",
+    "16384xtrainer",
+)
+
+
+def serving_phases() -> list[Result]:
+    big = [operator("ffn/up", 0.0189, 2e13, 1.2e10), operator("attention/qkv", 0.004, 4e12, 3e9)]
+    small = [operator(f"part-{index}", 0.8 / (index + 1), 6e13, 2e12, bound="network") for index in range(12)]
+    return [
+        phase("prefill", 0.057, "compute", [*big, operator("all-reduce", 0.0066, 0.0, 0.0, bound="network")]),
+        phase("decode", 2.53, "memory", small),
+        {**phase("pause", 2.0, None, []), "arithmetic_intensity": None, "mfu": None, "mbu": None},
+    ]
+
+
+def serving(label: str, **more: Any) -> Result:
+    metrics = with_bounds(
+        ttft_s=0.99972, tpot_s=0.016, e2e_latency_s=3.4416, output_tokens_per_s=1961.8479765126635,
+        output_tokens_per_s_per_chip=245.23, output_tokens_per_s_per_user=62.34,
+    )  # fmt: skip
+    more_metrics = {"power_w": 999.6e3, "energy_j_per_token": 2.07, "usd_per_million_tokens": 4.4176}
+    return prediction(label, CHAT, serving_phases(), metrics | more_metrics, **more)
+
+
+@pytest.fixture
+def chat() -> Result:
+    return deepcopy(serving(FIRST))
+
+
+@pytest.fixture
+def training() -> Result:
+    steps = [operator("forward/ffn/up", 1.2, 7e14, 3e11), operator("backward/ffn/up", 2.4, 1.4e15, 6e11)]
+    metrics = with_bounds(step_time_s=6.31, tokens_per_s=332249.0, tokens_per_s_per_chip=1298.0, mfu=0.589)
+    more = {"time_to_train_s": 2.3e8, "power_w": 179e3, "energy_j_per_token": 0.5, "usd_per_million_tokens": 0.0012}
+    metrics |= with_bounds(time_to_train_s=2.3e8) | more | {"cost_usd": 12.5e6}
+    result = prediction(TRAINER, RUN, [phase("training", 6.31, "compute", steps)], metrics)
+    result["deployment"]["plan"] |= {"vpp": 1.0, "zero": 1.0, "micro_batch": 2.0, "recompute": "selective"}
+    result["memory"] |= {"gradient_bytes": 13.4e9, "optimizer_bytes": 314e6}
+    return deepcopy(result)
+
+
+@pytest.fixture
+def comparison() -> Result:
+    misfit = serving(MISFIT, fits=False, why="needs 141 GB per chip, has 80 GB")
+    rows = [serving(FIRST), serving(SECOND), misfit]
+    return deepcopy({"schema": "roofline.comparison/1", "version": "0.1.0", "workload": CHAT, "rows": rows})
+
+
+@pytest.fixture
+def listing() -> Result:
+    row = {"id": "a-chip-with-a-long-name", "name": "A Chip With a Longer Name 80GB", "kind": "gpu",
+           "bf16_flops_per_s": 999.7e12, "memory_bytes": 85899345920.0, "bandwidth_bytes_per_s": 2.039e12,
+           "link_bytes_per_s": 3e11, "tdp_w": 400.0, "usd_per_hour": 2.12, "stack": "vllm", "calibrated": True}  # fmt: skip
+    rows = [row, row | {"id": "b", "name": "@B", "tdp_w": None, "calibrated": False}]
+    return {"schema": "roofline.catalogue/1", "version": "0.1.0", "kind": "chips", "rows": rows}
+
+
+@pytest.fixture
+def entry() -> Result:
+    fields = [{"key": "compute.peaks.bf16", "value": "989.4 TFLOP/s", "source": "a datasheet " * 9}]
+    sources = [{"key": "d", "title": "A datasheet", "url": "https://example.org/a|b", "date": "2026-01-02"}]
+    return {"schema": "roofline.entry/1", "version": "0.1.0", "kind": "chip", "id": "a", "name": "A", "aliases": [],
+            "note": "", "path": "a.yaml", "fields": fields, "sources": sources}  # fmt: skip
+
+
+@pytest.fixture
+def explanation() -> Result:
+    line = {"quantity": "FLOPs", "formula": "2·m·k·n", "numbers": "2·16·8,192·14,336", "result": "3.758 GFLOP",
+            "source": "count, no chip in it, but a sentence that is long enough to be wrapped"}  # fmt: skip
+    part = {"phase": "decode", "name": "ffn/up", "kind": "matmul", "dtype": "fp8", "time_s": 0.83, "bound": "memory"}
+    return {"schema": "roofline.explanation/1", "version": "0.1.0", "workload": "a-chat", "deployment": FIRST,
+            "operator": part, "lines": [line]}  # fmt: skip
+
+
+@pytest.fixture
+def lint() -> Result:
+    row = {"path": "a.yaml", "line": 3, "column": 7, "severity": "error", "key": "memory.0", "message": "needs a unit"}
+    return {"schema": "roofline.lint/1", "version": "0.1.0", "files": 2, "rows": [row]}
+
+
+@pytest.fixture(params=["chat", "training", "comparison", "listing", "entry", "explanation", "lint"])
+def result(request: pytest.FixtureRequest) -> Result:
+    found: Result = request.getfixturevalue(request.param)
+    return found
