@@ -16,15 +16,17 @@ from roofline.report import formats, output
 
 
 def test_every_file_holds_the_result(comparison: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "out"  # matplotlib may make its own folder of settings in tmp_path
+    folder.mkdir()
     names = ["a.json", "a.jsonl", "a.csv", "a.md", "a.txt"]
-    with output.opened([str(tmp_path / name) for name in names], chart=str(tmp_path / "a.svg")) as sinks:
-        assert not any((tmp_path / name).exists() for name in names)
+    with output.opened([str(folder / name) for name in names], chart=str(folder / "a.svg")) as sinks:
+        assert not any((folder / name).exists() for name in names)
         sinks.write(comparison)
-    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["schema"] == "roofline.comparison/1"
-    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+    assert json.loads((folder / "a.json").read_text(encoding="utf-8"))["schema"] == "roofline.comparison/1"
+    with (folder / "a.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == 3
-    assert (tmp_path / "a.svg").read_bytes().startswith(b"<?xml")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "a.svg"])
+    assert (folder / "a.svg").read_bytes().startswith(b"<?xml")
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*names, "a.svg"])
 
 
 def test_failed_work_leaves_nothing_and_keeps_what_was(tmp_path: Path) -> None:
