@@ -144,8 +144,9 @@ def show(value: float, dimension: str, digits: int = 4) -> str:
     symbol, prefixes = _scale_of(dimension)
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {symbol}"
-    prefix, scale = _pick(abs(value), prefixes)
-    return f"{_digits(value / scale, digits)} {prefix}{symbol}"
+    rounded = float(f"{value:.{max(digits - 1, 0)}e}")  # before the prefix is picked: 999.97 TB/s is 1 PB/s
+    prefix, scale = _pick(abs(rounded), prefixes)
+    return f"{_digits(rounded / scale, digits)} {prefix}{symbol}"
 
 
 def exact(value: float, dimension: str) -> str:

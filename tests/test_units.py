@@ -45,6 +45,13 @@ def test_binary_prefixes_are_powers_of_two(prefix: str, power: int) -> None:
     assert units.parse(f"1 {prefix}B", "B") == 2.0**power
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(999.96e12, "1 PB/s"), (999.4e12, "999 TB/s"), (1e3, "1 kB/s"), (0.5, "0.5 B/s")]
+)
+def test_the_prefix_is_that_of_the_rounded_value(value: float, text: str) -> None:
+    assert units.show(value, "B/s", 3) == text
+
+
 def test_bits_are_eighths_of_bytes_and_integer_operations_are_flops() -> None:
     assert units.parse("400 Gbit/s", "B/s") == 50e9
     assert units.parse("750 TOP/s", "FLOP/s") == 750e12

@@ -35,9 +35,11 @@ def _print(result: Result, form: str, view: Mapping[str, Any]) -> None:
     from roofline.report import formats
 
     terminal = sys.stdout.isatty()
+    colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    unicode = "utf" in (sys.stdout.encoding or "").lower()
     columns = os.environ.get("COLUMNS", "")
     width = shutil.get_terminal_size().columns if terminal else int(columns) if columns.isdecimal() else None
-    text = formats.render(result, form, width=width, color=terminal and not os.environ.get("NO_COLOR"), **view)
+    text = formats.render(result, form, width=width, color=colour, unicode=unicode, **view)
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -14,12 +14,16 @@ Result = Mapping[str, Any]
 TOP = 8
 
 
-def view(result: Result, *, width: int | None = None, all_rows: bool = False, **_: Any) -> Document:
-    """The whole report."""
-    return tuple(_parts(result, width, all_rows))
+def view(
+    result: Result, *, width: int | None = None, all_rows: bool = False, unicode: bool = True, **_: Any
+) -> Document:  # fmt: skip
+    """The whole report; of a deployment that does not fit, why."""
+    speed = tuple(_speed(result, width, all_rows, unicode)) if result["fits"] else ()
+    return (*_head(result), _memory(result), *speed, *notes([result]))
 
 
-def _parts(result: Result, width: int | None, all_rows: bool) -> Iterator[Part]:
+def _head(result: Result) -> Iterator[Part]:
+    """What runs on what, and the verdict."""
     deployment = result["deployment"]
     yield Heading(f"{deployment['label']} ({deployment['chip_name']}), {plan_text(deployment['plan'])}")
     yield Text(work_text(result["workload"]))
@@ -27,15 +31,17 @@ def _parts(result: Result, width: int | None, all_rows: bool) -> Iterator[Part]:
     formats += f", cache {deployment['kv_cache']}" if result["workload"]["kind"] == "serving" else ""
     yield Text(f"{formats}; products in {deployment['arithmetic']}; stack {deployment['stack']}")
     yield _verdict(result)
+
+
+def _speed(result: Result, width: int | None, all_rows: bool, unicode: bool) -> Iterator[Part]:
+    """Metrics, phases, operators, the chart and what they are worth."""
     yield _metrics(result)
-    yield _memory(result)
     yield _phases(result)
     for phase in result["phases"]:
         if phase["operators"]:
             yield from _operators(phase, all_rows)
-    yield Drawing(tuple(terminal_chart.draw(result, width=min(width or 100, 100))))
+    yield Drawing(tuple(terminal_chart.draw(result, width=min(width or 100, 100), unicode=unicode)))
     yield Text(evidence_text(result["evidence"]), "quiet")
-    yield from notes([result])
 
 
 def _verdict(result: Result) -> Text:
