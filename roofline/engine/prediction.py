@@ -101,9 +101,13 @@ class Prediction:
 
 
 def evidence_of(deployment: Deployment) -> tuple[Calibration, tuple[str, ...]]:
-    """What stands behind the expectation: measurements of this chip or its stack with their titles, or a datasheet."""
+    """What stands behind the expectation, with titles: measurements of this chip or its stack, those of a chip of its
+    kind, or a datasheet.
+    """
     chip, stack = deployment.chip, deployment.stack
     titles = [source.title for path, source in chip.sources.items() if path.startswith("achieved")]
     titles += [source.title for source in stack.sources.values()]
+    if stack.measured and stack.transferred:
+        return "transferred", tuple(dict.fromkeys(titles))
     measured = chip.calibrated or stack.measured
     return ("measured" if measured else "datasheet"), tuple(dict.fromkeys(titles))

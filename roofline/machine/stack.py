@@ -29,11 +29,12 @@ class Stack:
     batching: Literal["continuous", "static"] = "continuous"
     placement: Literal["layers", "even"] = "layers"  # how weights and cache are laid out over chips (see `Plan`)
     prefill_chunk: Num = np.inf  # most tokens of a prefill that pass at once
+    transferred: bool = False  # its times were measured on another chip than the one that it is used for
     cache: Mapping[str, str] = field(default_factory=dict)  # usual cache format for weights of a format
     overlap: Num = 1.0  # share of data-parallel traffic that may hide behind the backward pass
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def measured(self) -> bool:
-        """Whether any of its overheads was measured."""
-        return self.id != "ideal"
+        """Whether it states a time that somebody measured."""
+        return any(bool(np.any(np.greater(time, 0.0))) for time in (self.step, self.layer, self.operator))

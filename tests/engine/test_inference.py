@@ -11,7 +11,7 @@ from roofline.catalog.store import Catalog
 from roofline.engine import inference
 from roofline.engine.deployment import Deployment
 from roofline.engine.lower import Pass, lower
-from roofline.engine.prediction import Prediction
+from roofline.engine.prediction import Prediction, evidence_of
 from roofline.machine import Chip, Link, Memory, Peak, Stack
 from roofline.workload import (
     Attention,
@@ -240,3 +240,25 @@ def test_million_token_contexts_stay_exact(catalog: Catalog) -> None:
     step = run(work, machine()).phases[0]
     core = next(item.op for item in step.operators if item.op.name == "attention/core")
     assert float(core.terms["l"]) == 1e7 + 1
+
+
+def test_evidence_says_what_was_measured_where(catalog: Catalog) -> None:
+    """A stack that states no time is no measurement; times taken over from another chip are transferred."""
+    found = {
+        name: evidence_of(
+            Deployment(
+                chip=catalog.chip(name),
+                num_chips=1,
+                stack=catalog.stack(catalog.chip(name).stacks["serving"]),
+                plan=Plan(),
+            )
+        )[0]
+        for name in ("h100-sxm", "rtx-4090", "groq-lpu-v1", "gaudi3", "tpu-v5p")
+    }
+    assert found == {
+        "h100-sxm": "measured",
+        "rtx-4090": "datasheet",
+        "groq-lpu-v1": "measured",
+        "gaudi3": "transferred",
+        "tpu-v5p": "measured",
+    }

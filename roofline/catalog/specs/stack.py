@@ -58,8 +58,9 @@ class StackOverheads(Spec):
 
 
 class StackSpec(Identified):
-    """One software stack, one file."""
+    """One software stack, one file; `transferred` times were measured on another chip than the stack is used for."""
 
+    transferred: bool = False
     overheads: StackOverheads = Field(default_factory=StackOverheads)
     usable_memory: ShareSpec | None = None
     batching: BatchingSpec | None = None
@@ -89,6 +90,7 @@ class StackSpec(Identified):
         return Stack(
             id=self.id,
             name=self.name,
+            transferred=self.transferred,
             step=step.time if step else 0.0,
             layer=layer.time if layer else 0.0,
             operator=operator.time if operator else 0.0,
