@@ -107,7 +107,7 @@ def evidence_of(deployment: Deployment) -> tuple[Calibration, tuple[str, ...]]:
     chip, stack = deployment.chip, deployment.stack
     titles = [source.title for path, source in chip.sources.items() if path.startswith("achieved")]
     titles += [source.title for source in stack.sources.values()]
-    if stack.measured and stack.transferred:
+    if stack.measured and chip.id not in stack.measured_on:
         return "transferred", tuple(dict.fromkeys(titles))
     measured = chip.calibrated or stack.measured
     return ("measured" if measured else "datasheet"), tuple(dict.fromkeys(titles))

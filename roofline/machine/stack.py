@@ -29,7 +29,7 @@ class Stack:
     batching: Literal["continuous", "static"] = "continuous"
     placement: Literal["layers", "even"] = "layers"  # how weights and cache are laid out over chips (see `Plan`)
     prefill_chunk: Num = np.inf  # most tokens of a prefill that pass at once
-    transferred: bool = False  # its times were measured on another chip than the one that it is used for
+    measured_on: tuple[str, ...] = ()  # ids of the chips on which its times were measured
     cache: Mapping[str, str] = field(default_factory=dict)  # usual cache format for weights of a format
     overlap: Num = 1.0  # share of data-parallel traffic that may hide behind the backward pass
     sources: Mapping[str, Source] = field(default_factory=dict)

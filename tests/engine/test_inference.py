@@ -253,12 +253,13 @@ def test_evidence_says_what_was_measured_where(catalog: Catalog) -> None:
                 plan=Plan(),
             )
         )[0]
-        for name in ("h100-sxm", "rtx-4090", "groq-lpu-v1", "gaudi3", "tpu-v5p")
+        for name in ("h100-sxm", "rtx-4090", "groq-lpu-v1", "gaudi3", "tpu-v5p", "tpu-v6e")
     }
     assert found == {
         "h100-sxm": "measured",
         "rtx-4090": "datasheet",
         "groq-lpu-v1": "measured",
         "gaudi3": "transferred",
-        "tpu-v5p": "measured",
+        "tpu-v5p": "transferred",
+        "tpu-v6e": "measured",
     }

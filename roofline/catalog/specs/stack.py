@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from roofline.catalog.fields import Count, Duration, Fraction, Spec
+from roofline.catalog.fields import Count, Duration, Fraction, Many, Spec
 from roofline.catalog.specs.chip import DType
-from roofline.catalog.specs.common import Identified, Sourced, join_sources
+from roofline.catalog.specs.common import Id, Identified, Sourced, join_sources
 from roofline.machine import Stack
 
 
@@ -58,9 +58,9 @@ class StackOverheads(Spec):
 
 
 class StackSpec(Identified):
-    """One software stack, one file; `transferred` times were measured on another chip than the stack is used for."""
+    """One software stack, one file; `measured_on` are the chips that its times were measured on."""
 
-    transferred: bool = False
+    measured_on: Many[Id] = ()
     overheads: StackOverheads = Field(default_factory=StackOverheads)
     usable_memory: ShareSpec | None = None
     batching: BatchingSpec | None = None
@@ -90,7 +90,7 @@ class StackSpec(Identified):
         return Stack(
             id=self.id,
             name=self.name,
-            transferred=self.transferred,
+            measured_on=self.measured_on,
             step=step.time if step else 0.0,
             layer=layer.time if layer else 0.0,
             operator=operator.time if operator else 0.0,
