@@ -39,6 +39,8 @@ def sources_resolve(spec: Identified, found: Document) -> Iterator[Finding]:
                 hint = f"; did you mean {near}?" if near else "; add it there"
                 yield found.finding(tuple(path.split(".")), f"source {key!r} is not in sources{hint}")
     for key in spec.sources.keys() - used:
+        if found.places.get(("sources", key), (found.path,))[0] != found.path:
+            continue  # inherited: the file that it extends refers to it
         yield _warning(found, ("sources", key), "no number refers to this source")
 
 
@@ -58,7 +60,7 @@ def narrow_not_below_wide(spec: Identified, found: Document) -> Iterator[Finding
     """Fewer bits are seldom slower: an fp8 peak below the bf16 peak is most likely a slip."""
     if isinstance(spec, ChipSpec):
         peaks = spec.compute.peaks
-        for narrow, wide in (("fp8", "bf16"), ("fp8", "fp16"), ("fp4", "fp8"), ("int8", "bf16"), ("bf16", "tf32")):
+        for narrow, wide in (("fp8", "bf16"), ("fp8", "fp16"), ("fp4", "fp8"), ("bf16", "tf32")):
             if narrow in peaks and wide in peaks and peaks[narrow].dense < peaks[wide].dense:  # type: ignore[index]
                 yield _warning(found, ("compute", "peaks", narrow, "dense"), f"is below the {wide} peak")
 

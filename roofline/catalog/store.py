@@ -14,13 +14,13 @@ from roofline.catalog import document
 from roofline.catalog.document import Document
 from roofline.catalog.faults import explain
 from roofline.catalog.rules import check
-from roofline.catalog.specs.chip import ChipSpec
+from roofline.catalog.specs.chip import ChipSpec, FamilySpec
 from roofline.catalog.specs.common import Identified
 from roofline.catalog.specs.job import ServingSpec, TrainingSpec
 from roofline.catalog.specs.model import ModelSpec
 from roofline.catalog.specs.stack import StackSpec
 from roofline.errors import Finding, SpecError, UnknownNameError
-from roofline.machine import Chip, Stack
+from roofline.machine import Chip, Family, Stack
 from roofline.workload import Model, Workload
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -43,6 +43,7 @@ KINDS: Mapping[str, Kind] = {
     for kind in (
         Kind("chip", "hardware", "chips", "compute", ChipSpec),
         Kind("stack", "hardware", "stacks", "overheads", StackSpec),
+        Kind("family", "hardware", "families", "kernels", FamilySpec),
         Kind("model", "workloads", "models", "blocks", ModelSpec),
         Kind("training", "workloads", "training", "tokens", TrainingSpec),
         Kind("serving", "workloads", "serving", "steps", ServingSpec),
@@ -85,7 +86,17 @@ class Catalog:
 
     def chip(self, name: str) -> Chip:
         """The chip of that id, alias or path."""
-        return self._load("chip", name, ChipSpec).build()
+        spec = self._load("chip", name, ChipSpec)
+        try:
+            return spec.build(self.family(spec.relatives))
+        except UnknownNameError:
+            if spec.family:
+                raise
+            return spec.build()
+
+    def family(self, name: str) -> Family:
+        """The family of chips of that id, alias or path."""
+        return self._load("family", name, FamilySpec).build()
 
     def stack(self, name: str) -> Stack:
         """The software stack of that id, alias or path."""

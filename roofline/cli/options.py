@@ -33,7 +33,7 @@ def complete_deployment(incomplete: str) -> list[str]:
 
 def complete_entry(incomplete: str) -> list[str]:
     """Names of everything in the catalogue, and of its groups."""
-    names = ["chips", "models", "workloads", "stacks", *stems("hardware", "workloads")]
+    names = ["chips", "models", "workloads", "stacks", "families", *stems("hardware", "workloads")]
     return [name for name in names if name.startswith(incomplete)]
 
 

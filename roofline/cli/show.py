@@ -14,7 +14,7 @@ from roofline.cli.options import complete_entry
 Name = Annotated[
     str,
     typer.Argument(
-        help="chips, models, workloads, stacks, or the name of one entry.",
+        help="chips, models, workloads, stacks, families, or the name of one entry.",
         autocompletion=complete_entry,
         metavar="NAME",
     ),

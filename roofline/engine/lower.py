@@ -29,7 +29,7 @@ from roofline.workload import (
     Plan,
     Precision,
 )
-from roofline.workload.dtype import BITS, bytes_of
+from roofline.workload.dtype import BITS, bytes_of, outer_bytes_of
 from roofline.workload.model import LinearMixer
 
 STATE_BYTES = 4.0  # recurrent states are kept in fp32 (Mamba reference implementation, selective_scan_interface.py)
@@ -63,14 +63,25 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Bytes per value: weights, activations entering a product, residual stream, cache; and the arithmetic formats."""
+    """Bytes per value: weights, token table and output matrix, activations entering a product, residual stream, cache;
+    the arithmetic formats; and the widths of the routed experts, which some models alone narrow.
+    """
 
     w: float
+    o: float
     a: float
     r: float
     c: float
     product: str
     attention: str
+    experts: Widths | None = None
+
+    @classmethod
+    def of_model(cls, model: Model, precision: Precision) -> Widths:
+        """Widths of a model at a precision: of all parts alike, or with routed experts apart."""
+        if model.quantised == "all":
+            return cls.of(precision)
+        return replace(cls.of(precision.unquantised), experts=cls.of(precision))
 
     @classmethod
     def of(cls, precision: Precision) -> Widths:
@@ -83,6 +94,7 @@ class Widths:
         narrow = a <= 1.0 and c <= 1.0
         return cls(
             w=bytes_of(precision.weights),
+            o=outer_bytes_of(precision.weights),
             a=a,
             r=bytes_of(sixteen),
             c=c,
@@ -93,8 +105,8 @@ class Widths:
 
 def lower(model: Model, precision: Precision, plan: Plan, work: Pass) -> list[Op]:
     """Every operator of one pass through the whole model on one chip of the plan, in order of execution."""
-    widths = Widths.of(precision)
-    operators = [ops.lookup("embedding", work.rows, model.hidden, w=max(widths.w, 1.0), r=widths.r)]
+    widths = Widths.of_model(model, precision)
+    operators = [ops.lookup("embedding", work.rows, model.hidden, w=widths.o, r=widths.r)]
     for index, block in enumerate(model.blocks):
         prefix = f"{_label(block)}/" if len(model.blocks) > 1 else ""
         if prefix and sum(_label(other) == _label(block) for other in model.blocks) > 1:
@@ -249,7 +261,8 @@ def expert_shards(plan: Plan) -> ExpertShards:
 
 def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
     """Router, dispatch, grouped expert products, combine, and the shared experts beside them."""
-    m, w, a, r, dtype = work.rows, widths.w, widths.a, widths.r, widths.product
+    own = widths.experts or widths
+    m, w, a, r, dtype = work.rows, own.w, own.a, widths.r, own.product
     shards = expert_shards(plan)
     experts, top_k = float(ffn.experts), float(ffn.top_k)
     routed = m * shards.pool * top_k / shards.ep  # rows that reach one rank, balanced
@@ -274,7 +287,7 @@ def _head(model: Model, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
     m, hidden, vocab = work.sequences * work.logits, float(model.hidden), model.vocab / plan.tp
     r = widths.r
     yield ops.elementwise("head/norm", m=m, i=hidden, o=hidden, f=5.0 * hidden, r=r)
-    yield ops.matmul("head/logits", m, hidden, vocab, w=max(widths.w, 2.0), a=r, r=r, dtype=widths.attention)
+    yield ops.matmul("head/logits", m, hidden, vocab, w=widths.o, a=r, r=r, dtype=widths.attention)
     if work.decode or np.all(np.less_equal(work.logits, 1.0)):
         yield ops.collective("head/all-gather", "all-gather", m=m, k=float(model.vocab), r=r, ranks=plan.tp)
 

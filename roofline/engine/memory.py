@@ -13,7 +13,7 @@ import numpy as np
 from roofline.engine.lower import STATE_BYTES, expert_shards, kv_heads_per_rank
 from roofline.numeric import Num, ceil_div
 from roofline.workload import MLA, Attention, Block, DenseFFN, Model, MoE, Plan, Precision
-from roofline.workload.dtype import bytes_of
+from roofline.workload.dtype import bytes_of, outer_bytes_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,11 +70,17 @@ def _ffn(model: Model, block: Block, plan: Plan) -> Num:
     if isinstance(ffn, DenseFFN):
         return ffn.parameters(hidden) / plan.tp
     if isinstance(ffn, MoE):
-        shards = expert_shards(plan)
         shared = ffn.shared_ffn.parameters(hidden) / plan.tp if ffn.shared_ffn else 0.0
-        routed = ffn.experts * ffn.expert.parameters(hidden) / (shards.ep * shards.tp)
-        return ffn.router_parameters(hidden) + shared + routed
+        return ffn.router_parameters(hidden) + shared + _experts(model, block, plan)
     return 0.0
+
+
+def _experts(model: Model, block: Block, plan: Plan) -> Num:
+    """Routed experts of one layer on one rank."""
+    if not isinstance(block.ffn, MoE):
+        return 0.0
+    shards = expert_shards(plan)
+    return block.ffn.experts * block.ffn.expert.parameters(model.hidden) / (shards.ep * shards.tp)
 
 
 def outer_parameters(model: Model, plan: Plan) -> Num:
@@ -94,10 +100,14 @@ def parameters_per_chip(model: Model, plan: Plan) -> Num:
 
 
 def weight_bytes(model: Model, precision: Precision, plan: Plan) -> Num:
-    """Weights on one chip [B]; tables and output matrix are kept at 16 bits or more."""
-    width = bytes_of(precision.weights)
-    layers = layer_parameters(model, plan) * stage_share(model, plan)
-    return layers * width + outer_parameters(model, plan) * max(width, 2.0)
+    """Weights on one chip [B]: layers at their format, tables and output matrix mostly at 16 bits or more."""
+    width, outer = bytes_of(precision.weights), outer_bytes_of(precision.weights)
+    layers = layer_parameters(model, plan) * width
+    if model.quantised == "experts":
+        wide = bytes_of(precision.unquantised.weights)
+        experts = sum((block.count * _experts(model, block, plan) for block in model.blocks), start=0.0)
+        layers = (layer_parameters(model, plan) - experts) * wide + experts * width
+    return layers * stage_share(model, plan) + outer_parameters(model, plan) * outer
 
 
 def cache_bytes_per_sequence(model: Model, precision: Precision, plan: Plan, context: Num) -> Num:

@@ -101,13 +101,14 @@ class Prediction:
 
 
 def evidence_of(deployment: Deployment) -> tuple[Calibration, tuple[str, ...]]:
-    """What stands behind the expectation, with titles: measurements of this chip or its stack, those of a chip of its
-    kind, or a datasheet.
+    """What stands behind the expectation, with titles: measurements of this chip or of its stack on it; those of its
+    family, or of the stack on other chips; or a datasheet.
     """
     chip, stack = deployment.chip, deployment.stack
     titles = [source.title for path, source in chip.sources.items() if path.startswith("achieved")]
     titles += [source.title for source in stack.sources.values()]
-    if stack.measured and chip.id not in stack.measured_on:
-        return "transferred", tuple(dict.fromkeys(titles))
-    measured = chip.calibrated or stack.measured
-    return ("measured" if measured else "datasheet"), tuple(dict.fromkeys(titles))
+    found = tuple(dict.fromkeys(titles))
+    if chip.id in stack.measured_on or (chip.calibrated and not stack.measured):
+        return "measured", found
+    known = stack.measured or chip.achieved or chip.achieved_links
+    return ("transferred" if known else "datasheet"), found

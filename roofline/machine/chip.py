@@ -85,6 +85,18 @@ class EnergyCosts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Chips of one design: what their kernels and links usually reach, and the software that usually runs on them."""
+
+    id: str
+    name: str
+    kernels: Mapping[str, Efficiency] = field(default_factory=dict)
+    links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
+    stacks: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """What one chip costs to buy [USD] and to rent [USD/h], and when that was read; None where not known."""
 
@@ -101,7 +113,8 @@ IDEAL_LINK = LinkEfficiency()
 class Chip:
     """A chip as the engine sees it: SI numbers, any of which may be an array.
 
-    `achieved` maps a kernel kind, or `kind/dtype`, to what was measured; an absent kind runs at the datasheet.
+    `achieved` maps a kernel kind, or `kind/dtype`, to what was measured on it or on others of its `family`; an absent
+    kind runs at the datasheet. `calibrated` says whether any of it was measured on this very chip.
     `sources` maps the dotted path of a number (`compute.bf16`, `memory.HBM3`) to where it comes from.
     """
 
@@ -122,6 +135,8 @@ class Chip:
     achieved: Mapping[str, Efficiency] = field(default_factory=dict)
     achieved_links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
     energy: EnergyCosts | None = None
+    calibrated: bool = False
+    family: str = ""
     stacks: Mapping[str, str] = field(default_factory=dict)  # ids of the usual software: serving, training
     sources: Mapping[str, Source] = field(default_factory=dict)
 
@@ -136,11 +151,6 @@ class Chip:
         bandwidth = self.main_memory.bandwidth
         return np.inf if bandwidth is None else bandwidth
 
-    @property
-    def calibrated(self) -> bool:
-        """Whether anything was measured on this chip."""
-        return bool(self.achieved or self.achieved_links)
-
     def link(self, scope: Scope) -> Link | None:
         """The link of that scope, or None."""
         return next((link for link in self.links if link.scope == scope), None)
@@ -152,3 +162,7 @@ class Chip:
     def link_efficiency(self, scope: str) -> LinkEfficiency:
         """What was measured for collectives over links of this scope; the datasheet if nothing was."""
         return self.achieved_links.get(scope) or IDEAL_LINK
+
+    def stack(self, work: str) -> str:
+        """Id of the software that usually does this work (serving, training) on it; `ideal` if none is named."""
+        return self.stacks.get(work, "ideal")

@@ -24,6 +24,7 @@ from roofline.workload import (
     Training,
     Workload,
 )
+from roofline.workload.dtype import usual_activations
 
 PLAN_KEYS = ("tp", "pp", "dp", "ep", "cp", "vpp", "zero", "micro_batch")
 FORMAT_KEYS = ("weights", "activations", "kv_cache")
@@ -140,7 +141,7 @@ def resolve_workload(catalog: Catalog, name: str, options: Options) -> Workload:
 
 def _of_model(model: Model, options: Options) -> Workload:
     """A bare model as a workload: training, one phase of serving, or (by default) a request of both."""
-    precision = Precision(model.dtype, "bf16" if model.dtype in ("fp4", "int4") else model.dtype, "bf16")
+    precision = Precision(model.dtype, usual_activations(model.dtype), "bf16")
     identity = f"{model.id}-{options.phase or 'request'}"
     _known_phase(options.phase)
     if options.phase == "training":
@@ -236,7 +237,7 @@ def resolve_deployment(catalog: Catalog, text: str, workload: Workload, options:
     chip = catalog.chip(wanted.chip)
     settings = {**{key: setting(key, value) for key, value in options.settings.items()}, **wanted.settings}
     kind = "training" if isinstance(workload, Training) else "serving"
-    stack = catalog.stack(settings.get("stack") or chip.stacks.get(kind, "ideal"))
+    stack = catalog.stack(settings.get("stack") or chip.stack(kind))
     precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
     given = {key: settings[key] for key in (*PLAN_KEYS, "recompute") if key in settings}
     try:

@@ -8,10 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from roofline import __version__
-from roofline.catalog.specs.common import join_sources
 from roofline.catalog.store import KINDS, Catalog, is_path
 from roofline.errors import UnknownNameError
-from roofline.machine import Chip, Stack
+from roofline.machine import Chip, Efficiency, Family, LinkEfficiency, Stack
 from roofline.source import Source
 from roofline.units import show as in_units
 from roofline.workload import Model, Serving, Training
@@ -22,6 +21,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "chips": ("chip",),
         "models": ("model",),
         "stacks": ("stack",),
+        "families": ("family",),
         "workloads": ("serving", "training"),
     }
 )
@@ -56,7 +56,7 @@ def _chip_row(catalog: Catalog, name: str) -> dict[str, Any]:
         "link_bytes_per_s": chip.links[0].bandwidth if chip.links else None,
         "tdp_w": chip.tdp,
         "usd_per_hour": chip.price.hourly,
-        "stack": chip.stacks.get("serving"),
+        "stack": chip.stack("serving"),
         "calibrated": chip.calibrated,
     }
 
@@ -73,6 +73,17 @@ def _model_row(catalog: Catalog, name: str) -> dict[str, Any]:
         "cache_values_per_token": model.cache_values_per_token,
         "max_context": model.max_context or None,
         "dtype": model.dtype,
+    }
+
+
+def _family_row(catalog: Catalog, name: str) -> dict[str, Any]:
+    family = catalog.family(name)
+    return {
+        "id": family.id,
+        "name": family.name,
+        "kernels": ", ".join(family.kernels),
+        "links": ", ".join(family.links),
+        "stack": family.stacks.get("serving"),
     }
 
 
@@ -106,6 +117,7 @@ _ROWS: Mapping[str, Callable[[Catalog, str], dict[str, Any]]] = MappingProxyType
         "chip": _chip_row,
         "model": _model_row,
         "stack": _stack_row,
+        "family": _family_row,
         "serving": _workload_row,
         "training": _workload_row,
     }
@@ -117,8 +129,7 @@ def entry(name: str, catalog: Catalog) -> dict[str, Any]:
     kind, path = _locate(name, catalog)
     spec = catalog.spec(kind, str(path))
     built = _built(kind, str(path), catalog)
-    numbers: Mapping[str, str] = getattr(spec, "numbers", dict)()
-    sources = {key: join_sources(value, spec.sources) for key, value in numbers.items()}
+    sources: Mapping[str, Source] = getattr(built, "sources", {})
     fields = [
         {"key": key, "value": value, "source": _nearest(key, sources)}
         for key, value in _FIELDS[kind](built)
@@ -160,6 +171,7 @@ def _built(kind: str, name: str, catalog: Catalog) -> Any:
         "chip": catalog.chip,
         "model": catalog.model,
         "stack": catalog.stack,
+        "family": catalog.family,
     }
     return loaders.get(kind, catalog.workload)(name)
 
@@ -194,20 +206,29 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
     yield "power.idle", _shown(chip.idle, "W")
     yield "price.purchase", _shown(chip.price.purchase, "USD")
     yield "price.hourly", _shown(chip.price.hourly, "USD/h")
-    for kernel, reached in chip.achieved.items():
-        overlap = "" if reached.overlap == float("inf") else f", overlap {float(reached.overlap):g}"
-        text = f"compute {float(reached.compute):.3g}, memory {float(reached.memory):.3g}"
-        yield f"achieved.kernels.{kernel}", f"{text}, latency {in_units(float(reached.latency), 's')}{overlap}"
-    for scope, level_reached in chip.achieved_links.items():
-        first, further = (
-            in_units(float(value), "s") for value in (level_reached.latency, level_reached.latency_per_rank)
-        )
-        share = f"{float(level_reached.bandwidth):.3g} of the link"
-        yield f"achieved.links.{scope}", f"{share}, {first} + {further} a rank"
+    yield from _reached_fields(chip.achieved, chip.achieved_links)
     if chip.energy is not None:
         joules = f"{in_units(float(chip.energy.per_byte), 'J/B')} + {in_units(float(chip.energy.per_flop), 'J/FLOP')}"
         yield "achieved.energy", f"{in_units(float(chip.energy.base), 'W')} + {joules}"
     for kind, stack in chip.stacks.items():
+        yield f"stacks.{kind}", stack
+
+
+def _reached_fields(
+    kernels: Mapping[str, Efficiency], links: Mapping[str, LinkEfficiency]
+) -> Iterator[tuple[str, str | None]]:  # fmt: skip
+    for kernel, reached in kernels.items():
+        overlap = "" if reached.overlap == float("inf") else f", overlap {float(reached.overlap):g}"
+        text = f"compute {float(reached.compute):.3g}, memory {float(reached.memory):.3g}"
+        yield f"achieved.kernels.{kernel}", f"{text}, latency {in_units(float(reached.latency), 's')}{overlap}"
+    for scope, link in links.items():
+        first, further = (in_units(float(value), "s") for value in (link.latency, link.latency_per_rank))
+        yield f"achieved.links.{scope}", f"{float(link.bandwidth):.3g} of the link, {first} + {further} a rank"
+
+
+def _family_fields(family: Family) -> Iterator[tuple[str, str | None]]:
+    yield from _reached_fields(family.kernels, family.links)
+    for kind, stack in family.stacks.items():
         yield f"stacks.{kind}", stack
 
 
@@ -255,6 +276,7 @@ _FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[str, str | None]]]] = Mappi
         "chip": _chip_fields,
         "model": _model_fields,
         "stack": _stack_fields,
+        "family": _family_fields,
         "serving": _job_fields,
         "training": _job_fields,
     }

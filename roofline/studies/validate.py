@@ -5,6 +5,7 @@ Cases that differ only in numbers (batch, lengths) are one vectorised prediction
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from roofline.errors import CheckFailedError, PlanError, RooflineError, UnknownN
 from roofline.machine import Chip, Stack
 from roofline.studies.measured import FORMATS, METRICS, Case, read, shipped
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving, Step
-from roofline.workload.dtype import BITS
+from roofline.workload.dtype import usual_activations
 
 VALIDATION_SCHEMA = "roofline.validation/1"
 DEFAULT_BY = ("chip_kind", "mode", "metric")
@@ -99,9 +100,12 @@ def _setup_of(catalog: Catalog) -> Callable[[Case], Setup]:
         except UnknownNameError:
             return None
 
+    @cache
     def stack_of(framework: str) -> str:
-        """The stack of that name; of its first word for `TensorRT-LLM (PyTorch backend)`; empty for the chip's own."""
-        return named("stack", framework.lower()) or named("stack", framework.lower().partition(" ")[0]) or ""
+        """The stack that the name begins with, `TensorRT-LLM (PyTorch backend)` for one; empty for the chip's own."""
+        words = re.findall(r"[a-z0-9.]+(?:-[a-z0-9.]+)*", framework.lower())
+        beginnings = ("-".join(words[:count]) for count in range(len(words), 0, -1))
+        return next((found for name in beginnings if (found := named("stack", name))), "")
 
     @cache
     def usual_cache(framework: str, weights: str) -> str:
@@ -117,8 +121,7 @@ def _setup_of(catalog: Catalog) -> Callable[[Case], Setup]:
             raise _SkipError(f"model {case['model']} is not in the catalogue")
         _complete(case)
         weights = _format(case["weight_dtype"], "weight format")
-        narrow = BITS[weights] < 8 or weights == "int8"
-        activations = _format(case["act_dtype"] or ("bf16" if narrow else weights), "activation format")
+        activations = _format(case["act_dtype"] or usual_activations(weights), "activation format")
         return Setup(
             chip=chip,
             num_chips=int(case.numbers["num_chips"] or 1),
@@ -160,7 +163,7 @@ def _format(name: str, what: str) -> str:
 def _rows(setup: Setup, cases: Sequence[Case], catalog: Catalog) -> Iterator[dict[str, Any]]:
     """Predicted beside measured for cases that differ in numbers alone."""
     chip, model = catalog.chip(setup.chip), catalog.model(setup.model)
-    stack = catalog.stack(setup.stack or chip.stacks["serving"])
+    stack = catalog.stack(setup.stack or chip.stack("serving"))
     found = _predict(setup, cases, chip, model, replace(stack, batching="static") if setup.static else stack)
     fits = np.broadcast_to(found.fits, (len(cases),))
     evidence, _ = evidence_of(found.deployment)

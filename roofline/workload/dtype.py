@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+# Bits of one value as it is stored. Block formats share a scale among a block of values, which is counted in:
+# OCP MX: 8 bits for 32 values; NVFP4: 8 for 16; GPTQ and AWQ in groups of 128: a 16-bit scale and a 4-bit zero;
+# GGUF (ggml-org/llama.cpp, ggml-common.h): q4_0 and q8_0 16 bits for 32, the k-quants nested scales, `_m` files mix
+# them; Tenstorrent's block floats: 8 bits for 16.
 BITS: Mapping[str, float] = MappingProxyType(
     {
         "fp64": 64.0,
@@ -18,18 +22,50 @@ BITS: Mapping[str, float] = MappingProxyType(
         "fp6": 6.0,
         "fp4": 4.0,
         "int4": 4.0,
+        "mxfp8": 8.25,
+        "mxfp6": 6.25,
+        "mxfp4": 4.25,
+        "nvfp4": 4.5,
+        "int4-g128": 4.15625,
+        "q8_0": 8.5,
+        "q6_k": 6.5625,
+        "q5_k": 5.5,
+        "q5_k_m": 5.69,
+        "q4_k": 4.5,
+        "q4_k_m": 4.85,
+        "q4_0": 4.5,
+        "bfp8": 8.5,
+        "bfp4": 4.5,
     }
 )
 DTYPES = tuple(BITS)
 
+# Bits of the token table and the output matrix, where they are narrowed with the rest; else they keep 16 or more.
+OUTER_BITS: Mapping[str, float] = MappingProxyType(
+    {
+        **dict.fromkeys(("q6_k", "q5_k", "q5_k_m", "q4_k", "q4_k_m", "q4_0"), BITS["q6_k"]),
+        "q8_0": BITS["q8_0"],
+        **dict.fromkeys(("bfp8", "bfp4"), BITS["bfp8"]),
+    }
+)
+
 # Values are widened, never narrowed: an 8-bit weight is dequantised and multiplied in 16 bits where 8 can't be had.
+_WIDER_FP8 = ("bf16", "fp16", "tf32", "fp32")
+_WIDER_FP4 = ("fp6", "fp8", *_WIDER_FP8)
+_WIDER_INT4 = ("int8", *_WIDER_FP8)
 WIDER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "fp4": ("fp6", "fp8", "bf16", "fp16", "tf32", "fp32"),
-        "int4": ("int8", "bf16", "fp16", "tf32", "fp32"),
-        "fp6": ("fp8", "bf16", "fp16", "tf32", "fp32"),
-        "fp8": ("bf16", "fp16", "tf32", "fp32"),
-        "int8": ("bf16", "fp16", "tf32", "fp32"),
+        "fp4": _WIDER_FP4,
+        "mxfp4": ("fp4", *_WIDER_FP4),
+        "nvfp4": ("fp4", *_WIDER_FP4),
+        "fp6": ("fp8", *_WIDER_FP8),
+        "mxfp6": ("fp6", "fp8", *_WIDER_FP8),
+        "fp8": _WIDER_FP8,
+        "mxfp8": ("fp8", *_WIDER_FP8),
+        **dict.fromkeys(("int4", "int4-g128", "q4_0", "q4_k", "q4_k_m", "q5_k", "q5_k_m", "q6_k"), _WIDER_INT4),
+        "int8": _WIDER_FP8,
+        "q8_0": _WIDER_INT4,
+        **dict.fromkeys(("bfp8", "bfp4"), ("fp8", *_WIDER_FP8)),
         "fp16": ("bf16", "tf32", "fp32"),
         "bf16": ("fp16", "tf32", "fp32"),
         "tf32": ("fp32", "fp64"),
@@ -48,6 +84,15 @@ def bytes_of(dtype: str) -> float:
     return BITS[dtype] / 8.0
 
 
+def outer_bytes_of(dtype: str) -> float:
+    """Bytes of one value of the token table and the output matrix of a model whose weights have that format.
+
+    >>> outer_bytes_of("fp8"), outer_bytes_of("q8_0")
+    (2.0, 1.0625)
+    """
+    return OUTER_BITS.get(dtype, max(BITS[dtype], 16.0)) / 8.0
+
+
 def math_dtype(dtype: str, available: Container[str]) -> str | None:
     """The format that multiplies values of `dtype`: itself, or the next wider one in `available`; None if none is.
 
@@ -55,6 +100,15 @@ def math_dtype(dtype: str, available: Container[str]) -> str | None:
     'bf16'
     """
     return next((wider for wider in (dtype, *WIDER[dtype]) if wider in available), None)
+
+
+def usual_activations(weights: str) -> str:
+    """Format of activations that goes with weights where nobody states it: 16 bits where weights alone are narrowed.
+
+    >>> usual_activations("fp8"), usual_activations("int4")
+    ('fp8', 'bf16')
+    """
+    return weights if BITS[weights] >= 16.0 or weights in ("fp8", "mxfp8") else "bf16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +123,11 @@ class Precision:
     def arithmetic(self) -> str:
         """The format that matrix products ask for: the wider of weights and activations."""
         return max(self.weights, self.activations, key=lambda dtype: (BITS[dtype], dtype == self.activations))
+
+    @property
+    def unquantised(self) -> Precision:
+        """The same for parts of a model whose weights stay at 16 bits or more: their products do, too."""
+        if BITS[self.weights] >= 16.0:
+            return self
+        wide = self.activations if BITS[self.activations] >= 16.0 else "bf16"
+        return replace(self, weights=wide, activations=wide)

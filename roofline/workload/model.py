@@ -19,6 +19,7 @@ from roofline.numeric import Num
 from roofline.source import Source
 
 Reach = Literal["full", "sliding", "chunked"]
+Quantised = Literal["all", "experts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,6 +378,7 @@ class Model:
     learned_positions: int = 0  # rows of a learned position table
     norm_bias: bool = False  # LayerNorm (scale and shift) rather than RMSNorm
     dtype: str = "bf16"  # of the published weights
+    quantised: Quantised = "all"  # the parts that a weight format below 16 bits applies to
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property

@@ -112,3 +112,22 @@ def test_peaks_follow_from_the_architecture(catalog: Catalog, name: str) -> None
 def test_usual_stacks_exist(catalog: Catalog, name: str) -> None:
     for stack in catalog.chip(name).stacks.values():
         assert catalog.stack(stack).id == stack
+
+
+def test_what_was_not_measured_on_a_chip_comes_from_its_family(catalog: Catalog) -> None:
+    """A chip's own constants win; its family's fill the rest, and the source says whose they are."""
+    h800, h100 = catalog.chip("h800-sxm"), catalog.chip("h100-sxm")
+    hopper = catalog.family("hopper")
+    assert not h800.calibrated and h100.calibrated
+    assert h800.achieved["matmul"] == hopper.kernels["matmul"] != h100.achieved["matmul"]
+    assert h800.sources["achieved.kernels.matmul"].title.startswith(f"{hopper.name}: ")
+    assert h800.stack("serving") == "vllm" and h800.stack("training") == catalog.chip("h100-sxm").stack("training")
+
+
+def test_every_stored_format_can_be_written_in_files() -> None:
+    from typing import get_args
+
+    from roofline.catalog.specs.common import StoredDType
+    from roofline.workload import DTYPES
+
+    assert set(get_args(StoredDType)) == set(DTYPES)

@@ -65,7 +65,7 @@ def test_unknown_names_suggest(catalog: Catalog) -> None:
     with pytest.raises(UnknownNameError) as error:
         catalog.chip("h10-sxm")
     assert str(error.value) == (
-        "no chip 'h10-sxm'; did you mean 'h100-sxm' or 'h200-sxm' or 'b200-sxm'? ('roofline show chips' lists all)"
+        "no chip 'h10-sxm'; did you mean 'h100-sxm' or 'h800-sxm' or 'h200-sxm'? ('roofline show chips' lists all)"
     )
     with pytest.raises(UnknownNameError, match=r"no workload 'llama-3.1-70b-chatt'; did you mean 'llama-3.1-70b-chat'"):
         catalog.workload("llama-3.1-70b-chatt")

@@ -249,7 +249,7 @@ def test_evidence_says_what_was_measured_where(catalog: Catalog) -> None:
             Deployment(
                 chip=catalog.chip(name),
                 num_chips=1,
-                stack=catalog.stack(catalog.chip(name).stacks["serving"]),
+                stack=catalog.stack(catalog.chip(name).stack("serving")),
                 plan=Plan(),
             )
         )[0]
@@ -257,7 +257,7 @@ def test_evidence_says_what_was_measured_where(catalog: Catalog) -> None:
     }
     assert found == {
         "h100-sxm": "measured",
-        "rtx-4090": "datasheet",
+        "rtx-4090": "transferred",
         "groq-lpu-v1": "measured",
         "gaudi3": "transferred",
         "tpu-v5p": "transferred",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -31,6 +32,7 @@ from roofline.machine import (
     Chip,
     Efficiency,
     EnergyCosts,
+    Family,
     Link,
     LinkEfficiency,
     Memory,
@@ -179,12 +181,47 @@ class AchievedSpec(Spec):
 class StacksSpec(Spec):
     """The software that usually runs on it: ids of stack files, for each kind of work."""
 
-    serving: Id = "ideal"
-    training: Id = "ideal"
+    serving: Id | None = None
+    training: Id | None = None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Those that are stated."""
+        return {work: stack for work, stack in (("serving", self.serving), ("training", self.training)) if stack}
+
+
+class FamilySpec(Identified):
+    """Chips of one design: what was measured on some stands in for others, and is then called transferred."""
+
+    kernels: Mapping[KernelKey, KernelSpec] = Field(default_factory=dict)
+    links: Mapping[Literal["scale-up", "scale-out"], LinkEfficiencySpec] = Field(default_factory=dict)
+    stacks: StacksSpec = Field(default_factory=StacksSpec)
+
+    def numbers(self) -> dict[str, str]:
+        """Dotted path of each group of numbers to its `source:` value."""
+        return {
+            **{f"kernels.{kernel}": spec.source for kernel, spec in self.kernels.items()},
+            **{f"links.{scope}": spec.source for scope, spec in self.links.items()},
+        }
+
+    def build(self) -> Family:
+        """The plain object; each source says that it is this family's."""
+        marked = ((path, join_sources(key, self.sources)) for path, key in self.numbers().items())
+        return Family(
+            id=self.id,
+            name=self.name,
+            kernels={name: kernel.build() for name, kernel in self.kernels.items()},
+            links={scope: reached.build() for scope, reached in self.links.items()},
+            stacks=self.stacks.named,
+            sources={
+                f"achieved.{path}": dataclasses.replace(source, title=f"{self.name}: {source.title}")
+                for path, source in marked
+            },
+        )
 
 
 class ChipSpec(Identified):
-    """One chip, one file."""
+    """One chip, one file; `family` is where constants come from that were not measured on it (by default its kind)."""
 
     vendor: Word
     kind: ChipKind
@@ -196,6 +233,12 @@ class ChipSpec(Identified):
     price: PriceSpec = Field(default_factory=PriceSpec)
     achieved: AchievedSpec = Field(default_factory=AchievedSpec)
     stacks: StacksSpec = Field(default_factory=StacksSpec)
+    family: Id | None = None
+
+    @property
+    def relatives(self) -> str:
+        """Id of the family whose constants stand in for what was not measured: the one named, else the kind."""
+        return self.family or self.kind
 
     def numbers(self) -> dict[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""
@@ -215,10 +258,13 @@ class ChipSpec(Identified):
         }
         return {path: group.source for path, group in groups.items() if group is not None}
 
-    def build(self) -> Chip:
-        """The plain object that the engine works with."""
+    def build(self, family: Family | None = None) -> Chip:
+        """The plain object that the engine works with; what was not measured on it is taken from its family."""
+        family = family or Family(id=self.relatives, name="")
         units, vector, energy = self.compute.units, self.compute.vector, self.achieved.energy
         purchase, hourly = self.price.purchase, self.price.hourly
+        kernels = {name: kernel.build() for name, kernel in self.achieved.kernels.items()}
+        reached: dict[str, LinkEfficiency] = {scope: link.build() for scope, link in self.achieved.links.items()}
         sources: dict[str, Source] = {path: join_sources(key, self.sources) for path, key in self.numbers().items()}
         return Chip(
             id=self.id,
@@ -251,11 +297,13 @@ class ChipSpec(Identified):
                 hourly=hourly.value if hourly else None,
                 date=max((price.date for price in (purchase, hourly) if price), default=""),
             ),
-            achieved={kernel: spec.build() for kernel, spec in self.achieved.kernels.items()},
-            achieved_links={scope: spec.build() for scope, spec in self.achieved.links.items()},
+            achieved={**family.kernels, **kernels},
+            achieved_links={**family.links, **reached},
             energy=EnergyCosts(base=energy.base, per_byte=energy.per_byte, per_flop=energy.per_flop)
             if energy
             else None,
-            stacks={"serving": self.stacks.serving, "training": self.stacks.training},
-            sources=sources,
+            calibrated=bool(kernels or reached),
+            family=family.id,
+            stacks={**family.stacks, **self.stacks.named},
+            sources={**family.sources, **sources},
         )

@@ -8,8 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from roofline.catalog.fields import Count, CountOrZero, Duration, Many, Spec, Word
-from roofline.catalog.specs.chip import DType
-from roofline.catalog.specs.common import Id, Identified, join_sources
+from roofline.catalog.specs.common import Id, Identified, StoredDType, join_sources
 from roofline.workload import (
     Decode,
     Model,
@@ -26,9 +25,9 @@ from roofline.workload import (
 class PrecisionSpec(Spec):
     """Formats of weights, activations and KV cache."""
 
-    weights: DType = "bf16"
-    activations: DType = "bf16"
-    kv_cache: DType = "bf16"
+    weights: StoredDType = "bf16"
+    activations: StoredDType = "bf16"
+    kv_cache: StoredDType = "bf16"
 
     def build(self) -> Precision:
         """The plain object."""

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from roofline.catalog.fields import Count, CountOrZero, Many, Spec, Word
-from roofline.catalog.specs.chip import DType
-from roofline.catalog.specs.common import Identified, Sourced, join_sources
+from roofline.catalog.specs.common import Identified, Sourced, StoredDType, join_sources
 from roofline.workload import model as shapes
 
 
@@ -180,7 +179,8 @@ class ModelSpec(Identified):
     max_context: CountOrZero = 0
     learned_positions: CountOrZero = 0
     norm_bias: bool = False
-    dtype: DType = "bf16"
+    dtype: StoredDType = "bf16"
+    quantised: Literal["all", "experts"] = "all"
     published_parameters: PublishedSpec | None = None
 
     def numbers(self) -> Mapping[str, str]:
@@ -201,5 +201,6 @@ class ModelSpec(Identified):
             learned_positions=self.learned_positions,
             norm_bias=self.norm_bias,
             dtype=self.dtype,
+            quantised=self.quantised,
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )

@@ -8,8 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from roofline.catalog.fields import Count, Duration, Fraction, Many, Spec
-from roofline.catalog.specs.chip import DType
-from roofline.catalog.specs.common import Id, Identified, Sourced, join_sources
+from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.machine import Stack
 
 
@@ -46,7 +45,7 @@ class ChunkSpec(Sourced):
 class CacheFormatsSpec(Sourced):
     """Format of the cache that goes with weights of a format, where nobody states it."""
 
-    formats: Mapping[DType, DType]
+    formats: Mapping[StoredDType, StoredDType]
 
 
 class StackOverheads(Spec):
