@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roofline.machine import Chip, Stack
 from roofline.workload import Plan, Precision
@@ -21,8 +21,8 @@ class Deployment:
     label: str = ""
 
     def precision_for(self, default: Precision) -> Precision:
-        """The formats in force."""
-        return self.precision or default
+        """The formats in force, with the one that the stack keeps wide weights in."""
+        return replace(self.precision or default, wide=self.stack.wide)
 
 
 def dtype_notes(chip: Chip, precision: Precision) -> list[str]:

@@ -2,7 +2,8 @@
 
 Continuous batching (Orca, OSDI 2022): a request's prefill runs alone, and while it decodes, those of the others take
 their turns between its tokens. With B requests running and T tokens each, a request sees B − 1 foreign prefills in
-its T steps: TPOT = decode step + (B − 1)/T · prefill. Static batching prefills all together and then decodes.
+its T steps: TPOT = decode step + (B − 1)/T · prefill (`roofline.engine.serving`). Static batching prefills all together
+and then decodes.
 
 Memory caps the running requests: with paged caches (vLLM, SOSP 2023) requests are on average half-way through their
 output, and those for which there is no room wait before their first token (Little's law). A static batch must hold all
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roofline.engine import cost, energy, memory, roof
+from roofline.engine import serving as sharing
 from roofline.engine.deployment import Deployment, dtype_notes
 from roofline.engine.lower import Pass, lower
 from roofline.engine.memory import Memory
@@ -84,11 +86,30 @@ def _phases(
 def prefill_phase(
     serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
 ) -> Phase:  # fmt: skip
-    """Reading `tokens` after `context`: of one request (continuous batching) or of all at once (static)."""
-    alone = deployment.stack.batching == "continuous"
+    """Reading `tokens` after `context`: of one request (continuous batching) or of all at once (static).
+
+    A long prompt passes in chunks, which follow each other through the stages of a pipeline; at best, seamlessly.
+    """
+    stack, pp = deployment.stack, deployment.plan.pp
+    alone = stack.batching == "continuous" or stack.prefill == "alone"
     sequences = 1.0 if alone else replica_batch(serving.batch, deployment)
-    work = Pass(sequences=sequences, new=tokens, context=context)
-    return _phase("prefill", serving.model, deployment, precision, work, busy=1.0 / deployment.plan.pp)
+    chunks = np.maximum(ceil_div(tokens, stack.prefill_chunk), 1.0)
+    new = tokens / chunks
+    work = Pass(sequences=sequences, new=new, context=context + (tokens - new) / 2.0)  # a chunk at its mean context
+    flowing = chunks * pp / (chunks + pp - 1.0)
+    phase = _phase("prefill", serving.model, deployment, precision, work, busy=flowing / pp)
+    return replace(
+        phase,
+        repeat=chunks,
+        step_time=phase.step_time / flowing,
+        ideal_step_time=phase.ideal_step_time / pp,
+        flowing=flowing,
+    )
+
+
+def _work(phase: Phase) -> Num:
+    """Seconds for which all stages of a pipeline together are occupied with a phase."""
+    return phase.time * phase.flowing
 
 
 def decode_phase(
@@ -157,7 +178,7 @@ def memory_room(serving: Serving, deployment: Deployment, precision: Precision) 
     weights = memory.weight_bytes(model, precision, plan)
     working = memory.working_bytes(model, precision, plan, rows, asked)
     limit = deployment.chip.main_memory.capacity * stack.usable_memory
-    most = np.maximum(np.floor((limit - weights - working) / per_request), 0.0)
+    most = np.maximum(np.floor((limit - weights - working) * stack.cache_memory / per_request), 0.0)
     running = np.where(np.greater_equal(most, 1.0), np.minimum(asked, most), asked) if paged else asked
     held = Memory(weights=weights, kv_cache=running * per_request, activations=working)
     all_running = np.where(np.less(running, asked), running * plan.dp, serving.batch)
@@ -166,11 +187,12 @@ def memory_room(serving: Serving, deployment: Deployment, precision: Precision) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Times:
-    """Seconds of one request: to its first token, per further token, in all."""
+    """Seconds of one request: to its first token, per further token, in all (of a steady state), reading its prompt."""
 
     ttft: Num
     tpot: Num
     e2e: Num
+    prefill: Num
 
 
 def _times(
@@ -184,14 +206,30 @@ def _times(
     first_decode = next((index for index, (step, _) in enumerate(phases) if isinstance(step, Decode)), len(phases))
     ttft = _sum(seconds(phase) for _, phase in phases[:first_decode])
     decoding = _sum(seconds(phase) for step, phase in phases if isinstance(step, Decode))
-    if deployment.stack.batching == "continuous" and not ideal:
-        prefills = _sum(phase.time for step, phase in phases if isinstance(step, Prefill))
-        others = np.maximum(replica_batch(serving.batch, deployment) - 1.0, 0.0)
-        decoding = decoding + others * prefills / deployment.plan.pp
+    reading = _sum(seconds(phase) for step, phase in phases if isinstance(step, Prefill))
     rest = _sum(seconds(phase) for step, phase in phases[first_decode:] if not isinstance(step, Decode))
     tokens = serving.output_len
+    waiting: Num = 0.0
+    opening: Num = 0.0
+    if not ideal:
+        ttft = ttft + deployment.stack.request * np.greater(reading, 0.0)
+        if deployment.stack.batching == "continuous":
+            others = np.maximum(replica_batch(serving.batch, deployment) - 1.0, 0.0)
+            occupied = _sum(_work(phase) for step, phase in phases if isinstance(step, Prefill)) / deployment.plan.pp
+            step = decoding / np.where(np.greater(tokens, 0.0), tokens, np.inf)
+            decoding = sharing.interleaved(decoding, occupied, others)
+            turn = sharing.turn(occupied, others, ttft + decoding + rest)
+            decoding = decoding - turn  # the prompts that were read before its own no longer come in between
+            waiting = turn + np.where(np.greater(others, 0.0) & np.greater(reading, 0.0), step / 2.0, 0.0)
+            opening = sharing.opening(occupied, others, serving.burst)
     tpot = decoding / np.where(np.greater(tokens, 0.0), tokens, np.nan) if np.any(np.greater(tokens, 0.0)) else 0.0
-    return _Times(ttft, tpot, ttft + decoding + rest)
+    e2e = ttft + waiting + decoding + rest
+    return _Times(ttft + waiting + opening, tpot, e2e, reading)
+
+
+def _rate(amount: Num, seconds: Num) -> Num:
+    """Amount per second; 0 where there is nothing to wait for."""
+    return amount / np.where(np.greater(seconds, 0.0), seconds, np.inf)
 
 
 def _sum(terms: Iterable[Num]) -> Num:
@@ -213,6 +251,7 @@ def _metrics(
         waiting = 0.0 if ideal else times.e2e * (asked.batch / serving.batch - 1.0)
         served = asked.batch if ideal else serving.batch  # the bound knows no full memory
         rate = served * serving.output_len / times.e2e
+        prefilled = served if deployment.stack.batching == "static" else deployment.plan.dp * deployment.plan.pp
         metrics |= {
             f"ttft_s{suffix}": times.ttft + waiting,
             f"tpot_s{suffix}": times.tpot,
@@ -221,6 +260,9 @@ def _metrics(
             f"output_tokens_per_s_per_chip{suffix}": rate / chips,
             f"output_tokens_per_s_per_user{suffix}": np.divide(1.0, times.tpot) if np.all(times.tpot) else 0.0,
             f"total_tokens_per_s{suffix}": served * (serving.input_len + serving.output_len) / times.e2e,
+            f"prefill_tokens_per_s{suffix}": _rate(prefilled * serving.input_len, times.prefill),
+            f"decode_tokens_per_s{suffix}": _rate(served, times.tpot),
+            f"decode_tokens_per_s_per_chip{suffix}": _rate(served / chips, times.tpot),
         }
     running = replica_batch(serving.batch, deployment)
     shares = [

@@ -54,14 +54,16 @@ def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
     """Seconds of one execution of an operator on a chip under a stack."""
     if op.kind == COLLECTIVE:
         network = collectives.time(op.message, chip, ideal=ideal) if op.message else 0.0
-        return Roofs(0.0, 0.0, network, 0.0, network)
+        launch = 0.0 if ideal or op.message is None else stack.operator * np.greater(op.message.ranks, 1.0)
+        return Roofs(0.0, 0.0, network, launch, network + launch)
     if op.kind == OVERHEAD:
         overhead = 0.0 if ideal else op.terms["seconds"]
         return Roofs(0.0, 0.0, 0.0, overhead, overhead)
     found = op.dtype if op.dtype == VECTOR else arithmetic(chip, op.dtype)
     reached = IDEAL if ideal else chip.efficiency(op.kind, found)
-    compute = op.flops / (peak(chip, op.dtype) * reached.compute)
-    memory = (0.0 if ideal and op.fusable else op.bytes) / (chip.bandwidth * reached.memory)
+    software = (1.0, 1.0) if ideal else (stack.compute, stack.memory)
+    compute = op.flops / (peak(chip, op.dtype) * reached.compute * software[0])
+    memory = (0.0 if ideal and op.fusable else op.bytes) / (chip.bandwidth * reached.memory * software[1])
     overhead = 0.0 if ideal else reached.latency + stack.operator
     return Roofs(compute, memory, 0.0, overhead, overhead + p_norm(compute, memory, reached.overlap))
 

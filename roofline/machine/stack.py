@@ -16,8 +16,10 @@ from roofline.source import Source
 class Stack:
     """One software stack; `ideal` adds nothing.
 
-    Times are seconds that the work does not hide: per step of the whole model (`step`), per layer (`layer`) and
-    per operator (`operator`). `usable_memory` is the share of main memory that it lets a model have.
+    Times are seconds that the work does not hide: per step of the whole model (`step`), per layer (`layer`), per
+    operator (`operator`) and per request before its first token (`request`). `compute` and `memory` are what its
+    kernels reach of the rates that the best ones were measured to reach on the chip. `usable_memory` is the share of
+    main memory that it lets a model have, `cache_memory` the share for the cache of what weights and activations leave.
     """
 
     id: str
@@ -25,16 +27,23 @@ class Stack:
     step: Num = 0.0
     layer: Num = 0.0
     operator: Num = 0.0
+    request: Num = 0.0
+    compute: Num = 1.0
+    memory: Num = 1.0
     usable_memory: Num = 1.0
+    cache_memory: Num = 1.0
     batching: Literal["continuous", "static"] = "continuous"
+    prefill: Literal["together", "alone"] = "together"  # how a static batch reads its prompts
     placement: Literal["layers", "even"] = "layers"  # how weights and cache are laid out over chips (see `Plan`)
     prefill_chunk: Num = np.inf  # most tokens of a prefill that pass at once
     measured_on: tuple[str, ...] = ()  # ids of the chips on which its times were measured
     cache: Mapping[str, str] = field(default_factory=dict)  # usual cache format for weights of a format
+    wide: str = "bf16"  # format of the weights that a model does not narrow, where it narrows experts alone
     overlap: Num = 1.0  # share of data-parallel traffic that may hide behind the backward pass
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def measured(self) -> bool:
         """Whether it states a time that somebody measured."""
-        return any(bool(np.any(np.greater(time, 0.0))) for time in (self.step, self.layer, self.operator))
+        times = (self.step, self.layer, self.operator, self.request)
+        return any(bool(np.any(np.greater(time, 0.0))) for time in times)

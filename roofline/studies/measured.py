@@ -11,25 +11,56 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from roofline.catalog.store import builtin
 from roofline.errors import Finding, SpecError, did_you_mean
 from roofline.workload import DTYPES
 
-# What a metric is in a prediction: its name there, its unit in SI, and whether more is better.
-METRICS: Mapping[str, tuple[str, float, bool]] = MappingProxyType(
+Phase = Literal["prefill", "decode", "e2e"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a measured figure is: its name in a prediction, its unit in SI, whether more is better, what it spans."""
+
+    name: str
+    unit: float
+    more_is_better: bool
+    phase: Phase
+
+
+# By metric and, where that changes what a rate counts, the row's phase: tokens per second "of decoding" leave the
+# prefill out, those of a whole request do not.
+METRICS: Mapping[tuple[str, str], Metric] = MappingProxyType(
     {
-        "tpot_ms": ("tpot_s", 1e-3, False),
-        "itl_ms": ("tpot_s", 1e-3, False),
-        "ttft_ms": ("ttft_s", 1e-3, False),
-        "e2e_latency_s": ("e2e_latency_s", 1.0, False),
-        "output_tokens_per_s_total": ("output_tokens_per_s", 1.0, True),
-        "output_tokens_per_s_per_chip": ("output_tokens_per_s_per_chip", 1.0, True),
-        "tokens_per_s_per_user": ("output_tokens_per_s_per_user", 1.0, True),
+        ("tpot_ms", ""): Metric("tpot_s", 1e-3, False, "decode"),
+        ("itl_ms", ""): Metric("tpot_s", 1e-3, False, "decode"),
+        ("ttft_ms", ""): Metric("ttft_s", 1e-3, False, "prefill"),
+        ("prefill_tokens_per_s", ""): Metric("prefill_tokens_per_s", 1.0, True, "prefill"),
+        ("e2e_latency_s", ""): Metric("e2e_latency_s", 1.0, False, "e2e"),
+        ("output_tokens_per_s_total", ""): Metric("output_tokens_per_s", 1.0, True, "e2e"),
+        ("output_tokens_per_s_total", "decode"): Metric("decode_tokens_per_s", 1.0, True, "decode"),
+        ("output_tokens_per_s_per_chip", ""): Metric("output_tokens_per_s_per_chip", 1.0, True, "e2e"),
+        ("output_tokens_per_s_per_chip", "decode"): Metric("decode_tokens_per_s_per_chip", 1.0, True, "decode"),
+        ("total_tokens_per_s", ""): Metric("total_tokens_per_s", 1.0, True, "e2e"),
+        ("tokens_per_s_per_user", ""): Metric("output_tokens_per_s_per_user", 1.0, True, "decode"),
     }
 )
-FORMATS: Mapping[str, str] = MappingProxyType({"f16": "fp16", "f32": "fp32", **{dtype: dtype for dtype in DTYPES}})
+# Names that sources give to formats, besides their own.
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "f16": "fp16",
+        "f32": "fp32",
+        "16-bit": "bf16",
+        "q4_k_xl": "q4_k_m",
+        "q5_k_xl": "q5_k_m",
+        "q8_k_xl": "q8_0",
+        "int4-awq-g128": "int4-g128",
+        "gptq-int4-g128": "int4-g128",
+        "int4-g32": "int4-g128",
+    }
+)
 NEEDED = ("id", "chip", "model", "metric", "value")
 NUMBERS = ("num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "value")
 
@@ -43,6 +74,16 @@ class Case:
 
     def __getitem__(self, column: str) -> str:
         return self.cells.get(column, "")
+
+
+def format_of(name: str) -> str | None:
+    """The stored format that a source means; of the larger part where it names several (`bfp4 MLP + …`)."""
+    words = name.strip().lower().split()
+    for candidate in (" ".join(words), words[0] if words else ""):
+        found = ALIASES.get(candidate, candidate)
+        if found in DTYPES:
+            return found
+    return None
 
 
 def shipped() -> Path:

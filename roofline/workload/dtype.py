@@ -113,11 +113,15 @@ def usual_activations(weights: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """Formats of weights, of activations (they decide the arithmetic) and of the KV cache."""
+    """Formats of weights, of activations (they decide the arithmetic) and of the KV cache.
+
+    `wide` is the format of weights that a model does not narrow (see `Model.quantised`).
+    """
 
     weights: str = "bf16"
     activations: str = "bf16"
     kv_cache: str = "bf16"
+    wide: str = "bf16"
 
     @property
     def arithmetic(self) -> str:
@@ -126,8 +130,7 @@ class Precision:
 
     @property
     def unquantised(self) -> Precision:
-        """The same for parts of a model whose weights stay at 16 bits or more: their products do, too."""
-        if BITS[self.weights] >= 16.0:
+        """The same for the parts of a model that are not narrowed with the others."""
+        if BITS[self.weights] >= BITS[self.wide]:
             return self
-        wide = self.activations if BITS[self.activations] >= 16.0 else "bf16"
-        return replace(self, weights=wide, activations=wide)
+        return replace(self, weights=self.wide, activations=usual_activations(self.wide))

@@ -48,13 +48,17 @@ class ServiceLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time."""
+    """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time.
+
+    `burst` is the share of all requests that arrive together, as a benchmark's first ones do; 0 in a steady state.
+    """
 
     id: str
     model: Model
     steps: tuple[Step, ...]
     batch: Num = 1.0
     cached: Num = 0.0
+    burst: Num = 0.0
     precision: Precision = Precision()
     slo: ServiceLevel = ServiceLevel()
     sources: Mapping[str, Source] = field(default_factory=dict)

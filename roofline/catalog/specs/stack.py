@@ -25,9 +25,13 @@ class ShareSpec(Sourced):
 
 
 class BatchingSpec(Sourced):
-    """`continuous` lets requests join and leave between steps, `static` runs a batch from start to end."""
+    """`continuous` lets requests join and leave between steps, `static` runs a batch from start to end.
+
+    A static batch reads its prompts all `together` or each `alone`, one after another.
+    """
 
     policy: Literal["continuous", "static"]
+    prefill: Literal["together", "alone"] = "together"
 
 
 class PlacementSpec(Sourced):
@@ -42,6 +46,12 @@ class ChunkSpec(Sourced):
     tokens: Count
 
 
+class FormatSpec(Sourced):
+    """A stored format."""
+
+    format: StoredDType
+
+
 class CacheFormatsSpec(Sourced):
     """Format of the cache that goes with weights of a format, where nobody states it."""
 
@@ -49,11 +59,19 @@ class CacheFormatsSpec(Sourced):
 
 
 class StackOverheads(Spec):
-    """Per step of the whole model, per layer, per operator."""
+    """Per step of the whole model, per layer, per operator, and per request before its first token."""
 
     step: OverheadSpec | None = None
     layer: OverheadSpec | None = None
     operator: OverheadSpec | None = None
+    request: OverheadSpec | None = None
+
+
+class StackRates(Spec):
+    """What the stack's kernels reach of the rates that were measured on the chip with the best ones."""
+
+    compute: ShareSpec | None = None
+    memory: ShareSpec | None = None
 
 
 class StackSpec(Identified):
@@ -61,11 +79,14 @@ class StackSpec(Identified):
 
     measured_on: Many[Id] = ()
     overheads: StackOverheads = Field(default_factory=StackOverheads)
+    rates: StackRates = Field(default_factory=StackRates)
     usable_memory: ShareSpec | None = None
     batching: BatchingSpec | None = None
     placement: PlacementSpec | None = None
     prefill_chunk: ChunkSpec | None = None
+    cache_memory: ShareSpec | None = None
     cache: CacheFormatsSpec | None = None
+    wide: FormatSpec | None = None
     overlap: ShareSpec | None = None
 
     def numbers(self) -> dict[str, str]:
@@ -74,27 +95,38 @@ class StackSpec(Identified):
             "overheads.step": self.overheads.step,
             "overheads.layer": self.overheads.layer,
             "overheads.operator": self.overheads.operator,
+            "overheads.request": self.overheads.request,
+            "rates.compute": self.rates.compute,
+            "rates.memory": self.rates.memory,
             "usable_memory": self.usable_memory,
             "batching": self.batching,
             "placement": self.placement,
             "prefill_chunk": self.prefill_chunk,
+            "cache_memory": self.cache_memory,
             "cache": self.cache,
+            "wide": self.wide,
             "overlap": self.overlap,
         }
         return {path: group.source for path, group in groups.items() if group is not None}
 
     def build(self) -> Stack:
         """The plain object that the engine works with."""
-        step, layer, operator = self.overheads.step, self.overheads.layer, self.overheads.operator
+        times, rates = self.overheads, self.rates
         return Stack(
             id=self.id,
             name=self.name,
             measured_on=self.measured_on,
-            step=step.time if step else 0.0,
-            layer=layer.time if layer else 0.0,
-            operator=operator.time if operator else 0.0,
+            step=times.step.time if times.step else 0.0,
+            layer=times.layer.time if times.layer else 0.0,
+            operator=times.operator.time if times.operator else 0.0,
+            request=times.request.time if times.request else 0.0,
+            compute=rates.compute.share if rates.compute else 1.0,
+            memory=rates.memory.share if rates.memory else 1.0,
             usable_memory=self.usable_memory.share if self.usable_memory else 1.0,
+            cache_memory=self.cache_memory.share if self.cache_memory else 1.0,
             batching=self.batching.policy if self.batching else "continuous",
+            prefill=self.batching.prefill if self.batching else "together",
+            wide=self.wide.format if self.wide else "bf16",
             placement=self.placement.policy if self.placement else "layers",
             prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
             cache={str(weights): str(kept) for weights, kept in self.cache.formats.items()} if self.cache else {},

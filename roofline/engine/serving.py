@@ -1,0 +1,31 @@
+"""How requests share a server that batches continuously: arithmetic of seconds, with no chip and no model in it.
+
+Orca (OSDI 2022): prefills of some requests run between the decode steps of the others. `others` are the requests that
+run beside the one that is looked at, `prefill` the seconds for which one prompt occupies the server.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from roofline.numeric import Num
+
+
+def interleaved(decode: Num, prefill: Num, others: Num) -> Num:
+    """Seconds in which a request generates its tokens: while it does, each of the others has one prefill."""
+    return decode + others * prefill
+
+
+def turn(prefill: Num, others: Num, cycle: Num) -> Num:
+    """Seconds until earlier prompts are read (M/D/1, Pollaczek-Khinchine), never more than all of the others' halves.
+
+    `cycle` are the seconds from one request of a client to its next: a closed loop in which load stays below one.
+    """
+    load = np.minimum(others * prefill / np.maximum(cycle, 1e-300), 1.0)
+    open_loop = load * prefill / (2.0 * np.maximum(1.0 - load, 1e-12))
+    return np.minimum(open_loop, others * prefill / 2.0)
+
+
+def opening(prefill: Num, others: Num, burst: Num) -> Num:
+    """Mean seconds that a share `burst` of requests adds by arriving together: half of them are read first."""
+    return burst * others * prefill / 2.0

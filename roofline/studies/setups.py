@@ -1,0 +1,211 @@
+"""What a measurement was taken on: a published case resolved against the catalogue, and the prediction of the same.
+
+Cases that differ only in numbers (batch, lengths) share a `Setup` and are one vectorised prediction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from roofline.catalog.store import Catalog
+from roofline.engine import inference, plans
+from roofline.engine.deployment import Deployment
+from roofline.errors import PlanError, UnknownNameError
+from roofline.machine import Stack
+from roofline.studies import shapes
+from roofline.studies.measured import METRICS, Case, Metric, format_of
+from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving, Step
+from roofline.workload.dtype import usual_activations
+
+STATIC_MODES = ("fixed_batch", "single_stream")
+OFFLINE_MODE = "offline_max_throughput"
+BURST = 0.1  # benchmarks of servers send ten requests for each client, the first of all clients at once (InferenceX)
+
+
+class SkipError(Exception):
+    """Why a case can't be predicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What cases of one prediction share."""
+
+    chip: str
+    num_chips: int
+    model: str
+    shape: shapes.Shape | None  # where the rows state the model's shape themselves
+    weights: str
+    activations: str
+    kv_cache: str
+    degrees: tuple[tuple[str, int], ...]
+    stack: str
+    static: bool
+    offline: bool  # everything queued: as many requests run as memory holds
+    decodes: bool
+    prefills: bool
+
+
+def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Case]], list[dict[str, str]]]:
+    """Cases by setup, and those that can't be predicted with the reason."""
+    groups: dict[Setup, list[Case]] = defaultdict(list)
+    skipped: list[dict[str, str]] = []
+    setup_of = reader(catalog)
+    for case in cases:
+        try:
+            groups[setup_of(case)].append(case)
+        except SkipError as reason:
+            skipped.append({"id": case["id"], "reason": str(reason)})
+    return groups, skipped
+
+
+def reader(catalog: Catalog) -> Callable[[Case], Setup]:
+    """How a case is read; names are looked up once each. The reader raises `SkipError`."""
+
+    @cache
+    def named(kind: str, name: str) -> str | None:
+        try:
+            return catalog.spec(kind, name.strip()).id
+        except UnknownNameError:
+            return None
+
+    @cache
+    def stack_of(framework: str) -> str:
+        """The stack that the name begins with, `TensorRT-LLM (PyTorch backend)` for one; empty for the chip's own."""
+        words = re.findall(r"[a-z0-9.]+(?:-[a-z0-9.]+)*", framework.lower())
+        beginnings = ("-".join(words[:count]) for count in range(len(words), 0, -1))
+        return next((found for name in beginnings if (found := named("stack", name))), "")
+
+    @cache
+    def usual_cache(stack: str, weights: str) -> str:
+        """Format of the cache where the source does not state it."""
+        return catalog.stack(stack).cache.get(weights, "bf16")
+
+    def setup(case: Case) -> Setup:
+        chip = named("chip", case["chip"])
+        known = named("model", case["model"]) if case["model"].strip() else None
+        shape = None if known else shapes.stated(case)
+        model = known or (shape.name if shape else None)
+        if chip is None:
+            raise SkipError(f"chip {case['chip']} is not in the catalogue")
+        if model is None:
+            raise SkipError(f"model {case['model'] or '(empty)'} is not in the catalogue")
+        metric = _complete(case)
+        weights = _format(case["weight_dtype"], "weight format")
+        activations = _format(case["act_dtype"] or usual_activations(weights), "activation format")
+        stack = stack_of(case["framework"]) or catalog.chip(chip).stack("serving")
+        degrees = tuple((name, int(value)) for name in ("tp", "pp", "dp", "ep") if (value := case.numbers[name]))
+        stated = [value for name, value in degrees if name != "ep"]
+        return Setup(
+            chip=chip,
+            num_chips=int(case.numbers["num_chips"] or np.prod(stated, initial=1)),
+            model=model,
+            shape=shape,
+            weights=weights,
+            activations=activations,
+            kv_cache=_format(case["kv_dtype"] or usual_cache(stack, weights), "cache format"),
+            degrees=degrees,
+            stack=stack,
+            static=case["mode"] in STATIC_MODES,
+            offline=case["mode"] == OFFLINE_MODE and case.numbers["batch"] is None,
+            decodes=metric.phase == "decode" or bool(case.numbers["output_len"]),
+            prefills=bool(case.numbers["input_len"]),
+        )
+
+    return setup
+
+
+def _complete(case: Case) -> Metric:
+    """What a case measures; raises the reason if it lacks what a prediction needs."""
+    metric = METRICS.get((case["metric"], case["phase"])) or METRICS.get((case["metric"], ""))
+    if metric is None:
+        raise SkipError(f"metric {case['metric']} is not predicted")
+    if case["speculative"].lower() in ("yes", "true", "1"):
+        raise SkipError("speculative decoding: how many drafts were accepted is not stated")
+    alone = case["mode"] in STATIC_MODES
+    needed = {
+        "batch": case["mode"] != OFFLINE_MODE,
+        "input_len": True,
+        "output_len": metric.phase == "e2e" or not alone,
+    }
+    for column, what in (("batch", "batch"), ("input_len", "input length"), ("output_len", "output length")):
+        if needed[column] and case.numbers[column] is None:
+            raise SkipError(f"{what} is not stated")
+    if not case["weight_dtype"]:
+        raise SkipError("weight format is not stated")
+    return metric
+
+
+def _format(name: str, what: str) -> str:
+    found = format_of(name)
+    if found is None:
+        raise SkipError(f"{what} {name} is not modelled")
+    return found
+
+
+def model_of(setup: Setup, catalog: Catalog) -> Model:
+    """The model of a setup: of the catalogue, or built from the shape that the rows state."""
+    return setup.shape.build() if setup.shape else catalog.model(setup.model)
+
+
+def stack_of(setup: Setup, catalog: Catalog) -> Stack:
+    """The stack of a setup, batching as the measurement did."""
+    stack = catalog.stack(setup.stack)
+    return replace(stack, batching="static") if setup.static else stack
+
+
+def deployment(setup: Setup, catalog: Catalog, model: Model, stack: Stack) -> Deployment:
+    """Where the cases of a setup ran; `SkipError` if the chips can't be wired so."""
+    chip = catalog.chip(setup.chip)
+    precision = Precision(setup.weights, setup.activations, setup.kv_cache)
+    try:
+        plans.check_wiring(chip, setup.num_chips)
+        plan = _plan(setup, model, stack)
+    except PlanError as reason:
+        raise SkipError(str(reason)) from None
+    return Deployment(chip=chip, num_chips=setup.num_chips, stack=stack, plan=plan, precision=precision)
+
+
+def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -> Serving:
+    """The requests of the cases of a setup, as arrays over the cases."""
+    batch, inputs, outputs = (
+        np.array([case.numbers[column] or 0.0 for case in cases], dtype=np.float64)
+        for column in ("batch", "input_len", "output_len")
+    )
+    steps: list[Step] = [Prefill(inputs)] if setup.prefills else []
+    # a rate of decoding without an output length was read at the end of the prompt
+    steps += [Decode(np.maximum(outputs, 1.0))] if setup.decodes else []
+    if not steps:
+        raise SkipError("neither input nor output length is more than zero")
+    serving = Serving(
+        id="measured",
+        model=model,
+        steps=tuple(steps),
+        batch=batch,
+        burst=BURST if where.stack.batching == "continuous" else 0.0,
+        precision=where.precision or Precision(),
+    )
+    if setup.offline:
+        most = inference.memory_room(replace(serving, batch=1.0), where, serving.precision).most
+        serving = replace(serving, batch=np.maximum(most, 1.0))
+    return serving
+
+
+def _plan(setup: Setup, model: Model, stack: Stack) -> Plan:
+    """The plan as stated; where it is not, as much tensor parallelism as the chips and the model allow."""
+    given = dict(setup.degrees)
+    found = plans.candidates(model, setup.num_chips, given, stack.placement)
+    order = np.lexsort((np.asarray(found.ep), np.asarray(found.pp), -np.asarray(found.tp)))
+    plan = plans.pick(found, int(order[0]))
+    plans.check(plan, model, setup.num_chips)
+    return plan
+
+
+def of_case(case: Case) -> Metric:
+    """What a readable case measures."""
+    return METRICS.get((case["metric"], case["phase"])) or METRICS[case["metric"], ""]
