@@ -96,6 +96,20 @@ def _exponent(value: object) -> float:
     return float(value)
 
 
+def _pipeline_exponent(value: object) -> float:
+    """How a message's start and its bytes add: from 1/3 (a pipeline that fills slowly) to 1 (their sum)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 / 3 <= value <= 1:
+        raise ValueError(f"must be a number from 0.34 to 1 (1: start and bytes add; less: slower), got {value!r}")
+    return float(value)
+
+
+def _amount(value: object) -> float:
+    """A plain number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"must be a number of at least 0, got {value!r}")
+    return float(value)
+
+
 def _word(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"must be text, got {value!r}")
@@ -141,6 +155,10 @@ Fraction = Annotated[
 Count = Annotated[int, BeforeValidator(_count), Field(json_schema_extra={"minimum": 1})]
 CountOrZero = Annotated[int, BeforeValidator(_count_or_zero), Field(json_schema_extra={"minimum": 0})]
 Exponent = Annotated[float, BeforeValidator(_exponent), Field(json_schema_extra={"minimum": 1})]
+PipelineExponent = Annotated[
+    float, BeforeValidator(_pipeline_exponent), Field(json_schema_extra={"minimum": 1 / 3, "maximum": 1})
+]
+Amount = Annotated[float, BeforeValidator(_amount), Field(json_schema_extra={"minimum": 0})]
 Word = Annotated[str, BeforeValidator(_word)]
 Day = Annotated[str, BeforeValidator(_word), Field(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$")]
 

@@ -10,7 +10,7 @@ from roofline import units
 from roofline.catalog.document import Document, KeyPath
 from roofline.catalog.specs.chip import ChipSpec
 from roofline.catalog.specs.common import Identified, source_keys
-from roofline.catalog.specs.model import AttentionSpec, ModelSpec
+from roofline.catalog.specs.model import AttentionSpec, CompressedSpec, MLASpec, ModelSpec
 from roofline.errors import Finding, did_you_mean
 
 Rule = Callable[[Identified, Document], Iterator[Finding]]
@@ -112,7 +112,7 @@ def link_below_memory(spec: Identified, found: Document) -> Iterator[Finding]:
 
 
 def heads_divide(spec: Identified, found: Document) -> Iterator[Finding]:
-    """Queries share keys evenly, windows go with the kinds that have one, and top_k experts exist."""
+    """Queries share keys evenly, windows and selections go with the kinds that have them, and top_k experts exist."""
     if not isinstance(spec, ModelSpec):
         return
     for index, block in enumerate(spec.blocks):
@@ -128,6 +128,14 @@ def heads_divide(spec: Identified, found: Document) -> Iterator[Finding]:
             if (mixer.kind == "full") != (mixer.window == 0):
                 wrong = "goes with sliding or chunked attention" if mixer.kind == "full" else f"needed for {mixer.kind}"
                 yield found.finding((*place, "mixer", "window"), wrong)
+        if isinstance(mixer, (AttentionSpec, MLASpec, CompressedSpec)) and mixer.selection:
+            key: KeyPath = (*place, "mixer", "selection")
+            if mixer.kind in ("sliding", "chunked"):
+                yield found.finding(key, "goes with full, latent or compressed attention")
+            if isinstance(mixer, CompressedSpec) and not mixer.ratio:
+                yield found.finding(key, "needs groups to select from; add 'ratio', e.g. 'ratio: 4'")
+            if bool(mixer.selection.heads) != bool(mixer.selection.head_dim):
+                yield found.finding(key, "heads and head_dim go together")
         if ffn is not None and ffn.kind == "moe" and ffn.top_k > ffn.experts:
             yield found.finding((*place, "ffn", "top_k"), f"{ffn.top_k} is more than the {ffn.experts} experts")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,10 +130,10 @@ class Catalog:
         if is_path(name):
             return self._given_path(Path(name), kinds)
         files = {kind: self.files(KINDS[kind]) for kind in kinds}
+        wanted = spelled(name)
         for kind, by_id in files.items():
-            if name in by_id:
-                return by_id[name], kind
-        wanted = name.lower()
+            if name in by_id or wanted in by_id:
+                return by_id[name if name in by_id else wanted], kind
         for kind, by_id in files.items():
             for path in by_id.values():
                 if wanted in _aliases(path, wanted):
@@ -169,6 +170,15 @@ class Catalog:
 def is_path(name: str) -> bool:
     """Whether a name means a file rather than a catalogue entry."""
     return name.endswith((".yaml", ".yml")) or os.sep in name or (os.altsep is not None and os.altsep in name)
+
+
+def spelled(name: str) -> str:
+    """A name as ids and aliases are spelled.
+
+    >>> spelled("RTX 4090"), spelled("H100_SXM")
+    ('rtx-4090', 'h100-sxm')
+    """
+    return re.sub(r"[\s_]+", "-", name.strip().lower())
 
 
 def _aliases(path: Path, wanted: str) -> tuple[str, ...]:

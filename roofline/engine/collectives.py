@@ -13,8 +13,9 @@ from types import MappingProxyType
 import numpy as np
 
 from roofline.engine.ops import Message
-from roofline.machine import Chip, Link, LinkEfficiency
-from roofline.numeric import Num
+from roofline.machine import Chip, Link, LinkEfficiency, Stack
+from roofline.machine.stack import DIRECT
+from roofline.numeric import Num, p_norm
 
 # Bytes that each rank sends (= receives) for a buffer of size S among n ranks, as a multiple of S.
 # All-reduce = reduce-scatter + all-gather (Thakur, Rabenseifner, Gropp 2005, sections 3 and 4).
@@ -28,13 +29,25 @@ VOLUME: Mapping[str, Callable[[Num], Num]] = MappingProxyType(
     }
 )
 
+# Exchanges with a neighbour, one after another, in the ring algorithms; all-to-all has all of its messages at once.
+STEPS: Mapping[str, Callable[[Num], Num]] = MappingProxyType(
+    {
+        "all-reduce": lambda n: 2.0 * (n - 1.0),
+        "all-gather": lambda n: n - 1.0,
+        "reduce-scatter": lambda n: n - 1.0,
+        "all-to-all": lambda n: np.minimum(n - 1.0, 1.0),
+        "send": lambda n: np.minimum(n - 1.0, 1.0),
+    }
+)
+
 TORUS_AXES: Mapping[str, float] = MappingProxyType({"ring": 1.0, "torus2d": 2.0, "torus3d": 3.0})
 
 
-def time(message: Message, chip: Chip, *, ideal: bool) -> Num:
+def time(message: Message, chip: Chip, stack: Stack, *, ideal: bool) -> Num:
     """Seconds of one collective on a chip's links; 0 for a group of one, infinite where no link reaches.
 
-    `ideal` takes the datasheet bandwidth and link latency; otherwise what was measured.
+    `ideal` takes the datasheet bandwidth and link latency; otherwise what was measured of the library's algorithm,
+    or of one direct exchange with every peer where the stack has it and it is faster.
     """
     near, far = chip.link("scale-up"), chip.link("scale-out")
     domain = near.chips if near else 1.0
@@ -44,20 +57,30 @@ def time(message: Message, chip: Chip, *, ideal: bool) -> Num:
         sizes = message.size / outside, message.size
     else:
         sizes = message.size, message.size / inside
-    return _level(message.algorithm, sizes[0], inside, near, chip, ideal) + _level(
-        message.algorithm, sizes[1], outside, far, chip, ideal
-    )
+    levels = ((sizes[0], inside, near), (sizes[1], outside, far))
+    return sum((_level(message.algorithm, *level, chip, stack, ideal) for level in levels), start=0.0)
 
 
-def _level(algorithm: str, size: Num, ranks: Num, link: Link | None, chip: Chip, ideal: bool) -> Num:
+def _level(
+    algorithm: str, size: Num, ranks: Num, link: Link | None, chip: Chip, stack: Stack, ideal: bool
+) -> Num:  # fmt: skip
     """Seconds among `ranks` members that all use `link`."""
     if link is None:
         return np.where(ranks > 1.0, np.inf, 0.0)
-    reached = LinkEfficiency() if ideal else chip.link_efficiency(link.scope)
-    volume = size * VOLUME[algorithm](ranks)
-    transfer = volume / (bandwidth(link, ranks, algorithm) * reached.bandwidth)
-    start = np.where(ranks > 1.0, reached.latency + reached.latency_per_rank * (ranks - 1.0), 0.0)
-    return transfer + start + steps(link, ranks) * link.latency
+    if ideal:
+        return _exchange(algorithm, size, ranks, link, LinkEfficiency(), 0.0)
+    found = _exchange(algorithm, size, ranks, link, chip.link_efficiency(link.scope), STEPS[algorithm](ranks))
+    direct = chip.achieved_links.get(f"{link.scope}/{DIRECT}")
+    if algorithm == "all-reduce" and stack.all_reduce == DIRECT and direct:
+        found = np.minimum(found, _exchange(algorithm, size, ranks, link, direct, ranks - 1.0))
+    return found
+
+
+def _exchange(algorithm: str, size: Num, ranks: Num, link: Link, reached: LinkEfficiency, exchanges: Num) -> Num:
+    """Seconds of one algorithm on one level (see `LinkEfficiency`)."""
+    transfer = size * VOLUME[algorithm](ranks) / (bandwidth(link, ranks, algorithm) * reached.bandwidth)
+    start = reached.latency * np.greater(ranks, 1.0) + reached.step * exchanges
+    return p_norm(start, transfer, reached.overlap) + steps(link, ranks) * link.latency
 
 
 def bandwidth(link: Link, ranks: Num, algorithm: str) -> Num:

@@ -20,6 +20,7 @@ from roofline.workload import (
     MLA,
     Attention,
     Block,
+    CompressedAttention,
     DenseFFN,
     GatedDeltaNet,
     LightningAttention,
@@ -28,9 +29,10 @@ from roofline.workload import (
     MoE,
     Plan,
     Precision,
+    Selection,
 )
 from roofline.workload.dtype import BITS, bytes_of, outer_bytes_of
-from roofline.workload.model import LinearMixer
+from roofline.workload.model import AttentionMixer, LinearMixer
 
 STATE_BYTES = 4.0  # recurrent states are kept in fp32 (Mamba reference implementation, selective_scan_interface.py)
 
@@ -64,7 +66,7 @@ class Pass:
 @dataclass(frozen=True, slots=True)
 class Widths:
     """Bytes per value: weights, token table and output matrix, activations entering a product, residual stream, cache;
-    the arithmetic formats; and the widths of the routed experts, which some models alone narrow.
+    the formats of arithmetic and of the cache; and the widths of the routed experts, which some models alone narrow.
     """
 
     w: float
@@ -74,6 +76,7 @@ class Widths:
     c: float
     product: str
     attention: str
+    cache: str
     experts: Widths | None = None
 
     @classmethod
@@ -100,6 +103,7 @@ class Widths:
             c=c,
             product=precision.arithmetic,
             attention=precision.kv_cache if narrow else sixteen,
+            cache=precision.kv_cache,
         )
 
 
@@ -138,15 +142,24 @@ def _layer(model: Model, block: Block, widths: Widths, plan: Plan, work: Pass) -
         yield from _attention(block.mixer, hidden, widths, plan, work)
     elif isinstance(block.mixer, MLA):
         yield from _mla(block.mixer, hidden, widths, plan, work)
+    elif isinstance(block.mixer, CompressedAttention):
+        yield from _compressed(block.mixer, hidden, widths, plan, work)
     elif block.mixer is not None:
         yield from _linear(block.mixer, hidden, widths, plan, work)
-    if block.mixer is not None:
+    if block.mixer is not None and not (block.parallel and block.ffn):
         yield ops.collective("mixer/all-reduce", "all-reduce", m=m, k=hidden, r=r, ranks=plan.tp)
     if isinstance(block.ffn, DenseFFN):
         yield from _dense("ffn", block.ffn, m, hidden, plan.tp, widths)
         yield ops.collective("ffn/all-reduce", "all-reduce", m=m, k=hidden, r=r, ranks=plan.tp)
     elif isinstance(block.ffn, MoE):
         yield from _moe(block.ffn, hidden, widths, plan, work)
+
+
+def _product(name: str, m: Num, k: Num, n: Num, widths: Widths) -> Iterator[Op]:
+    """Activations times a weight matrix; narrow formats are made of wide activations first."""
+    if widths.a < widths.r:
+        yield ops.quantise(f"{name}-quantise", m=m, k=k, a=widths.a, r=widths.r)
+    yield ops.matmul(name, m, k, n, w=widths.w, a=widths.a, r=widths.r, dtype=widths.product)
 
 
 def kv_heads_per_rank(kv_heads: Num, plan: Plan) -> Num:
@@ -156,26 +169,38 @@ def kv_heads_per_rank(kv_heads: Num, plan: Plan) -> Num:
 
 def _attention(mixer: Attention, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
     """Projections, rotation, attention, output projection."""
-    m, w, a, r, dtype = work.rows, widths.w, widths.a, widths.r, widths.product
-    dim, tp = float(mixer.head_dim), plan.tp
+    m, r = work.rows, widths.r
+    dim, value, tp = float(mixer.head_dim), float(mixer.value_dim), plan.tp
     heads, kv_heads = mixer.heads / tp, kv_heads_per_rank(float(mixer.kv_heads), plan)
-    queries = heads * dim * (2.0 if mixer.gated else 1.0)
-    qkv = queries + 2.0 * kv_heads * dim
-    yield ops.matmul("attention/qkv", m, hidden, qkv, w=w, a=a, r=r, dtype=dtype)
+    qkv = heads * (dim + mixer.gate_per_head) + kv_heads * float(mixer.projected_per_kv_head)
+    yield from _product("attention/qkv", m, hidden, qkv, widths)
     yield ops.elementwise("attention/rotary", m=m, i=qkv, o=qkv, f=3.0 * (heads + kv_heads) * dim, r=r)
-    yield _attend(mixer, work, widths, heads, dim, dim, 2.0 * kv_heads * dim)
-    yield ops.matmul("attention/output", m, heads * dim, hidden, w=w, a=a, r=r, dtype=dtype)
+    if mixer.selection:
+        yield from _index(mixer.selection, hidden, hidden, widths, work)
+    yield _attend(mixer, work, widths, heads, dim, value, kv_heads * float(mixer.kept_per_kv_head))
+    yield from _product("attention/output", m, heads * value, hidden, widths)
+
+
+def _index(selection: Selection, hidden: float, query: float, widths: Widths, work: Pass) -> Iterator[Op]:
+    """An indexer of a layer's own: its projections, and its scores over every token; all ranks do all of it."""
+    if not selection.heads:
+        return
+    heads, dim = float(selection.heads), float(selection.head_dim)
+    yield from _product("index/queries", work.rows, query, heads * dim, widths)
+    yield from _product("index/keys", work.rows, hidden, dim + heads, widths)
+    everything = Attention(heads=selection.heads, kv_heads=1, head_dim=selection.head_dim)
+    yield replace(_attend(everything, work, widths, heads, dim, 0.0, dim), name="index/scores")
 
 
 def _attend(
-    mixer: Attention | MLA, work: Pass, widths: Widths, heads: Num, d: float, v: float, cached: Num
+    mixer: AttentionMixer, work: Pass, widths: Widths, heads: Num, d: float, v: float, cached: Num
 ) -> Op:  # fmt: skip
     """The attention kernel of a pass: over all visible pairs of a prefill, or one query of each decode step."""
     if work.decode:
         visible = mixer.pairs(work.context, work.steps) / work.steps
         return ops.decode_attention(
             "attention/core", b=work.sequences, l=visible, h=heads, d=d, v=v, g=cached,
-            a=widths.r, r=widths.r, c=widths.c, dtype=widths.attention,
+            a=widths.r, r=widths.r, c=widths.c, dtype=widths.attention, cache=widths.cache,
         )  # fmt: skip
     return ops.attention(
         "attention/core", b=work.sequences, q=work.new, p=mixer.pairs(work.context, work.new),
@@ -195,11 +220,15 @@ def _mla(mixer: MLA, hidden: float, widths: Widths, plan: Plan, work: Pass) -> I
     latent, rope = float(mixer.kv_lora_rank), float(mixer.rope_dim)
     nope, value, q_rank = float(mixer.nope_dim), float(mixer.v_dim), float(mixer.q_lora_rank)
     down = q_rank + latent + rope if q_rank else latent + rope
-    yield ops.matmul("attention/down", m, hidden, down, w=w, a=a, r=r, dtype=dtype)
-    yield ops.matmul("attention/q-up", m, q_rank or hidden, heads * (nope + rope), w=w, a=a, r=r, dtype=dtype)
+    yield from _product("attention/down", m, hidden, down, widths)
+    yield from _product("attention/q-up", m, q_rank or hidden, heads * (nope + rope), widths)
     yield ops.elementwise(
         "attention/rotary", m=m, i=down + heads * rope, o=down + heads * rope, f=3.0 * heads * rope, r=r
     )
+    if mixer.gated:
+        yield from _product("attention/gate", m, hidden, heads * value, widths)
+    if mixer.selection:
+        yield from _index(mixer.selection, hidden, q_rank or hidden, widths, work)
     if work.decode:
         # one [nope, latent] matrix per head; as bytes and FLOPs the same as a single [nope, heads·latent] product
         yield ops.matmul("attention/absorb-k", m, nope, heads * latent, w=w, a=a, r=r, dtype=dtype)
@@ -207,9 +236,42 @@ def _mla(mixer: MLA, hidden: float, widths: Widths, plan: Plan, work: Pass) -> I
         yield ops.matmul("attention/absorb-v", m, latent, heads * value, w=w, a=a, r=r, dtype=dtype)
     else:
         seen = work.sequences * (work.context + work.new)
-        yield ops.matmul("attention/kv-up", seen, latent, heads * (nope + value), w=w, a=a, r=r, dtype=dtype)
+        yield from _product("attention/kv-up", seen, latent, heads * (nope + value), widths)
         yield _attend(mixer, work, widths, heads, nope + rope, value, latent + rope)
-    yield ops.matmul("attention/output", m, heads * value, hidden, w=w, a=a, r=r, dtype=dtype)
+    yield from _product("attention/output", m, heads * value, hidden, widths)
+
+
+def _compressed(mixer: CompressedAttention, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
+    """Attention to a window and to compressed groups: one vector of a token or group serves all heads and ranks."""
+    m, r = work.rows, widths.r
+    heads, dim, rank = mixer.heads / plan.tp, float(mixer.head_dim), float(mixer.q_lora_rank)
+    down = float(mixer.input_dim)
+    yield from _product("attention/down", m, hidden, down, widths)
+    yield from _product("attention/q-up", m, rank, heads * dim, widths)
+    yield ops.elementwise("attention/rotary", m=m, i=down + heads * dim, o=down + heads * dim, f=3.0 * heads * dim, r=r)
+    if mixer.selection:
+        yield from _product("index/queries", m, rank, float(mixer.selection.heads * mixer.index_dim), widths)
+        yield _score(mixer, mixer.selection, work, widths)
+    yield _attend(mixer, work, widths, heads, dim, dim, dim)
+    groups, low = float(mixer.output_groups), mixer.output_groups * mixer.output_lora_rank / plan.tp
+    # one [columns, rank] matrix per group; as bytes and FLOPs the same as a single [columns, groups·rank] product
+    yield from _product("attention/output-down", m, mixer.output_dim / groups, low, widths)
+    yield from _product("attention/output", m, low, hidden, widths)
+
+
+def _score(mixer: CompressedAttention, selection: Selection, work: Pass, widths: Widths) -> Op:
+    """The indexer's scores over every complete group."""
+    b, h, d = work.sequences, float(selection.heads), float(selection.head_dim)
+    a, c, dtype = widths.r, widths.c, widths.attention
+    if work.decode:
+        return ops.decode_attention(
+            "index/scores", b=b, l=mixer.scored(work.context, work.steps) / work.steps,
+            h=h, d=d, v=0.0, g=d, a=a, r=a, c=c, dtype=dtype, cache=widths.cache,
+        )  # fmt: skip
+    return ops.attention(
+        "index/scores", b=b, q=work.new, p=mixer.scored(work.context, work.new),
+        l=mixer.groups(work.context + work.new), h=h, d=d, v=0.0, g=d, a=a, r=a, c=c, dtype=dtype,
+    )  # fmt: skip
 
 
 def _linear(mixer: LinearMixer, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
@@ -217,7 +279,10 @@ def _linear(mixer: LinearMixer, hidden: float, widths: Widths, plan: Plan, work:
     m, w, a, r, dtype = work.rows, widths.w, widths.a, widths.r, widths.product
     inner, projected = mixer.inner / plan.tp, mixer.input_dim / plan.tp
     state = mixer.state / plan.tp
-    yield ops.matmul("mixer/in", m, hidden, projected, w=w, a=a, r=r, dtype=dtype)
+    yield from _product("mixer/in", m, hidden, projected, widths)
+    if isinstance(mixer, GatedDeltaNet) and mixer.decay_rank:
+        channels = mixer.key_heads * mixer.key_dim / plan.tp
+        yield ops.matmul("mixer/decay", m, float(mixer.decay_rank), channels, w=w, a=a, r=r, dtype=dtype)
     if isinstance(mixer, Mamba1):
         low = float(mixer.dt_rank + 2 * mixer.state_dim)
         yield ops.matmul("mixer/x", m, inner, low, w=w, a=a, r=r, dtype=dtype)
@@ -228,17 +293,16 @@ def _linear(mixer: LinearMixer, hidden: float, widths: Widths, plan: Plan, work:
     )  # fmt: skip
     if isinstance(mixer, (GatedDeltaNet, LightningAttention)):
         yield ops.elementwise("mixer/gate", m=m, i=2.0 * inner, o=inner, f=4.0 * inner, r=r)
-    yield ops.matmul("mixer/out", m, inner, hidden, w=w, a=a, r=r, dtype=dtype)
+    yield from _product("mixer/out", m, inner, hidden, widths)
 
 
 def _dense(name: str, ffn: DenseFFN, m: Num, hidden: float, shards: Num, widths: Widths) -> Iterator[Op]:
     """Up (and gate) projection, activation, down projection."""
-    w, a, r, dtype = widths.w, widths.a, widths.r, widths.product
     width = ffn.width / shards
     columns = width * (2.0 if ffn.gated else 1.0)
-    yield ops.matmul(f"{name}/up", m, hidden, columns, w=w, a=a, r=r, dtype=dtype)
-    yield ops.elementwise(f"{name}/activation", m=m, i=columns, o=width, f=5.0 * width, r=r)
-    yield ops.matmul(f"{name}/down", m, width, hidden, w=w, a=a, r=r, dtype=dtype)
+    yield from _product(f"{name}/up", m, hidden, columns, widths)
+    yield ops.elementwise(f"{name}/activation", m=m, i=columns, o=width, f=5.0 * width, r=widths.r)
+    yield from _product(f"{name}/down", m, width, hidden, widths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,24 +326,37 @@ def expert_shards(plan: Plan) -> ExpertShards:
 def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
     """Router, dispatch, grouped expert products, combine, and the shared experts beside them."""
     own = widths.experts or widths
-    m, w, a, r, dtype = work.rows, own.w, own.a, widths.r, own.product
+    m, a, r = work.rows, own.a, widths.r
     shards = expert_shards(plan)
-    experts, top_k = float(ffn.experts), float(ffn.top_k)
+    experts, top_k, inside = float(ffn.experts), float(ffn.top_k), float(ffn.routed_dim(int(hidden)))
     routed = m * shards.pool * top_k / shards.ep  # rows that reach one rank, balanced
     touched = ops.expected_experts(experts, top_k, m * shards.pool) / shards.ep
-    width = ffn.width / shards.tp
-    columns = width * (2.0 if ffn.gated else 1.0)
-    yield ops.matmul("moe/router", m, hidden, experts, w=max(w, 2.0), a=r, r=r, dtype=widths.attention)
-    yield ops.elementwise("moe/permute", m=routed, i=2.0 * hidden, o=2.0 * hidden, f=2.0 * hidden, r=r)
+    yield ops.matmul("moe/router", m, hidden, experts, w=max(own.w, 2.0), a=r, r=r, dtype=widths.attention)
     sent = top_k * np.greater(shards.pool, 1.0) / np.minimum(plan.tp, plan.ep)
-    yield ops.collective("moe/dispatch", "all-to-all", m=m * sent, k=hidden, r=a, ranks=plan.ep)
-    yield ops.expert_matmul("moe/up", routed, touched, hidden, columns, w=w, a=a, r=r, dtype=dtype)
-    yield ops.elementwise("moe/activation", m=routed, i=columns, o=width, f=5.0 * width, r=r)
-    yield ops.expert_matmul("moe/down", routed, touched, width, hidden, w=w, a=a, r=r, dtype=dtype)
-    yield ops.collective("moe/combine", "all-to-all", m=m * sent, k=hidden, r=r, ranks=plan.ep)
+    if ffn.latent:
+        yield from _product("moe/latent-down", m, hidden, inside, widths)
+    yield ops.collective("moe/dispatch", "all-to-all", m=m * sent, k=inside, r=a, ranks=plan.ep)
+    yield from routed_experts(routed, touched, inside, ffn.width / shards.tp, ffn.gated, own)
+    yield ops.collective("moe/combine", "all-to-all", m=m * sent, k=inside, r=r, ranks=plan.ep)
+    if ffn.latent:
+        yield from _product("moe/latent-up", m, inside, hidden, widths)
     if ffn.shared_ffn is not None:
         yield from _dense("moe/shared", ffn.shared_ffn, m, hidden, plan.tp, widths)
     yield ops.collective("moe/all-reduce", "all-reduce", m=m, k=hidden, r=r, ranks=plan.tp)
+
+
+def routed_experts(rows: Num, touched: Num, hidden: Num, width: Num, gated: bool, widths: Widths) -> Iterator[Op]:
+    """The rows that reach one rank, sorted by expert, through the `touched` experts that get any."""
+    w, a, r, dtype = widths.w, widths.a, widths.r, widths.product
+    columns = width * (2.0 if gated else 1.0)
+    yield ops.elementwise("moe/permute", m=rows, i=2.0 * hidden, o=2.0 * hidden, f=2.0 * hidden, r=r)
+    if a < r:
+        yield ops.quantise("moe/up-quantise", m=rows, k=hidden, a=a, r=r)
+    yield ops.expert_matmul("moe/up", rows, touched, hidden, columns, w=w, a=a, r=r, dtype=dtype)
+    yield ops.elementwise("moe/activation", m=rows, i=columns, o=width, f=5.0 * width, r=r)
+    if a < r:
+        yield ops.quantise("moe/down-quantise", m=rows, k=width, a=a, r=r)
+    yield ops.expert_matmul("moe/down", rows, touched, width, hidden, w=w, a=a, r=r, dtype=dtype)
 
 
 def _head(model: Model, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:

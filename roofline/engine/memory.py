@@ -12,7 +12,7 @@ import numpy as np
 
 from roofline.engine.lower import STATE_BYTES, expert_shards, kv_heads_per_rank
 from roofline.numeric import Num, ceil_div
-from roofline.workload import MLA, Attention, Block, DenseFFN, Model, MoE, Plan, Precision
+from roofline.workload import MLA, Attention, Block, CompressedAttention, DenseFFN, Model, MoE, Plan, Precision
 from roofline.workload.dtype import bytes_of, outer_bytes_of
 
 
@@ -47,7 +47,7 @@ def layer_parameters(model: Model, plan: Plan) -> Num:
 
 
 def _mixer(model: Model, block: Block, plan: Plan) -> Num:
-    """Mixer and norms of one layer on one rank: norms and latent projections whole, all else divided."""
+    """Mixer and norms of one layer on one rank: norms, latent projections and indexers whole, all else divided."""
     norms = model.norm_parameters(block.norms)
     mixer, hidden = block.mixer, model.hidden
     if mixer is None:
@@ -56,11 +56,16 @@ def _mixer(model: Model, block: Block, plan: Plan) -> Num:
     divided = mixer.parameters(hidden)
     if isinstance(mixer, MLA):
         whole = float(hidden * (mixer.q_lora_rank + mixer.kv_lora_rank + mixer.rope_dim))
+        whole = whole + mixer.index_parameters(hidden)
+        divided = divided - whole
+    elif isinstance(mixer, CompressedAttention):
+        whole = float(hidden * mixer.input_dim)
         divided = divided - whole
     elif isinstance(mixer, Attention):
-        shared = 2.0 * hidden * mixer.head_dim  # of one kv head; replicated once ranks outnumber kv heads
-        divided = divided - shared * mixer.kv_heads
-        whole = shared * kv_heads_per_rank(float(mixer.kv_heads), plan)
+        index = mixer.index_parameters(hidden)
+        shared = float(hidden * mixer.projected_per_kv_head)  # of one kv head; replicated once ranks outnumber them
+        divided = divided - shared * mixer.kv_heads - index
+        whole = shared * kv_heads_per_rank(float(mixer.kv_heads), plan) + index
     return norms + whole + divided / plan.tp
 
 
@@ -80,7 +85,7 @@ def _experts(model: Model, block: Block, plan: Plan) -> Num:
     if not isinstance(block.ffn, MoE):
         return 0.0
     shards = expert_shards(plan)
-    return block.ffn.experts * block.ffn.expert.parameters(model.hidden) / (shards.ep * shards.tp)
+    return block.ffn.experts * block.ffn.expert_parameters(model.hidden) / (shards.ep * shards.tp)
 
 
 def outer_parameters(model: Model, plan: Plan) -> Num:
@@ -117,10 +122,10 @@ def cache_bytes_per_sequence(model: Model, precision: Precision, plan: Plan, con
     for block in model.blocks:
         mixer = block.mixer
         if isinstance(mixer, Attention):
-            kept = kv_heads_per_rank(float(mixer.kv_heads), plan) / mixer.kv_heads
-            total = total + block.count * mixer.cache_per_token * width * kept * mixer.cached(context)
-        elif isinstance(mixer, MLA):
-            total = total + block.count * mixer.cache_per_token * width * mixer.cached(context)
+            kept = kv_heads_per_rank(float(mixer.kv_heads), plan) * mixer.kept_per_kv_head + mixer.index_per_token
+            total = total + block.count * width * kept * mixer.cached(context)
+        elif isinstance(mixer, (MLA, CompressedAttention)):
+            total = total + block.count * width * mixer.cache_values(context)
         elif mixer is not None:
             total = total + block.count * mixer.state * STATE_BYTES / plan.tp
     return total * stage_share(model, plan)
@@ -139,12 +144,12 @@ def _width(block: Block, hidden: int) -> float:
     if isinstance(ffn, DenseFFN):
         inside = ffn.width * (3.0 if ffn.gated else 2.0)
     elif isinstance(ffn, MoE):
-        inside = ffn.top_k * (hidden + ffn.width * (3.0 if ffn.gated else 2.0))
+        inside = ffn.top_k * (ffn.routed_dim(hidden) + ffn.width * (3.0 if ffn.gated else 2.0))
     else:
         inside = 0.0
     if isinstance(mixer, Attention):
-        outside = float(mixer.qkv_dim + mixer.query_dim)
-    elif isinstance(mixer, MLA):
+        outside = float(mixer.qkv_dim + mixer.output_dim)
+    elif isinstance(mixer, (MLA, CompressedAttention)):
         outside = float(2 * mixer.query_dim + mixer.output_dim)
     else:
         outside = float(mixer.input_dim + mixer.inner) if mixer else 0.0
@@ -178,7 +183,7 @@ def activation_bytes_per_layer(
     whole, divided = _kept(block, hidden, dropout)
     mixer = block.mixer
     scores: Num = 0.0
-    if isinstance(mixer, (Attention, MLA)) and not flash and plan.recompute == "none":
+    if isinstance(mixer, (Attention, MLA, CompressedAttention)) and not flash and plan.recompute == "none":
         scores = mixer.heads * seq_len * (5.0 if dropout else 2.0)
     experts: Num = 0.0
     if isinstance(block.ffn, MoE):
@@ -195,14 +200,18 @@ def _kept(block: Block, hidden: float, dropout: bool) -> tuple[float, float]:
     if mixer is not None:
         whole += 2.0 * hidden + mask
         if isinstance(mixer, Attention):
-            divided += 2.0 * (mixer.qkv_dim + mixer.query_dim)
+            divided += 2.0 * (mixer.qkv_dim + mixer.output_dim)
+        elif isinstance(mixer, CompressedAttention):
+            whole += 2.0 * mixer.input_dim
+            divided += 2.0 * (mixer.query_dim + mixer.output_dim)
         elif isinstance(mixer, MLA):
             whole += 2.0 * (mixer.q_lora_rank + mixer.kv_lora_rank + mixer.rope_dim)
             divided += 2.0 * (2 * mixer.query_dim + 2 * mixer.output_dim)
         else:
             divided += 2.0 * (mixer.input_dim + 2 * mixer.inner)
     if ffn is not None:
-        whole += 2.0 * hidden + mask
+        shared = block.parallel and mixer is not None  # its input is the mixer's
+        whole += (0.0 if shared else 2.0 * hidden) + mask
         if isinstance(ffn, DenseFFN):
             divided += 2.0 * ffn.width * (3.0 if ffn.gated else 2.0)
         elif ffn.shared_ffn is not None:
@@ -212,7 +221,7 @@ def _kept(block: Block, hidden: float, dropout: bool) -> tuple[float, float]:
 
 def _expert_values(ffn: MoE, hidden: float) -> float:
     """Bytes kept per token by its routed experts: dispatched inputs and what the products need again."""
-    return 2.0 * ffn.top_k * (hidden + ffn.width * (3.0 if ffn.gated else 2.0))
+    return 2.0 * ffn.top_k * (ffn.routed_dim(int(hidden)) + ffn.width * (3.0 if ffn.gated else 2.0))
 
 
 def activation_bytes(model: Model, plan: Plan, seq_len: Num, micro_batches: Num, **options: bool) -> Num:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, MATMUL, SCAN
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE, SCAN
 from roofline.numeric import Num
 
 COLLECTIVE, OVERHEAD = "collective", "overhead"
 VECTOR = "vector"  # the "dtype" of work on the vector units
+TILE = 128.0  # rows and columns of the result that a compute unit makes at once, the reference of `Efficiency.fill`
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,22 @@ class Message:
 class Op:
     """One operator on one chip, executed `count` times: FLOPs, bytes read and written in main memory, message.
 
-    `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
+    `rows` are the rows that share what a kernel loads, `tiles` the pieces of the result that compute units can work on
+    apart. `stored` is the format of what it streams where that decides how fast, `resident` the share that the last cache holds already. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
     """
 
     name: str
     kind: str
     dtype: str = "bf16"
+    stored: str = ""
     flops: Num = 0.0
     read: Num = 0.0
     write: Num = 0.0
     message: Message | None = None
     count: Num = 1.0
+    rows: Num = np.inf
+    tiles: Num = np.inf
+    resident: Num = 0.0
     fusable: bool = False
     formula: Formula = Formula()
     terms: Mapping[str, Num] = field(default_factory=dict)
@@ -86,6 +92,11 @@ class Op:
         return replace(self, count=self.count * count)
 
 
+def tiles(m: Num, n: Num, batch: Num = 1.0) -> Num:
+    """Tiles of `batch` results `[m, n]`; rows below a tile's make smaller ones, not fewer."""
+    return batch * np.maximum(m / TILE, 1.0) * (n / TILE)
+
+
 _MATMUL = Formula(flops="2*m*k*n", read="m*k*a + k*n*w", write="m*n*r")
 
 
@@ -98,6 +109,8 @@ def matmul(name: str, m: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: 
         flops=2.0 * m * k * n,
         read=m * k * a + k * n * w,
         write=m * n * r,
+        rows=m,
+        tiles=tiles(m, n),
         formula=_MATMUL,
         terms={"m": m, "k": k, "n": n, "w": w, "a": a, "r": r},
     )
@@ -108,13 +121,16 @@ _EXPERTS = Formula(flops="2*m*k*n", read="m*k*a + e*k*n*w", write="m*n*r")
 
 def expert_matmul(name: str, m: Num, e: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: str) -> Op:
     """`m` rows spread over `e` experts' matrices `[k, n]`: as many are read as get at least one row."""
+    each = m / e
     return Op(
         name,
-        MATMUL,
+        EXPERTS,
         dtype,
         flops=2.0 * m * k * n,
         read=m * k * a + e * k * n * w,
         write=m * n * r,
+        rows=each,
+        tiles=tiles(each, n, e),
         formula=_EXPERTS,
         terms={"m": m, "e": e, "k": k, "n": n, "w": w, "a": a, "r": r},
     )
@@ -142,6 +158,8 @@ def attention(
         flops=2.0 * b * h * p * (d + v),
         read=b * q * h * d * a + b * l * g * c,
         write=b * q * h * v * r + b * q * g * c,
+        rows=q,
+        tiles=tiles(q, TILE, b * h),
         formula=_ATTENTION,
         terms={"b": b, "q": q, "p": p, "l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},
     )
@@ -155,7 +173,7 @@ _DECODE = Formula(
 
 
 def decode_attention(
-    name: str, *, b: Num, l: Num, h: Num, d: Num, v: Num, g: Num, a: Num, r: Num, c: Num, dtype: str
+    name: str, *, b: Num, l: Num, h: Num, d: Num, v: Num, g: Num, a: Num, r: Num, c: Num, dtype: str, cache: str = ""
 ) -> Op:  # fmt: skip
     """Attention of one new token per sequence over `l` cached tokens of `g` values each, read once for all heads."""
     cache = b * g * c
@@ -166,6 +184,9 @@ def decode_attention(
         flops=(2.0 * b * h * (d + v)) * l,
         read=b * h * d * a + cache * l,
         write=b * h * v * r + cache,
+        rows=l,
+        tiles=b * np.maximum(g / (d + v), 1.0),
+        stored=cache,
         formula=_DECODE,
         terms={"b": b, "l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},
     )
@@ -206,6 +227,24 @@ def elementwise(name: str, *, m: Num, i: Num, o: Num, f: Num, r: Num) -> Op:
         fusable=True,
         formula=_ELEMENTWISE,
         terms={"m": m, "i": i, "o": o, "f": f, "r": r},
+    )
+
+
+_QUANTISE = Formula(flops="2*m*k", read="m*k*r", write="m*k*a")
+
+
+def quantise(name: str, *, m: Num, k: Num, a: Num, r: Num) -> Op:
+    """Activations narrowed before a product: `m` rows of width `k` from `r` to `a` bytes, scaled on the way."""
+    return Op(
+        name,
+        QUANTISE,
+        VECTOR,
+        flops=2.0 * m * k,
+        read=m * k * r,
+        write=m * k * a,
+        fusable=True,
+        formula=_QUANTISE,
+        terms={"m": m, "k": k, "a": a, "r": r},
     )
 
 

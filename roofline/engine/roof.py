@@ -19,7 +19,7 @@ from roofline.numeric import Num, p_norm
 from roofline.workload.dtype import math_dtype
 
 BOUNDS = ("compute", "memory", "network", "overhead")
-IDEAL = Efficiency()
+STREAMED = (ATTENTION, DECODE_ATTENTION)  # kernels whose bytes grow with their rows; products load their weights once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,25 +47,51 @@ def peak(chip: Chip, dtype: str) -> Num:
 
 def arithmetic(chip: Chip, dtype: str) -> str:
     """The format in which a chip multiplies values of a dtype; the dtype itself if nothing is known."""
-    return math_dtype(dtype, chip.peaks) or dtype
+    return dtype if dtype == VECTOR else math_dtype(dtype, chip.peaks) or dtype
 
 
 def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
     """Seconds of one execution of an operator on a chip under a stack."""
     if op.kind == COLLECTIVE:
-        network = collectives.time(op.message, chip, ideal=ideal) if op.message else 0.0
+        network = collectives.time(op.message, chip, stack, ideal=ideal) if op.message else 0.0
         launch = 0.0 if ideal or op.message is None else stack.operator * np.greater(op.message.ranks, 1.0)
         return Roofs(0.0, 0.0, network, launch, network + launch)
     if op.kind == OVERHEAD:
         overhead = 0.0 if ideal else op.terms["seconds"]
         return Roofs(0.0, 0.0, 0.0, overhead, overhead)
-    found = op.dtype if op.dtype == VECTOR else arithmetic(chip, op.dtype)
-    reached = IDEAL if ideal else chip.efficiency(op.kind, found)
-    software = (1.0, 1.0) if ideal else (stack.compute, stack.memory)
-    compute = op.flops / (peak(chip, op.dtype) * reached.compute * software[0])
-    memory = (0.0 if ideal and op.fusable else op.bytes) / (chip.bandwidth * reached.memory * software[1])
-    overhead = 0.0 if ideal else reached.latency + stack.operator
-    return Roofs(compute, memory, 0.0, overhead, overhead + p_norm(compute, memory, reached.overlap))
+    if ideal:
+        compute, moved = op.flops / peak(chip, op.dtype), 0.0 if op.fusable else op.bytes * (1.0 - op.resident)
+        memory = moved / chip.bandwidth
+        return Roofs(compute, memory, 0.0, 0.0, np.maximum(compute, memory))
+    return _kernel(op, chip, stack)
+
+
+def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
+    """Seconds of one execution of a kernel: what was measured of its kind (see `Efficiency`)."""
+    reached = chip.efficiency(op.kind, *formats(op, chip))
+    ramp = 1.0 + reached.half / op.rows
+    compute = op.flops * ramp / (peak(chip, op.dtype) * reached.compute * stack.compute)
+    moved = op.bytes * (ramp if op.kind in STREAMED else 1.0)
+    if chip.cache_speed is not None:
+        moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))
+    memory = moved / (chip.bandwidth * reached.memory * stack.memory)
+    work = p_norm(compute, memory, reached.overlap)
+    if chip.compute_units is not None:
+        idle = idling(reached, work, chip.compute_units / op.tiles)
+        compute, memory, work = compute * idle, memory * idle, work * idle
+    overhead = reached.latency + stack.operator
+    return Roofs(compute, memory, 0.0, overhead, overhead + work)
+
+
+def formats(op: Op, chip: Chip) -> tuple[str, ...]:
+    """The formats by which a kernel's efficiency is looked up: of what it streams, asked for, multiplied in."""
+    return (op.stored, op.dtype, arithmetic(chip, op.dtype))
+
+
+def idling(reached: Efficiency, work: Num, units_per_tile: Num) -> Num:
+    """How many times as long work takes because too few tiles keep too few compute units busy."""
+    split = np.divide(reached.split, np.maximum(work, 1e-12))
+    return 1.0 + np.minimum(reached.fill * units_per_tile, split)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

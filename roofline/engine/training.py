@@ -19,7 +19,7 @@ from roofline.engine.memory import GRADIENT_BYTES, OPTIMIZER_BYTES, Memory
 from roofline.engine.ops import COLLECTIVE, Op
 from roofline.engine.prediction import Phase, Prediction, evidence_of
 from roofline.engine.roof import Priced
-from roofline.machine.chip import ATTENTION, MATMUL
+from roofline.machine.chip import ATTENTION, EXPERTS, MATMUL
 from roofline.numeric import Num, ceil_div
 from roofline.workload import Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
@@ -141,7 +141,7 @@ def _backward(op: Op, training: Training) -> Op:
     if op.kind == ATTENTION:
         scaled = replace(op, flops=op.flops * ATTENTION_BACKWARD, read=op.read * 2.0, write=op.write * 2.0)
         return _named(scaled, "backward")
-    if op.kind == MATMUL:
+    if op.kind in (MATMUL, EXPERTS):
         return _named(op.times(_useful_passes(training) - 1.0), "backward")
     return _named(op, "backward") if op.kind == COLLECTIVE else _named(op.times(2.0), "backward")
 
@@ -168,7 +168,7 @@ def trainable_parameters(training: Training, plan: Plan) -> Num:
     shape = lower(training.model, training.precision, plan, Pass(sequences=1.0))
     sides: Num = 0.0
     for op in shape:
-        if op.kind == MATMUL and not op.name.startswith("head/"):
+        if op.kind in (MATMUL, EXPERTS) and not op.name.startswith("head/"):
             sides = sides + op.count * (op.terms["k"] + op.terms["n"])
     return training.lora_rank * sides * memory.stage_share(training.model, plan)
 

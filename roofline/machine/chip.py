@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -14,13 +15,17 @@ from roofline.source import Source
 Scope = Literal["scale-up", "scale-out"]
 Topology = Literal["switch", "mesh", "ring", "torus2d", "torus3d", "dragonfly", "pcie"]
 
-MATMUL, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE = KERNELS = (
+MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE = KERNELS = (
     "matmul",
+    "experts",
     "attention",
     "decode-attention",
     "scan",
     "elementwise",
+    "quantise",
 )
+# Whose constants stand in for kernels that nobody measured: experts are products, quantisation passes over values.
+LIKE: Mapping[str, str] = MappingProxyType({EXPERTS: MATMUL, QUANTISE: ELEMENTWISE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,25 +59,39 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Efficiency:
-    """What kernels of one kind reach: `latency + ((flops/(peak·compute))^p + (bytes/(bandwidth·memory))^p)^(1/p)`.
+    """What kernels of one kind reach: `latency + min(full·(1 + fill·units/tiles), full + split)`, where
+    `full = ((flops·(1 + half/rows)/(peak·compute))^p + (bytes/(bandwidth·memory))^p)^(1/p)`.
 
     `compute` and `memory` are fractions of the datasheet roofs, `latency` [s] is what an empty kernel costs, and
-    `overlap` is p: 1 when arithmetic waits for memory, infinite when each hides the other.
+    `overlap` is p: 1 when arithmetic waits for memory, infinite when each hides the other. `half` are the rows at
+    which a kernel runs at half of its rate (Hockney's n½); where rows are what it streams, that goes for bytes too.
+    A result with fewer `tiles` than the chip has compute units leaves some without work: `fill` is how much of one
+    unit's time a tile loses so, and `split` [s] what dividing each tile's inner dimension among the idle ones costs
+    at most.
     """
 
     compute: Num = 1.0
     memory: Num = 1.0
     latency: Num = 0.0
     overlap: Num = np.inf
+    half: Num = 0.0
+    fill: Num = 0.0
+    split: Num = np.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkEfficiency:
-    """What collectives reach: a fraction of the link, a latency [s] to begin and one [s] for each further rank."""
+    """What collectives reach: `((latency + step·steps)^p + (bytes/(link·bandwidth))^p)^(1/p)`.
+
+    `bandwidth` is a fraction of the link, `latency` [s] what beginning costs, `step` [s] each exchange with a
+    neighbour. `overlap` is p: 1 adds the two; towards 1/2, where the sum of roots squared is the time of a message
+    that is cut into the best number of pieces to pass along a chain, the pipeline fills slowly.
+    """
 
     bandwidth: Num = 1.0
     latency: Num = 0.0
-    latency_per_rank: Num = 0.0
+    step: Num = 0.0
+    overlap: Num = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +111,7 @@ class Family:
     name: str
     kernels: Mapping[str, Efficiency] = field(default_factory=dict)
     links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
+    cache: Num | None = None  # bandwidth of the last cache before main memory, as a multiple of the main memory's
     stacks: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
 
@@ -114,7 +134,8 @@ class Chip:
     """A chip as the engine sees it: SI numbers, any of which may be an array.
 
     `achieved` maps a kernel kind, or `kind/dtype`, to what was measured on it or on others of its `family`; an absent
-    kind runs at the datasheet. `calibrated` says whether any of it was measured on this very chip.
+    kind runs like its relative in `LIKE`, else at the datasheet. `achieved_links` maps a scope, or `scope/direct` for
+    all-reduces in one exchange with every peer, to what collectives reach. `calibrated` says whether any of it was measured on this very chip.
     `sources` maps the dotted path of a number (`compute.bf16`, `memory.HBM3`) to where it comes from.
     """
 
@@ -134,6 +155,7 @@ class Chip:
     price: Price = Price()
     achieved: Mapping[str, Efficiency] = field(default_factory=dict)
     achieved_links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
+    cache_speed: Num | None = None  # bandwidth of the last cache before main memory, in multiples of the main one's
     energy: EnergyCosts | None = None
     calibrated: bool = False
     family: str = ""
@@ -146,6 +168,12 @@ class Chip:
         return self.memory[self.main]
 
     @property
+    def cache(self) -> Memory | None:
+        """The last level before the main memory, None if the file names none."""
+        index = self.main % len(self.memory)
+        return self.memory[index - 1] if index else None
+
+    @property
     def bandwidth(self) -> Num:
         """Datasheet bandwidth [B/s] of the main memory."""
         bandwidth = self.main_memory.bandwidth
@@ -155,9 +183,18 @@ class Chip:
         """The link of that scope, or None."""
         return next((link for link in self.links if link.scope == scope), None)
 
-    def efficiency(self, kernel: str, dtype: str) -> Efficiency:
-        """What was measured for kernels of this kind, the exact dtype first; the datasheet if nothing was."""
-        return self.achieved.get(f"{kernel}/{dtype}") or self.achieved.get(kernel) or IDEAL_KERNEL
+    def efficiency_key(self, kernel: str, *dtypes: str) -> str | None:
+        """The entry of `achieved` for kernels of this kind: the first of these dtypes, any, then those of its like."""
+        for kind in (kernel, LIKE.get(kernel, kernel)):
+            for key in (*(f"{kind}/{dtype}" for dtype in dtypes), kind):
+                if key in self.achieved:
+                    return key
+        return None
+
+    def efficiency(self, kernel: str, *dtypes: str) -> Efficiency:
+        """What was measured for kernels of this kind (see `efficiency_key`); the datasheet if nothing was."""
+        key = self.efficiency_key(kernel, *dtypes)
+        return self.achieved[key] if key else IDEAL_KERNEL
 
     def link_efficiency(self, scope: str) -> LinkEfficiency:
         """What was measured for collectives over links of this scope; the datasheet if nothing was."""

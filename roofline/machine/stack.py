@@ -12,6 +12,9 @@ from roofline.numeric import Num
 from roofline.source import Source
 
 
+RING, DIRECT = "ring", "direct"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """One software stack; `ideal` adds nothing.
@@ -39,6 +42,7 @@ class Stack:
     measured_on: tuple[str, ...] = ()  # ids of the chips on which its times were measured
     cache: Mapping[str, str] = field(default_factory=dict)  # usual cache format for weights of a format
     wide: str = "bf16"  # format of the weights that a model does not narrow, where it narrows experts alone
+    all_reduce: Literal["ring", "direct"] = "ring"  # the library's, or also its own in one exchange with every peer
     overlap: Num = 1.0  # share of data-parallel traffic that may hide behind the backward pass
     sources: Mapping[str, Source] = field(default_factory=dict)
 

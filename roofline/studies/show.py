@@ -222,7 +222,7 @@ def _reached_fields(
         text = f"compute {float(reached.compute):.3g}, memory {float(reached.memory):.3g}"
         yield f"achieved.kernels.{kernel}", f"{text}, latency {in_units(float(reached.latency), 's')}{overlap}"
     for scope, link in links.items():
-        first, further = (in_units(float(value), "s") for value in (link.latency, link.latency_per_rank))
+        first, further = (in_units(float(value), "s") for value in (link.latency, link.step))
         yield f"achieved.links.{scope}", f"{float(link.bandwidth):.3g} of the link, {first} + {further} a rank"
 
 

@@ -14,9 +14,9 @@ from roofline.catalog.store import Catalog
 from roofline.engine import inference
 from roofline.engine.prediction import Prediction, evidence_of
 from roofline.errors import CheckFailedError, RooflineError, did_you_mean
-from roofline.studies import setups
-from roofline.studies.measured import Case, Metric, read, shipped
-from roofline.studies.setups import Setup, SkipError
+from roofline.studies.measured import serving
+from roofline.studies.measured.table import Case, Metric, read, shipped
+from roofline.studies.measured.serving import Setup, SkipError
 
 VALIDATION_SCHEMA = "roofline.validation/1"
 DEFAULT_BY = ("chip_kind", "mode", "metric")
@@ -24,7 +24,7 @@ DEFAULT_BY = ("chip_kind", "mode", "metric")
 
 def validate(path: Path | None, catalog: Catalog, by: Sequence[str] = DEFAULT_BY) -> dict[str, Any]:
     """The contract's validation of a measured CSV, by default the shipped one, summarised by columns of the rows."""
-    groups, skipped = setups.group(read(path or shipped()), catalog)
+    groups, skipped = serving.group(read(path or shipped()), catalog)
     rows: list[dict[str, Any]] = []
     for setup, cases in groups.items():
         try:
@@ -53,13 +53,13 @@ def _check_columns(by: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None
 
 def _rows(setup: Setup, cases: Sequence[Case], catalog: Catalog) -> Iterator[dict[str, Any]]:
     """Predicted beside measured for cases that differ in numbers alone."""
-    model, stack = setups.model_of(setup, catalog), setups.stack_of(setup, catalog)
-    where = setups.deployment(setup, catalog, model, stack)
-    found = inference.predict(setups.work(setup, cases, model, where), where)
+    model, stack = serving.model_of(setup, catalog), serving.stack_of(setup, catalog)
+    where = serving.deployment(setup, catalog, model, stack)
+    found = inference.predict(serving.work(setup, cases, model, where), where)
     fits = np.broadcast_to(found.fits, (len(cases),))
     evidence, _ = evidence_of(where)
     for index, case in enumerate(cases):
-        metric = setups.of_case(case)
+        metric = serving.of_case(case)
         measured = float(case.numbers["value"] or 0.0)
         predicted, ideal = (_one(found, metric, suffix, index, len(cases)) for suffix in ("", "_ideal"))
         yield {

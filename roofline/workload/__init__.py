@@ -15,6 +15,7 @@ from roofline.workload.model import (
     MLA,
     Attention,
     Block,
+    CompressedAttention,
     DenseFFN,
     GatedDeltaNet,
     LightningAttention,
@@ -22,6 +23,7 @@ from roofline.workload.model import (
     Mamba2,
     Model,
     MoE,
+    Selection,
 )
 from roofline.workload.plan import Plan
 
@@ -31,6 +33,7 @@ __all__ = [
     "MLA",
     "Attention",
     "Block",
+    "CompressedAttention",
     "Decode",
     "DenseFFN",
     "GatedDeltaNet",
@@ -43,6 +46,7 @@ __all__ = [
     "Plan",
     "Precision",
     "Prefill",
+    "Selection",
     "ServiceLevel",
     "Serving",
     "Step",

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 # Bits of one value as it is stored. Block formats share a scale among a block of values, which is counted in:
-# OCP MX: 8 bits for 32 values; NVFP4: 8 for 16; GPTQ and AWQ in groups of 128: a 16-bit scale and a 4-bit zero;
+# fp8-block: 32 bits for a block of 128 x 128 (DeepSeek-V3); OCP MX: 8 bits for 32 values; NVFP4: 8 for 16; GPTQ and
+# AWQ in groups of 128: a 16-bit scale and a 4-bit zero; compressed-tensors and MLX in groups of 32: a 16-bit scale;
 # GGUF (ggml-org/llama.cpp, ggml-common.h): q4_0 and q8_0 16 bits for 32, the k-quants nested scales, `_m` files mix
 # them; Tenstorrent's block floats: 8 bits for 16.
 BITS: Mapping[str, float] = MappingProxyType(
@@ -22,12 +23,27 @@ BITS: Mapping[str, float] = MappingProxyType(
         "fp6": 6.0,
         "fp4": 4.0,
         "int4": 4.0,
+        "fp8-block": 8.002,
         "mxfp8": 8.25,
         "mxfp6": 6.25,
         "mxfp4": 4.25,
         "nvfp4": 4.5,
         "int4-g128": 4.15625,
+        "int4-g32": 4.5,
         "q8_0": 8.5,
+        "q5_1": 6.0,
+        "q5_0": 5.5,
+        "q4_1": 5.0,
+        "iq4_nl": 4.5,
+        "iq4_xs": 4.25,
+        "q3_k": 3.4375,
+        "q3_k_m": 3.91,
+        "iq3_s": 3.4375,
+        "iq3_xxs": 3.0625,
+        "q2_k": 2.625,
+        "iq2_xs": 2.3125,
+        "iq2_xxs": 2.0625,
+        "iq1_s": 1.5625,
         "q6_k": 6.5625,
         "q5_k": 5.5,
         "q5_k_m": 5.69,
@@ -40,10 +56,13 @@ BITS: Mapping[str, float] = MappingProxyType(
 )
 DTYPES = tuple(BITS)
 
+# llama.cpp's formats below eight bits; their files keep the token table and the output matrix in q6_k.
+GGUF = tuple(dtype for dtype in BITS if dtype.startswith(("q", "iq")) and dtype != "q8_0")
+
 # Bits of the token table and the output matrix, where they are narrowed with the rest; else they keep 16 or more.
 OUTER_BITS: Mapping[str, float] = MappingProxyType(
     {
-        **dict.fromkeys(("q6_k", "q5_k", "q5_k_m", "q4_k", "q4_k_m", "q4_0"), BITS["q6_k"]),
+        **dict.fromkeys(GGUF, BITS["q6_k"]),
         "q8_0": BITS["q8_0"],
         **dict.fromkeys(("bfp8", "bfp4"), BITS["bfp8"]),
     }
@@ -61,8 +80,8 @@ WIDER: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fp6": ("fp8", *_WIDER_FP8),
         "mxfp6": ("fp6", "fp8", *_WIDER_FP8),
         "fp8": _WIDER_FP8,
-        "mxfp8": ("fp8", *_WIDER_FP8),
-        **dict.fromkeys(("int4", "int4-g128", "q4_0", "q4_k", "q4_k_m", "q5_k", "q5_k_m", "q6_k"), _WIDER_INT4),
+        **dict.fromkeys(("mxfp8", "fp8-block"), ("fp8", *_WIDER_FP8)),
+        **dict.fromkeys(("int4", "int4-g128", "int4-g32", *GGUF), _WIDER_INT4),
         "int8": _WIDER_FP8,
         "q8_0": _WIDER_INT4,
         **dict.fromkeys(("bfp8", "bfp4"), ("fp8", *_WIDER_FP8)),
@@ -108,7 +127,7 @@ def usual_activations(weights: str) -> str:
     >>> usual_activations("fp8"), usual_activations("int4")
     ('fp8', 'bf16')
     """
-    return weights if BITS[weights] >= 16.0 or weights in ("fp8", "mxfp8") else "bf16"
+    return weights if BITS[weights] >= 16.0 or weights in ("fp8", "fp8-block", "mxfp8") else "bf16"
 
 
 @dataclass(frozen=True, slots=True)

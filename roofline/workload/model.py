@@ -3,8 +3,8 @@
 A model is a list of `Block`s, each `count` layers of (mixer, ffn). A mixer moves information between tokens
 (attention in its kinds, or a recurrence), an ffn works on each token alone. Every count here is of the whole
 model; sharding is the engine's business. Mixers and ffns all answer `parameters(hidden)`. A sequence leaves behind
-`cache_per_token` values for each token in an attention mixer's reach, and in a linear one `state` values, however long
-it is.
+`cache_values(context)` values in an attention mixer, `cache_per_token` for each token while nothing is out of reach,
+and in a linear one `state` values, however long it is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,43 @@ from roofline.source import Source
 
 Reach = Literal["full", "sliding", "chunked"]
 Quantised = Literal["all", "experts"]
+QKNorm = Literal[False, True, "all"]
+Gate = Literal[False, True, "heads"]
+
+
+def full_pairs(context: Num) -> Num:
+    """Query-key pairs of a whole context when each token sees all before it and itself."""
+    return context * (context + 1.0) / 2.0
+
+
+def sliding_pairs(context: Num, window: float) -> Num:
+    """The same when each token sees `window` tokens at most, itself among them."""
+    full = window * (window + 1.0) / 2.0
+    return np.where(np.less(context, window), full_pairs(context), full + (context - window) * window)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Sparse attention: each query attends to the `top_k` tokens that an indexer scores highest (DeepSeek-V3.2).
+
+    The indexer has `heads` small heads over one key of `head_dim` per token, which it keeps beside the cache.
+    Without heads of its own a layer takes over the choice of an earlier one (GLM-5.2).
+    """
+
+    top_k: int
+    heads: int = 0
+    head_dim: int = 0
+
+    def parameters(self, hidden: int, query: int) -> float:
+        """Queries from `query` values, one key and its norm, a weight for each head."""
+        if not self.heads:
+            return 0.0
+        return float(query * self.heads * self.head_dim + hidden * (self.head_dim + self.heads) + 2 * self.head_dim)
+
+    @property
+    def cache_per_token(self) -> float:
+        """Values kept for each token: the indexer's key."""
+        return float(self.head_dim) if self.heads else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +64,7 @@ class Attention:
     """Softmax attention with `kv_heads` shared keys and values (MHA: all, MQA: one).
 
     `sliding` sees the last `window` tokens, `chunked` those of its own chunk of `window` tokens.
-    `gated` adds an output gate as wide as the queries (Qwen3-Next).
+    `gated` adds an output gate as wide as the heads' outputs (Qwen3-Next), `heads` one value per head (Step-3.7).
     """
 
     heads: int
@@ -37,9 +74,17 @@ class Attention:
     window: int = 0
     bias: bool = False  # on Q, K and V
     output_bias: bool = False
-    qk_norm: bool = False
-    gated: bool = False
+    qk_norm: QKNorm = False  # a scale for each channel of one head; "all": of all heads (OLMo 2)
+    gated: Gate = False
     sinks: bool = False  # one learned logit per head (gpt-oss)
+    v_dim: int = 0  # width of a head's values; 0: as wide as its keys
+    tied_values: bool = False  # values are made of the keys' projection (Gemma 4)
+    selection: Selection | None = None
+
+    @property
+    def value_dim(self) -> int:
+        """Width of one head's values."""
+        return self.v_dim or self.head_dim
 
     @property
     def query_dim(self) -> int:
@@ -47,29 +92,59 @@ class Attention:
         return self.heads * self.head_dim
 
     @property
-    def kv_dim(self) -> int:
-        """Width of all keys together; values are as wide."""
-        return self.kv_heads * self.head_dim
+    def output_dim(self) -> int:
+        """Width of all head outputs together."""
+        return self.heads * self.value_dim
+
+    @property
+    def gate_per_head(self) -> int:
+        """Columns of the output gate for each head."""
+        return {False: 0, True: self.value_dim, "heads": 1}[self.gated]
+
+    @property
+    def projected_per_kv_head(self) -> int:
+        """Columns of the input projection for each kv head."""
+        return self.head_dim + (0 if self.tied_values else self.value_dim)
+
+    @property
+    def kept_per_kv_head(self) -> int:
+        """Values kept for each token and kv head: a key and a value."""
+        return self.head_dim + self.value_dim
 
     @property
     def qkv_dim(self) -> int:
         """Columns of the fused input projection."""
-        return self.query_dim * (2 if self.gated else 1) + 2 * self.kv_dim
+        return self.query_dim + self.heads * self.gate_per_head + self.kv_heads * self.projected_per_kv_head
 
     def parameters(self, hidden: int) -> float:
-        """Projections, biases, norms of queries and keys, sinks."""
+        """Projections, biases, norms of queries and keys, sinks, the indexer."""
         bias = (self.qkv_dim if self.bias else 0) + (hidden if self.output_bias else 0)
-        norms = 2 * self.head_dim if self.qk_norm else 0
-        return float(hidden * (self.qkv_dim + self.query_dim) + bias + norms + (self.heads if self.sinks else 0))
+        normed = self.heads + self.kv_heads if self.qk_norm == "all" else 2
+        norms = normed * self.head_dim if self.qk_norm else 0
+        own = hidden * (self.qkv_dim + self.output_dim) + bias + norms + (self.heads if self.sinks else 0)
+        return own + self.index_parameters(hidden)
+
+    def index_parameters(self, hidden: int) -> float:
+        """Parameters of the indexer; every rank holds them all."""
+        return self.selection.parameters(hidden, hidden) if self.selection else 0.0
+
+    @property
+    def index_per_token(self) -> float:
+        """Values that the indexer keeps for each token; every rank holds them all."""
+        return self.selection.cache_per_token if self.selection else 0.0
 
     @property
     def cache_per_token(self) -> float:
-        """Values kept for each token in reach: its keys and values."""
-        return 2.0 * self.kv_dim
+        """Values kept for each token in reach: its keys and values, and the indexer's key."""
+        return float(self.kv_heads * self.kept_per_kv_head) + self.index_per_token
 
     def cached(self, context: Num) -> Num:
         """Tokens of `context` whose keys and values must stay in memory."""
         return context if self.reach == "full" else np.minimum(context, float(self.window))
+
+    def cache_values(self, context: Num) -> Num:
+        """Values kept for a context of that length."""
+        return self.cache_per_token * self.cached(context)
 
     def pairs(self, context: Num, tokens: Num) -> Num:
         """Query-key pairs when `tokens` more follow `context` ones, each seeing those in reach and itself."""
@@ -77,15 +152,14 @@ class Attention:
 
     def _pairs_up_to(self, context: Num) -> Num:
         """Pairs of a whole context of that length (its first token sees one: itself)."""
-        triangle = context * (context + 1.0) / 2.0
+        if self.selection:
+            return sliding_pairs(context, float(self.selection.top_k))
         if self.reach == "full":
-            return triangle
+            return full_pairs(context)
         window = float(self.window)
-        full = window * (window + 1.0) / 2.0
         if self.reach == "sliding":
-            return np.where(np.less(context, window), triangle, full + (context - window) * window)
-        rest = np.mod(context, window)
-        return np.floor_divide(context, window) * full + rest * (rest + 1.0) / 2.0
+            return sliding_pairs(context, window)
+        return np.floor_divide(context, window) * full_pairs(window) + full_pairs(np.mod(context, window))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +172,8 @@ class MLA:
     rope_dim: int
     nope_dim: int
     v_dim: int
+    gated: bool = False  # an output gate as wide as the heads' outputs (Kimi K3)
+    selection: Selection | None = None
 
     @property
     def query_dim(self) -> int:
@@ -110,7 +186,7 @@ class MLA:
         return self.heads * self.v_dim
 
     def parameters(self, hidden: int) -> float:
-        """Down- and up-projections of queries and of keys and values, their norms, the output projection."""
+        """Down- and up-projections of queries and of keys and values, their norms, gate, output projection, indexer."""
         if self.q_lora_rank:
             query = hidden * self.q_lora_rank + self.q_lora_rank + self.q_lora_rank * self.query_dim
         else:
@@ -120,20 +196,135 @@ class MLA:
             + self.kv_lora_rank
             + self.kv_lora_rank * self.heads * (self.nope_dim + self.v_dim)
         )
-        return float(query + key_value + self.output_dim * hidden)
+        outside = self.output_dim * hidden * (2 if self.gated else 1)
+        return float(query + key_value + outside) + self.index_parameters(hidden)
+
+    def index_parameters(self, hidden: int) -> float:
+        """Parameters of the indexer; every rank holds them all."""
+        return self.selection.parameters(hidden, self.q_lora_rank or hidden) if self.selection else 0.0
+
+    @property
+    def latent_per_token(self) -> float:
+        """Values of the latent vector and the rotary key, one for all heads."""
+        return float(self.kv_lora_rank + self.rope_dim)
 
     @property
     def cache_per_token(self) -> float:
-        """Values kept for each token: the latent vector and the rotary key, one for all heads."""
-        return float(self.kv_lora_rank + self.rope_dim)
+        """Values kept for each token: the latent vector, the rotary key and the indexer's key."""
+        return self.latent_per_token + (self.selection.cache_per_token if self.selection else 0.0)
 
     def cached(self, context: Num) -> Num:
         """Tokens of `context` whose latent vectors must stay in memory: all."""
         return context
 
+    def cache_values(self, context: Num) -> Num:
+        """Values kept for a context of that length."""
+        return self.cache_per_token * context
+
     def pairs(self, context: Num, tokens: Num) -> Num:
-        """Query-key pairs when `tokens` more follow `context` ones, each seeing all before it and itself."""
-        return tokens * context + tokens * (tokens + 1.0) / 2.0
+        """Query-key pairs when `tokens` more follow `context` ones, each seeing itself and those before or chosen."""
+        if self.selection:
+            top_k = float(self.selection.top_k)
+            return sliding_pairs(context + tokens, top_k) - sliding_pairs(context, top_k)
+        return tokens * context + full_pairs(tokens)
+
+
+def group_pairs(context: Num, size: float, most: float) -> Num:
+    """Query-key pairs of a whole context when each token sees the complete groups of `size` so far, `most` at most."""
+    groups = np.minimum(np.floor_divide(context, size), most)
+    return size * groups * (groups - 1.0) / 2.0 + groups * (context - groups * size + 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressedAttention:
+    """Attention over the last `window` tokens, and over one vector for each group of `ratio` tokens (DeepSeek-V4).
+
+    One vector of `head_dim` per token or group is the key and the value of all heads. Queries and output go through
+    bottlenecks, the output's in `output_groups` groups of heads. `overlap` lets a group's vector draw on the group
+    before it; with a `selection` each query attends to `top_k` of the groups, else to all. `ratio` 0: window alone.
+    """
+
+    heads: int
+    head_dim: int
+    q_lora_rank: int
+    output_groups: int
+    output_lora_rank: int
+    window: int
+    ratio: int = 0
+    overlap: bool = False
+    selection: Selection | None = None
+
+    @property
+    def query_dim(self) -> int:
+        """Width of all queries together."""
+        return self.heads * self.head_dim
+
+    @property
+    def output_dim(self) -> int:
+        """Width of all head outputs together."""
+        return self.query_dim
+
+    @property
+    def index_dim(self) -> int:
+        """Width of the indexer's key for each group."""
+        return self.selection.head_dim if self.selection and self.selection.heads else 0
+
+    @property
+    def compressor_dim(self) -> int:
+        """Columns of the projections that make a group's vectors: values and weights, twice if groups overlap."""
+        return 2 * (2 if self.overlap else 1) * (self.head_dim + self.index_dim) if self.ratio else 0
+
+    @property
+    def input_dim(self) -> int:
+        """Columns of all projections of the layer's input."""
+        scores = self.selection.heads if self.selection else 0
+        return self.q_lora_rank + self.head_dim + self.compressor_dim + scores
+
+    def parameters(self, hidden: int) -> float:
+        """Projections of queries, keys and output, norms, sinks; compressor and indexer."""
+        kept = self.head_dim + self.index_dim if self.ratio else 0
+        heads = self.selection.heads if self.selection else 0
+        return float(
+            hidden * self.input_dim
+            + self.q_lora_rank * (1 + self.query_dim + heads * self.index_dim)
+            + self.head_dim
+            + kept
+            + self.ratio * self.compressor_dim // 2
+            + self.heads
+            + self.output_dim * self.output_lora_rank
+            + self.output_groups * self.output_lora_rank * hidden
+        )
+
+    @property
+    def cache_per_token(self) -> float:
+        """Values kept for each token while the window has room, and its share of its group."""
+        return self.head_dim + ((self.head_dim + self.index_dim) / self.ratio if self.ratio else 0.0)
+
+    def groups(self, context: Num) -> Num:
+        """Complete groups of a context of that length."""
+        return np.floor_divide(context, float(self.ratio)) if self.ratio else context * 0.0
+
+    def cached(self, context: Num) -> Num:
+        """Vectors that attention may read: those of the window and of all groups."""
+        return np.minimum(context, float(self.window)) + self.groups(context)
+
+    def cache_values(self, context: Num) -> Num:
+        """Values kept for a context of that length."""
+        return self.head_dim * self.cached(context) + self.index_dim * self.groups(context)
+
+    def pairs(self, context: Num, tokens: Num) -> Num:
+        """Query-key pairs when `tokens` more follow `context` ones, each seeing its window and its groups."""
+        return self._pairs_up_to(context + tokens) - self._pairs_up_to(context)
+
+    def _pairs_up_to(self, context: Num) -> Num:
+        near = sliding_pairs(context, float(self.window))
+        most = float(self.selection.top_k) if self.selection else np.inf
+        return near + group_pairs(context, float(self.ratio), most) if self.ratio else near
+
+    def scored(self, context: Num, tokens: Num) -> Num:
+        """Pairs that the indexer scores: each token and every complete group so far."""
+        size = float(self.ratio)
+        return group_pairs(context + tokens, size, np.inf) - group_pairs(context, size, np.inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,13 +403,17 @@ class Mamba2:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatedDeltaNet:
-    """Gated delta rule (arXiv 2412.06464): a `key_dim x value_dim` matrix for each value head."""
+    """Gated delta rule (arXiv 2412.06464): a `key_dim x value_dim` matrix for each value head.
+
+    With a `decay_rank` every key channel has its own decay, through a bottleneck that wide (Kimi, arXiv 2510.26692).
+    """
 
     key_heads: int
     value_heads: int
     key_dim: int
     value_dim: int
     conv: int = 4
+    decay_rank: int = 0
 
     @property
     def inner(self) -> int:
@@ -227,8 +422,9 @@ class GatedDeltaNet:
 
     @property
     def input_dim(self) -> int:
-        """Columns of the input projection: queries, keys, values, output gate, and two scalars per head."""
-        return 2 * self.key_heads * self.key_dim + 2 * self.inner + 2 * self.value_heads
+        """Columns of the input projection: queries, keys, values, output gate, a rate and a decay per head."""
+        decay = self.decay_rank or self.value_heads
+        return 2 * self.key_heads * self.key_dim + 2 * self.inner + self.value_heads + decay
 
     @property
     def conv_dim(self) -> int:
@@ -236,11 +432,14 @@ class GatedDeltaNet:
         return 2 * self.key_heads * self.key_dim + self.inner
 
     def parameters(self, hidden: int) -> float:
-        """Input projection, convolution, A and dt per head, gated norm, output projection."""
+        """Input projection, convolution, A and dt per head (dt per channel), gated norm, output projection."""
+        channels = self.key_heads * self.key_dim
+        decay = self.decay_rank * channels + channels if self.decay_rank else self.value_heads
         return float(
             hidden * self.input_dim
             + self.conv_dim * self.conv
-            + 2 * self.value_heads
+            + self.value_heads
+            + decay
             + self.value_dim
             + self.inner * hidden
         )
@@ -317,6 +516,7 @@ class MoE:
     bias: bool = False  # on the experts' matrices and the router (gpt-oss)
     router_bias: bool = False  # one correction per expert (DeepSeek-V3)
     shared_gate: bool = False  # a learned scalar gate on the shared expert (Qwen)
+    latent: int = 0  # what routed experts read and write, between two projections (Nemotron 3); 0: the model's width
 
     @property
     def expert(self) -> DenseFFN:
@@ -330,10 +530,18 @@ class MoE:
             return None
         return DenseFFN(width=self.shared * (self.shared_width or self.width), gated=self.gated)
 
+    def routed_dim(self, hidden: int) -> int:
+        """Width of what routed experts read and write."""
+        return self.latent or hidden
+
+    def expert_parameters(self, hidden: int) -> float:
+        """One routed expert's matrices."""
+        return self.expert.parameters(self.routed_dim(hidden))
+
     def router_parameters(self, hidden: int) -> float:
-        """The router, its biases and the shared expert's gate."""
+        """The router, its biases, the shared expert's gate and the projections to and from the latent."""
         bias = self.experts if self.bias or self.router_bias else 0
-        return float(hidden * self.experts + bias + (hidden if self.shared_gate else 0))
+        return float(hidden * (self.experts + 2 * self.latent) + bias + (hidden if self.shared_gate else 0))
 
     def _fixed(self, hidden: int) -> float:
         shared = self.shared_ffn.parameters(hidden) if self.shared_ffn else 0.0
@@ -341,14 +549,14 @@ class MoE:
 
     def parameters(self, hidden: int) -> float:
         """Router, every expert, shared experts."""
-        return self._fixed(hidden) + self.experts * self.expert.parameters(hidden)
+        return self._fixed(hidden) + self.experts * self.expert_parameters(hidden)
 
     def active_parameters(self, hidden: int) -> float:
         """Router, the experts that one token visits, shared experts."""
-        return self._fixed(hidden) + self.top_k * self.expert.parameters(hidden)
+        return self._fixed(hidden) + self.top_k * self.expert_parameters(hidden)
 
 
-AttentionMixer: TypeAlias = "Attention | MLA"
+AttentionMixer: TypeAlias = "Attention | MLA | CompressedAttention"
 LinearMixer: TypeAlias = "Mamba1 | Mamba2 | GatedDeltaNet | LightningAttention"
 Mixer: TypeAlias = "AttentionMixer | LinearMixer"
 FFN: TypeAlias = "DenseFFN | MoE"
@@ -356,12 +564,16 @@ FFN: TypeAlias = "DenseFFN | MoE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """`count` layers with the same mixer and ffn; either may be absent. `norms` normalisations of width hidden."""
+    """`count` layers with the same mixer and ffn; either may be absent. `norms` normalisations of width hidden.
+
+    `parallel`: mixer and ffn read the same input, and their outputs are summed at once (PaLM, Falcon).
+    """
 
     count: int
     mixer: Mixer | None = None
     ffn: FFN | None = None
     norms: int = 2
+    parallel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,5 +648,5 @@ class Model:
         return sum(
             block.count * block.mixer.cache_per_token
             for block in self.blocks
-            if isinstance(block.mixer, (Attention, MLA))
+            if isinstance(block.mixer, (Attention, MLA, CompressedAttention))
         )

@@ -101,6 +101,22 @@ sources: {s: {title: x}}
         ("kv_heads: 2", "kv_heads: 3", "8: blocks.0.mixer.kv_heads: 3 does not divide 4 heads"),
         ("head_dim: 16", "head_dim: 16, window: 8", "8: blocks.0.mixer.window: goes with sliding or chunked attention"),
         ("kind: full", "kind: sliding", "8: blocks.0.mixer.window: needed for sliding"),
+        (
+            "kind: full, ",
+            "kind: sliding, window: 8, selection: {top_k: 4}, ",
+            "8: blocks.0.mixer.selection: goes with full, latent or compressed attention",
+        ),
+        (
+            "head_dim: 16",
+            "head_dim: 16, selection: {top_k: 4, heads: 2}",
+            "8: blocks.0.mixer.selection: heads and head_dim go together",
+        ),
+        (
+            "{kind: full, heads: 4, kv_heads: 2, head_dim: 16}",
+            "{kind: compressed, heads: 4, head_dim: 16, q_lora_rank: 8, output_groups: 2, output_lora_rank: 4, window: 8,"
+            " selection: {top_k: 4}}",
+            "8: blocks.0.mixer.selection: needs groups to select from; add 'ratio', e.g. 'ratio: 4'",
+        ),
         ("source: s\n", "source: t\n", "6: "),
     ],
 )  # fmt: skip

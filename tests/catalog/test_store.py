@@ -48,6 +48,24 @@ def test_aliases_are_names_too(catalog: Catalog, alias: str, name: str) -> None:
     assert catalog.chip(alias).id == name
 
 
+@pytest.mark.parametrize("spelling", ["H100-SXM", "h100_sxm", " H100 SXM ", "NVIDIA-H100-SXM", "NVIDIA H100 80GB HBM3"])
+def test_case_spaces_and_underscores_do_not_matter(catalog: Catalog, spelling: str) -> None:
+    assert catalog.chip(spelling).id == "h100-sxm"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spelling", "name"),
+    [("chip", "RTX 4090", "rtx-4090"), ("chip", "MI300X", "mi300x"), ("model", "Qwen2.5-72B-Instruct", "qwen2.5-72b")],
+)
+def test_names_as_people_spell_them(catalog: Catalog, kind: str, spelling: str, name: str) -> None:
+    assert catalog.spec(kind, spelling).id == name
+
+
+def test_a_stem_that_no_id_could_have_is_found_as_written(tmp_path: Path) -> None:
+    overlay(tmp_path, "My_Chip", quick("mine", 7))
+    assert Catalog((tmp_path,)).chip("My_Chip").tdp == 7
+
+
 def test_model_aliases(catalog: Catalog) -> None:
     assert catalog.model("llama3.1-70b").id == "llama-3.1-70b"
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from roofline.catalog.fields import (
+    Amount,
     ArithmeticRate,
     Bandwidth,
     Count,
@@ -23,6 +24,7 @@ from roofline.catalog.fields import (
     HourlyPrice,
     Many,
     Money,
+    PipelineExponent,
     Power,
     Spec,
     Word,
@@ -46,10 +48,12 @@ ChipKind = Literal["gpu", "tpu", "lpu", "asic", "cpu", "npu"]
 KernelKey = Annotated[
     str,
     Field(
-        pattern=r"^(matmul|attention|decode-attention|scan|elementwise)"
-        r"(/(fp64|fp32|tf32|bf16|fp16|fp8|int8|fp6|fp4|int4))?$"
+        pattern=r"^(matmul|experts|attention|decode-attention|scan|elementwise|quantise)"
+        r"(/(fp64|fp32|tf32|bf16|fp16|fp8|fp8-block|int8|fp6|fp4|int4|mxfp4|nvfp4))?$"
     ),
 ]
+
+LinkKey = Literal["scale-up", "scale-out", "scale-up/direct"]
 
 
 class PeakSpec(Sourced):
@@ -136,16 +140,14 @@ class KernelSpec(Sourced):
     memory: Fraction | None = None
     latency: Duration = 0.0
     overlap: Exponent | None = None
+    half: Amount = 0.0
+    fill: Amount = 0.0
+    split: Duration | None = None
 
     def build(self) -> Efficiency:
         """The plain object."""
-        ideal = Efficiency()
-        return Efficiency(
-            compute=self.compute or ideal.compute,
-            memory=self.memory or ideal.memory,
-            latency=self.latency,
-            overlap=self.overlap or ideal.overlap,
-        )
+        given = {name: value for name, value in self.model_dump(exclude={"source"}).items() if value is not None}
+        return Efficiency(**given)
 
 
 class LinkEfficiencySpec(Sourced):
@@ -153,12 +155,13 @@ class LinkEfficiencySpec(Sourced):
 
     bandwidth: Fraction | None = None
     latency: Duration = 0.0
-    latency_per_rank: Duration = 0.0
+    step: Duration = 0.0
+    overlap: PipelineExponent = 1.0
 
     def build(self) -> LinkEfficiency:
         """The plain object."""
         return LinkEfficiency(
-            bandwidth=self.bandwidth or 1.0, latency=self.latency, latency_per_rank=self.latency_per_rank
+            bandwidth=self.bandwidth or 1.0, latency=self.latency, step=self.step, overlap=self.overlap
         )
 
 
@@ -174,7 +177,7 @@ class AchievedSpec(Spec):
     """Everything measured on the chip. Absent means: datasheet only."""
 
     kernels: Mapping[KernelKey, KernelSpec] = Field(default_factory=dict)
-    links: Mapping[Literal["scale-up", "scale-out"], LinkEfficiencySpec] = Field(default_factory=dict)
+    links: Mapping[LinkKey, LinkEfficiencySpec] = Field(default_factory=dict)
     energy: EnergySpec | None = None
 
 
@@ -194,7 +197,7 @@ class FamilySpec(Identified):
     """Chips of one design: what was measured on some stands in for others, and is then called transferred."""
 
     kernels: Mapping[KernelKey, KernelSpec] = Field(default_factory=dict)
-    links: Mapping[Literal["scale-up", "scale-out"], LinkEfficiencySpec] = Field(default_factory=dict)
+    links: Mapping[LinkKey, LinkEfficiencySpec] = Field(default_factory=dict)
     stacks: StacksSpec = Field(default_factory=StacksSpec)
 
     def numbers(self) -> dict[str, str]:

@@ -12,6 +12,18 @@ from roofline.catalog.specs.common import Identified, Sourced, StoredDType, join
 from roofline.workload import model as shapes
 
 
+class SelectionSpec(Spec):
+    """Sparse attention to `top_k` tokens, chosen by an indexer of `heads` heads, or by an earlier layer's."""
+
+    top_k: Count
+    heads: CountOrZero = 0
+    head_dim: CountOrZero = 0
+
+    def build(self) -> shapes.Selection:
+        """The plain object."""
+        return shapes.Selection(**self.model_dump())
+
+
 class AttentionSpec(Spec):
     """Softmax attention; `kv_heads` equal to `heads` is MHA, 1 is MQA. `window` goes with sliding and chunked."""
 
@@ -22,14 +34,17 @@ class AttentionSpec(Spec):
     window: CountOrZero = 0
     bias: bool = False
     output_bias: bool = False
-    qk_norm: bool = False
-    gated: bool = False
+    qk_norm: bool | Literal["all"] = False
+    gated: bool | Literal["heads"] = False
     sinks: bool = False
+    v_dim: CountOrZero = 0
+    tied_values: bool = False
+    selection: SelectionSpec | None = None
 
     def build(self) -> shapes.Attention:
         """The plain object."""
-        values = self.model_dump(exclude={"kind"})
-        return shapes.Attention(reach=self.kind, **values)
+        values = self.model_dump(exclude={"kind", "selection"})
+        return shapes.Attention(reach=self.kind, selection=self.selection.build() if self.selection else None, **values)
 
 
 class MLASpec(Spec):
@@ -42,10 +57,33 @@ class MLASpec(Spec):
     rope_dim: Count
     nope_dim: Count
     v_dim: Count
+    gated: bool = False
+    selection: SelectionSpec | None = None
 
     def build(self) -> shapes.MLA:
         """The plain object."""
-        return shapes.MLA(**self.model_dump(exclude={"kind"}))
+        values = self.model_dump(exclude={"kind", "selection"})
+        return shapes.MLA(selection=self.selection.build() if self.selection else None, **values)
+
+
+class CompressedSpec(Spec):
+    """Attention to a window and to groups of `ratio` tokens, one vector each."""
+
+    kind: Literal["compressed"]
+    heads: Count
+    head_dim: Count
+    q_lora_rank: Count
+    output_groups: Count
+    output_lora_rank: Count
+    window: Count
+    ratio: CountOrZero = 0
+    overlap: bool = False
+    selection: SelectionSpec | None = None
+
+    def build(self) -> shapes.CompressedAttention:
+        """The plain object."""
+        values = self.model_dump(exclude={"kind", "selection"})
+        return shapes.CompressedAttention(selection=self.selection.build() if self.selection else None, **values)
 
 
 class Mamba1Spec(Spec):
@@ -78,7 +116,7 @@ class Mamba2Spec(Spec):
 
 
 class GatedDeltaNetSpec(Spec):
-    """Gated delta rule layer."""
+    """Gated delta rule layer; with a `decay_rank` every channel decays on its own."""
 
     kind: Literal["gated-delta-net"]
     key_heads: Count
@@ -86,6 +124,7 @@ class GatedDeltaNetSpec(Spec):
     key_dim: Count
     value_dim: Count
     conv: Count = 4
+    decay_rank: CountOrZero = 0
 
     def build(self) -> shapes.GatedDeltaNet:
         """The plain object."""
@@ -118,7 +157,10 @@ class DenseSpec(Spec):
 
 
 class MoESpec(Spec):
-    """Routed experts of `width`, `top_k` of them per token, and `shared` ones for every token."""
+    """Routed experts of `width`, `top_k` of them per token, and `shared` ones for every token.
+
+    With a `latent` the routed ones read and write that many values instead of the model's.
+    """
 
     kind: Literal["moe"]
     experts: Count
@@ -130,6 +172,7 @@ class MoESpec(Spec):
     bias: bool = False
     router_bias: bool = False
     shared_gate: bool = False
+    latent: CountOrZero = 0
 
     def build(self) -> shapes.MoE:
         """The plain object."""
@@ -137,18 +180,23 @@ class MoESpec(Spec):
 
 
 MixerSpec = Annotated[
-    AttentionSpec | MLASpec | Mamba1Spec | Mamba2Spec | GatedDeltaNetSpec | LightningSpec, Field(discriminator="kind")
+    AttentionSpec | MLASpec | CompressedSpec | Mamba1Spec | Mamba2Spec | GatedDeltaNetSpec | LightningSpec,
+    Field(discriminator="kind"),
 ]
 FFNSpec = Annotated[DenseSpec | MoESpec, Field(discriminator="kind")]
 
 
 class BlockSpec(Spec):
-    """`count` layers with the same mixer and ffn; leave one out where the layer has none."""
+    """`count` layers with the same mixer and ffn; leave one out where the layer has none.
+
+    `parallel`: both read the same input.
+    """
 
     count: Count
     mixer: MixerSpec | None = None
     ffn: FFNSpec | None = None
     norms: CountOrZero = 2
+    parallel: bool = False
 
     def build(self) -> shapes.Block:
         """The plain object."""
@@ -157,6 +205,7 @@ class BlockSpec(Spec):
             mixer=self.mixer.build() if self.mixer else None,
             ffn=self.ffn.build() if self.ffn else None,
             norms=self.norms,
+            parallel=self.parallel,
         )
 
 

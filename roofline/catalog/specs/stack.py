@@ -58,6 +58,12 @@ class CacheFormatsSpec(Sourced):
     formats: Mapping[StoredDType, StoredDType]
 
 
+class AllReduceSpec(Sourced):
+    """`ring` is the library's all-reduce; `direct` also has one exchange with every peer for small messages."""
+
+    algorithm: Literal["ring", "direct"]
+
+
 class StackOverheads(Spec):
     """Per step of the whole model, per layer, per operator, and per request before its first token."""
 
@@ -88,6 +94,7 @@ class StackSpec(Identified):
     cache: CacheFormatsSpec | None = None
     wide: FormatSpec | None = None
     overlap: ShareSpec | None = None
+    all_reduce: AllReduceSpec | None = None
 
     def numbers(self) -> dict[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""
@@ -106,6 +113,7 @@ class StackSpec(Identified):
             "cache": self.cache,
             "wide": self.wide,
             "overlap": self.overlap,
+            "all_reduce": self.all_reduce,
         }
         return {path: group.source for path, group in groups.items() if group is not None}
 
@@ -131,5 +139,6 @@ class StackSpec(Identified):
             prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
             cache={str(weights): str(kept) for weights, kept in self.cache.formats.items()} if self.cache else {},
             overlap=self.overlap.share if self.overlap else 1.0,
+            all_reduce=self.all_reduce.algorithm if self.all_reduce else "ring",
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )

@@ -50,19 +50,56 @@ METRICS: Mapping[tuple[str, str], Metric] = MappingProxyType(
 # Names that sources give to formats, besides their own.
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
-        "f16": "fp16",
-        "f32": "fp32",
-        "16-bit": "bf16",
-        "q4_k_xl": "q4_k_m",
-        "q5_k_xl": "q5_k_m",
-        "q8_k_xl": "q8_0",
-        "int4-awq-g128": "int4-g128",
-        "gptq-int4-g128": "int4-g128",
-        "int4-g32": "int4-g128",
+        **dict.fromkeys(("f16", "float16", "half", "fp16_scaled"), "fp16"),
+        **dict.fromkeys(("bfloat16", "16-bit"), "bf16"),
+        **dict.fromkeys(("f32", "float32"), "fp32"),
+        **dict.fromkeys(("fp8_kv", "fp8_e4m3", "fp8_e5m2", "fp8-e4m3", "float8", "float8_e4m3fn"), "fp8"),
+        **dict.fromkeys(("float8_e4m3fnuz", "fp8-dynamic", "fp8_rowwise", "fp8_per_tensor"), "fp8"),
+        **dict.fromkeys(("fp8_block", "fp8-block-scaled", "blockwise-fp8"), "fp8-block"),
+        **dict.fromkeys(("int8-w8a8", "w8a8", "8bit", "8-bit", "i8"), "int8"),
+        **dict.fromkeys(("float4_e2m1fn_x2", "mxfp4_moe"), "mxfp4"),
+        **dict.fromkeys(("nvfp4_block", "fp4_block"), "nvfp4"),
+        **dict.fromkeys(("int4-awq-g128", "gptq-int4-g128", "awq", "gptq", "int4-awq", "int4-gptq", "w4a16"), "int4-g128"),
+        **dict.fromkeys(("4bit", "4-bit", "q4f16", "q4f16_1", "q4f32_1", "int4-g64"), "int4-g32"),
+        **dict.fromkeys(("q4_k_xl", "ud-q4_k_xl", "q4_k_s"), "q4_k_m"),
+        **dict.fromkeys(("q5_k_xl", "ud-q5_k_xl", "q5_k_s"), "q5_k_m"),
+        **dict.fromkeys(("q6_k_xl", "ud-q6_k_xl", "q6_k_l"), "q6_k"),
+        **dict.fromkeys(("q8_k_xl", "ud-q8_k_xl", "q8"), "q8_0"),
+        **dict.fromkeys(("q3_k_xl", "q3_k_s", "q3_k_l"), "q3_k_m"),
+        "q4": "q4_0",
+        "i4": "int4",
     }
 )
-NEEDED = ("id", "chip", "model", "metric", "value")
-NUMBERS = ("num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of one kind of table: those that must exist, those that hold numbers, those filled in every row."""
+
+    name: str
+    needed: tuple[str, ...]
+    numbers: tuple[str, ...]
+    filled: tuple[str, ...] = ()
+
+
+SERVING = Layout(
+    name="serving",
+    needed=("id", "chip", "model", "metric", "value"),
+    numbers=("num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "value"),
+    filled=("value",),
+)
+KERNELS = Layout(
+    name="kernels",
+    needed=("id", "chip", "op"),
+    numbers=(
+        "num_chips", "m", "n", "k", "batch", "heads", "kv_heads", "head_dim", "q_len", "kv_len", "bytes", "ranks",
+        "latency_us", "tflops", "gbps",
+    ),
+)  # fmt: skip
+
+
+class SkipError(Exception):
+    """Why a row can't be predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +123,37 @@ def format_of(name: str) -> str | None:
     return None
 
 
-def shipped() -> Path:
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file of measurements: its layout and its rows."""
+
+    layout: Layout
+    cases: list[Case]
+
+
+def shipped() -> tuple[Path, ...]:
     """The measurements that ship with the library."""
-    return builtin("workloads") / "measured" / "inference.csv"
+    folder = builtin("workloads") / "measured"
+    return folder / "inference.csv", folder / "operators.csv"
 
 
-def read(path: Path) -> list[Case]:
-    """The cases of a CSV file; `SpecError` with every missing column or cell that is no number."""
+def read(path: Path) -> Table:
+    """A CSV file; `SpecError` with every missing column or cell that is no number. A column `op` marks kernels."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = tuple(reader.fieldnames or ())
-            missing = [column for column in NEEDED if column not in columns]
+            layout = KERNELS if "op" in columns else SERVING
+            missing = [column for column in layout.needed if column not in columns]
             if missing:
                 raise SpecError([_missing(path, column, columns) for column in missing])
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SpecError([Finding(str(path), "", f"can't be read: {error}")]) from None
-    findings = [finding for line, row in enumerate(rows, start=2) for finding in _faults(path, line, row)]
+    findings = [finding for line, row in enumerate(rows, start=2) for finding in _faults(path, line, row, layout)]
     if findings:
         raise SpecError(findings)
-    return [Case(row, {column: _number(row.get(column)) for column in NUMBERS}) for row in rows]
+    return Table(layout, [Case(row, {name: _number(row.get(name)) for name in layout.numbers}) for row in rows])
 
 
 def _missing(path: Path, column: str, columns: tuple[str, ...]) -> Finding:
@@ -114,15 +161,15 @@ def _missing(path: Path, column: str, columns: tuple[str, ...]) -> Finding:
     return Finding(str(path), column, "missing column" + (f"; is it {near}?" if near else ""), 1, 1)
 
 
-def _faults(path: Path, line: int, row: Mapping[str, Any]) -> Iterator[Finding]:
-    for column in NUMBERS:
+def _faults(path: Path, line: int, row: Mapping[str, Any], layout: Layout) -> Iterator[Finding]:
+    for column in layout.numbers:
         text = (row.get(column) or "").strip()
         if not text:
-            if column == "value":
+            if column in layout.filled:
                 yield Finding(str(path), column, "missing", line)
             continue
         number = _number(text)
-        if number is None or not math.isfinite(number) or number < 0 or (column == "value" and number == 0):
+        if number is None or not math.isfinite(number) or number < 0 or (column in layout.filled and number == 0):
             yield Finding(str(path), column, f"must be a positive number, got {text!r}", line)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from roofline.studies.measured import Case
+from roofline.studies.measured.table import Case
 from roofline.workload import Attention, Block, DenseFFN, Model, MoE
 
 NEEDED = ("layers", "hidden", "heads", "vocab")

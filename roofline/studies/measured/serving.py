@@ -18,8 +18,8 @@ from roofline.engine import inference, plans
 from roofline.engine.deployment import Deployment
 from roofline.errors import PlanError, UnknownNameError
 from roofline.machine import Stack
-from roofline.studies import shapes
-from roofline.studies.measured import METRICS, Case, Metric, format_of
+from roofline.studies.measured import shapes
+from roofline.studies.measured.table import METRICS, Case, Metric, format_of
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving, Step
 from roofline.workload.dtype import usual_activations
 

@@ -1,0 +1,1 @@
+"""Published measurements: how tables of them are read, and how each row is predicted."""
