@@ -110,6 +110,13 @@ def _amount(value: object) -> float:
     return float(value)
 
 
+def _multiple(value: object) -> float:
+    """A plain number above 0, at most 10."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 10:
+        raise ValueError(f"must be a number above 0 and at most 10, got {value!r}")
+    return float(value)
+
+
 def _word(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"must be text, got {value!r}")
@@ -159,6 +166,9 @@ PipelineExponent = Annotated[
     float, BeforeValidator(_pipeline_exponent), Field(json_schema_extra={"minimum": 1 / 3, "maximum": 1})
 ]
 Amount = Annotated[float, BeforeValidator(_amount), Field(json_schema_extra={"minimum": 0})]
+Multiple = Annotated[
+    float, BeforeValidator(_multiple), Field(json_schema_extra={"exclusiveMinimum": 0, "maximum": 10})
+]
 Word = Annotated[str, BeforeValidator(_word)]
 Day = Annotated[str, BeforeValidator(_word), Field(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$")]
 

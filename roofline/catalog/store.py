@@ -25,6 +25,8 @@ from roofline.machine import Chip, Family, Stack
 from roofline.workload import Model, Workload
 
 PACKAGE = Path(__file__).resolve().parent.parent
+CALIBRATED = "calibrated"  # folder below the shipped hardware
+Resolve = Callable[[str, Path], Path]  # the base that a name in the file of that path means
 S = TypeVar("S", bound=Identified)
 
 
@@ -62,7 +64,9 @@ def builtin(root: str) -> Path:
 class Catalog:
     """Where to look for files: the given folders, then the environment's, the user's, and the built-in ones.
 
-    `hardware_dirs` and `workload_dirs` are laid out like the shipped `hardware` and `workloads`; first match wins.
+    `hardware_dirs` and `workload_dirs` are laid out like the shipped `hardware` and `workloads`; first match wins. Of
+    the built-in ones `hardware/calibrated` comes first: what `roofline calibrate` wrote, laid over the files that state
+    what others published. A file may extend the one of its own name further down.
     """
 
     hardware_dirs: tuple[Path, ...] = ()
@@ -74,13 +78,18 @@ class Catalog:
         variable = f"ROOFLINE_{'HARDWARE' if kind.root == 'hardware' else 'WORKLOAD'}_PATH"
         environment = [Path(part) for part in os.environ.get(variable, "").split(os.pathsep) if part]
         config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "roofline" / kind.root
-        roots = [*given, *environment, config, builtin(kind.root)]
+        shipped = builtin(kind.root)
+        roots = [*given, *environment, config, shipped / CALIBRATED, shipped]
         return [root / kind.folder for root in roots if (root / kind.folder).is_dir()]
 
-    def files(self, kind: Kind) -> dict[str, Path]:
-        """Every file of a kind by id (the file's stem), shadowed ones left out."""
+    def files(self, kind: Kind, below: Path | None = None) -> dict[str, Path]:
+        """Every file of a kind by id (the file's stem), shadowed ones left out; those in folders after `below`'s."""
         found: dict[str, Path] = {}
-        for folder in self.folders(kind):
+        folders = self.folders(kind)
+        if below is not None:
+            above = [index for index, folder in enumerate(folders) if folder.resolve() in below.resolve().parents]
+            folders = folders[above[0] + 1 :] if above else folders
+        for folder in folders:
             for path in sorted(folder.rglob("*.yaml")):
                 found.setdefault(path.stem, path)
         return dict(sorted(found.items()))
@@ -99,9 +108,18 @@ class Catalog:
         """The family of chips of that id, alias or path."""
         return self._load("family", name, FamilySpec).build()
 
-    def stack(self, name: str) -> Stack:
-        """The software stack of that id, alias or path."""
-        return self._load("stack", name, StackSpec).build()
+    def families(self) -> tuple[str, ...]:
+        """Ids of all families."""
+        return tuple(self.files(KINDS["family"]))
+
+    def stack(self, name: str, chip: Chip | None = None) -> Stack:
+        """The software stack of that id, alias or path, as it is on a chip."""
+        places = (chip.kind, chip.family, chip.id) if chip else ()
+        return self._load("stack", name, StackSpec).build(*places)
+
+    def stack_spec(self, name: str) -> StackSpec:
+        """The checked file of a stack, as written."""
+        return self._load("stack", name, StackSpec)
 
     def model(self, name: str) -> Model:
         """The model of that id, alias or path."""
@@ -121,9 +139,18 @@ class Catalog:
         path, _ = self.find((kind,), name, kind)
         return load(path, KINDS[kind].spec, self.resolver(kind))
 
-    def resolver(self, kind: str) -> Callable[[str], Path]:
-        """How `extends:` finds its base among files of a kind."""
-        return lambda name: self.find((kind,), name, kind)[0]
+    def resolver(self, kind: str) -> Resolve:
+        """How `extends:` finds its base among files of a kind: for a file's own name, the next one down."""
+
+        def resolve(name: str, origin: Path) -> Path:
+            if name != origin.stem:
+                return self.find((kind,), name, kind)[0]
+            lower = self.files(KINDS[kind], below=origin)
+            if name not in lower:
+                raise UnknownNameError(kind, name, (), "nothing of that name stands below this file")
+            return lower[name]
+
+        return resolve
 
     def find(self, kinds: Sequence[str], name: str, what: str) -> tuple[Path, str]:
         """The file that a name or path means, and its kind; `UnknownNameError` with near names if there is none."""
@@ -135,9 +162,10 @@ class Catalog:
             if name in by_id or wanted in by_id:
                 return by_id[name if name in by_id else wanted], kind
         for kind, by_id in files.items():
-            for path in by_id.values():
-                if wanted in _aliases(path, wanted):
-                    return path, kind
+            for folder in self.folders(KINDS[kind]):  # shadowed files too: an overlay keeps the aliases of its base
+                for path in sorted(folder.rglob("*.yaml")):
+                    if wanted in _aliases(path, wanted):
+                        return by_id[path.stem], kind
         known = [stem for by_id in files.values() for stem in by_id]
         hint = f"'roofline show {KINDS[kinds[0]].folder if len(kinds) == 1 else 'workloads'}' lists all"
         raise UnknownNameError(what, name, known, hint)
@@ -198,7 +226,7 @@ def kind_by_keys(found: Document, kinds: Sequence[str]) -> str | None:
     return next((kind for kind in kinds if KINDS[kind].mark in found.data), None)
 
 
-def load(path: Path, spec: type[S], resolve: Callable[[str], Path] | None = None) -> S:
+def load(path: Path, spec: type[S], resolve: Resolve | None = None) -> S:
     """Read, extend, check: the file as a spec, or `SpecError` with every fault in it."""
     found = extended(document.read(path), resolve)
     try:
@@ -211,7 +239,7 @@ def load(path: Path, spec: type[S], resolve: Callable[[str], Path] | None = None
     return checked
 
 
-def extended(found: Document, resolve: Callable[[str], Path] | None, seen: tuple[str, ...] = ()) -> Document:
+def extended(found: Document, resolve: Resolve | None, seen: tuple[str, ...] = ()) -> Document:
     """The document laid over the one that its `extends:` names, and that one over its own base."""
     if "extends" not in found.data:
         return found
@@ -224,11 +252,12 @@ def extended(found: Document, resolve: Callable[[str], Path] | None, seen: tuple
         raise SpecError([found.finding(("extends",), f"goes in a circle: {chain}")])
     base = extended(document.read(_base_path(found, name, resolve)), resolve, (*seen, here))
     data = {key: value for key, value in found.data.items() if key != "extends"}
-    inherited = {key: value for key, value in base.data.items() if key not in ("id", "aliases")}
+    same = base.data.get("id") == found.data.get("id")
+    inherited = {key: value for key, value in base.data.items() if same or key not in ("id", "aliases")}
     return Document(found.path, merge(inherited, data), base.places | found.places)
 
 
-def _base_path(found: Document, name: str, resolve: Callable[[str], Path] | None) -> Path:
+def _base_path(found: Document, name: str, resolve: Resolve | None) -> Path:
     if is_path(name):
         path = Path(found.path).parent / name
         if not path.is_file():
@@ -237,7 +266,7 @@ def _base_path(found: Document, name: str, resolve: Callable[[str], Path] | None
     try:
         if resolve is None:
             raise UnknownNameError("file", name, ())
-        return resolve(name)
+        return resolve(name, Path(found.path))
     except UnknownNameError as error:
         raise SpecError([found.finding(("extends",), str(error))]) from None
 

@@ -46,8 +46,8 @@ TORUS_AXES: Mapping[str, float] = MappingProxyType({"ring": 1.0, "torus2d": 2.0,
 def time(message: Message, chip: Chip, stack: Stack, *, ideal: bool) -> Num:
     """Seconds of one collective on a chip's links; 0 for a group of one, infinite where no link reaches.
 
-    `ideal` takes the datasheet bandwidth and link latency; otherwise what was measured of the library's algorithm,
-    or of one direct exchange with every peer where the stack has it and it is faster.
+    `ideal` takes the datasheet bandwidth and link latency; otherwise what was measured of a library's ring, or of a
+    stack's own kernel, one exchange with every peer; for all-reduces of the faster one.
     """
     near, far = chip.link("scale-up"), chip.link("scale-out")
     domain = near.chips if near else 1.0
@@ -70,10 +70,11 @@ def _level(
     if ideal:
         return _exchange(algorithm, size, ranks, link, LinkEfficiency(), 0.0)
     found = _exchange(algorithm, size, ranks, link, chip.link_efficiency(link.scope), STEPS[algorithm](ranks))
-    direct = chip.achieved_links.get(f"{link.scope}/{DIRECT}")
-    if algorithm == "all-reduce" and stack.all_reduce == DIRECT and direct:
-        found = np.minimum(found, _exchange(algorithm, size, ranks, link, direct, ranks - 1.0))
-    return found
+    own = chip.achieved_links.get(f"{link.scope}/{algorithm}") if stack.collectives == DIRECT else None
+    if own is None:
+        return found
+    direct = _exchange(algorithm, size, ranks, link, own, ranks - 1.0)
+    return np.minimum(found, direct) if algorithm == "all-reduce" else direct
 
 
 def _exchange(algorithm: str, size: Num, ranks: Num, link: Link, reached: LinkEfficiency, exchanges: Num) -> Num:

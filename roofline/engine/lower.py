@@ -200,7 +200,7 @@ def _attend(
         visible = mixer.pairs(work.context, work.steps) / work.steps
         return ops.decode_attention(
             "attention/core", b=work.sequences, l=visible, h=heads, d=d, v=v, g=cached,
-            a=widths.r, r=widths.r, c=widths.c, dtype=widths.attention, cache=widths.cache,
+            a=widths.r, r=widths.r, c=widths.c, dtype=widths.attention, stored=widths.cache,
         )  # fmt: skip
     return ops.attention(
         "attention/core", b=work.sequences, q=work.new, p=mixer.pairs(work.context, work.new),
@@ -266,7 +266,7 @@ def _score(mixer: CompressedAttention, selection: Selection, work: Pass, widths:
     if work.decode:
         return ops.decode_attention(
             "index/scores", b=b, l=mixer.scored(work.context, work.steps) / work.steps,
-            h=h, d=d, v=0.0, g=d, a=a, r=a, c=c, dtype=dtype, cache=widths.cache,
+            h=h, d=d, v=0.0, g=d, a=a, r=a, c=c, dtype=dtype, stored=widths.cache,
         )  # fmt: skip
     return ops.attention(
         "index/scores", b=b, q=work.new, p=mixer.scored(work.context, work.new),

@@ -51,7 +51,7 @@ class Op:
     """One operator on one chip, executed `count` times: FLOPs, bytes read and written in main memory, message.
 
     `rows` are the rows that share what a kernel loads, `tiles` the pieces of the result that compute units can work on
-    apart. `stored` is the format of what it streams where that decides how fast, `resident` the share that the last cache holds already. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
+    apart, `columns` those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast, `resident` the share that the last cache holds already. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Op:
     count: Num = 1.0
     rows: Num = np.inf
     tiles: Num = np.inf
+    columns: Num = np.inf
     resident: Num = 0.0
     fusable: bool = False
     formula: Formula = Formula()
@@ -160,6 +161,7 @@ def attention(
         write=b * q * h * v * r + b * q * g * c,
         rows=q,
         tiles=tiles(q, TILE, b * h),
+        columns=d + v,
         formula=_ATTENTION,
         terms={"b": b, "q": q, "p": p, "l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},
     )
@@ -173,7 +175,7 @@ _DECODE = Formula(
 
 
 def decode_attention(
-    name: str, *, b: Num, l: Num, h: Num, d: Num, v: Num, g: Num, a: Num, r: Num, c: Num, dtype: str, cache: str = ""
+    name: str, *, b: Num, l: Num, h: Num, d: Num, v: Num, g: Num, a: Num, r: Num, c: Num, dtype: str, stored: str = ""
 ) -> Op:  # fmt: skip
     """Attention of one new token per sequence over `l` cached tokens of `g` values each, read once for all heads."""
     cache = b * g * c
@@ -186,7 +188,8 @@ def decode_attention(
         write=b * h * v * r + cache,
         rows=l,
         tiles=b * np.maximum(g / (d + v), 1.0),
-        stored=cache,
+        columns=d + v,
+        stored=stored,
         formula=_DECODE,
         terms={"b": b, "l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},
     )

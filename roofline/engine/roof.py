@@ -69,17 +69,18 @@ def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
 def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
     """Seconds of one execution of a kernel: what was measured of its kind (see `Efficiency`)."""
     reached = chip.efficiency(op.kind, *formats(op, chip))
-    ramp = 1.0 + reached.half / op.rows
-    compute = op.flops * ramp / (peak(chip, op.dtype) * reached.compute * stack.compute)
+    ramp, rate = 1.0 + reached.half / op.rows, stack.rates.get(op.kind, 1.0)
+    compute = op.flops * (1.0 + reached.score / op.columns) * ramp
+    compute = compute / (peak(chip, op.dtype) * np.minimum(reached.compute * stack.compute * rate, 1.0))
     moved = op.bytes * (ramp if op.kind in STREAMED else 1.0)
     if chip.cache_speed is not None:
         moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))
-    memory = moved / (chip.bandwidth * reached.memory * stack.memory)
+    memory = moved / (chip.bandwidth * np.minimum(reached.memory * stack.memory * rate, 1.0))
     work = p_norm(compute, memory, reached.overlap)
     if chip.compute_units is not None:
         idle = idling(reached, work, chip.compute_units / op.tiles)
         compute, memory, work = compute * idle, memory * idle, work * idle
-    overhead = reached.latency + stack.operator
+    overhead = reached.latency * stack.latency + stack.operator
     return Roofs(compute, memory, 0.0, overhead, overhead + work)
 
 

@@ -67,7 +67,7 @@ class Efficiency:
     which a kernel runs at half of its rate (Hockney's n½); where rows are what it streams, that goes for bytes too.
     A result with fewer `tiles` than the chip has compute units leaves some without work: `fill` is how much of one
     unit's time a tile loses so, and `split` [s] what dividing each tile's inner dimension among the idle ones costs
-    at most.
+    at most. `score` is what the softmax of one query-key pair costs, in columns of the two products beside it.
     """
 
     compute: Num = 1.0
@@ -77,6 +77,7 @@ class Efficiency:
     half: Num = 0.0
     fill: Num = 0.0
     split: Num = np.inf
+    score: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +135,8 @@ class Chip:
     """A chip as the engine sees it: SI numbers, any of which may be an array.
 
     `achieved` maps a kernel kind, or `kind/dtype`, to what was measured on it or on others of its `family`; an absent
-    kind runs like its relative in `LIKE`, else at the datasheet. `achieved_links` maps a scope, or `scope/direct` for
-    all-reduces in one exchange with every peer, to what collectives reach. `calibrated` says whether any of it was measured on this very chip.
+    kind runs like its relative in `LIKE`, else at the datasheet. `achieved_links` maps a scope to what a
+    library's collectives reach, and `scope/algorithm` to what the own kernels of serving stacks do. `calibrated` says whether any of it was measured on this very chip.
     `sources` maps the dotted path of a number (`compute.bf16`, `memory.HBM3`) to where it comes from.
     """
 

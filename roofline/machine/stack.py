@@ -12,7 +12,7 @@ from roofline.numeric import Num
 from roofline.source import Source
 
 
-RING, DIRECT = "ring", "direct"
+LIBRARY, DIRECT = "library", "direct"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,9 @@ class Stack:
     """One software stack; `ideal` adds nothing.
 
     Times are seconds that the work does not hide: per step of the whole model (`step`), per layer (`layer`), per
-    operator (`operator`) and per request before its first token (`request`). `compute` and `memory` are what its
-    kernels reach of the rates that the best ones were measured to reach on the chip. `usable_memory` is the share of
+    operator (`operator`) and per request before its first token (`request`). `latency`, `compute` and `memory` are
+    multiples of what was measured of single kernels on the chip: graphs hide part of their latency, fusing saves some,
+    an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves. `usable_memory` is the share of
     main memory that it lets a model have, `cache_memory` the share for the cache of what weights and activations leave.
     """
 
@@ -31,8 +32,10 @@ class Stack:
     layer: Num = 0.0
     operator: Num = 0.0
     request: Num = 0.0
+    latency: Num = 1.0
     compute: Num = 1.0
     memory: Num = 1.0
+    rates: Mapping[str, Num] = field(default_factory=dict)
     usable_memory: Num = 1.0
     cache_memory: Num = 1.0
     batching: Literal["continuous", "static"] = "continuous"
@@ -42,7 +45,7 @@ class Stack:
     measured_on: tuple[str, ...] = ()  # ids of the chips on which its times were measured
     cache: Mapping[str, str] = field(default_factory=dict)  # usual cache format for weights of a format
     wide: str = "bf16"  # format of the weights that a model does not narrow, where it narrows experts alone
-    all_reduce: Literal["ring", "direct"] = "ring"  # the library's, or also its own in one exchange with every peer
+    collectives: Literal["library", "direct"] = "library"  # a library's, or also its own kernels inside graphs
     overlap: Num = 1.0  # share of data-parallel traffic that may hide behind the backward pass
     sources: Mapping[str, Source] = field(default_factory=dict)
 

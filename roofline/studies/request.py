@@ -237,7 +237,7 @@ def resolve_deployment(catalog: Catalog, text: str, workload: Workload, options:
     chip = catalog.chip(wanted.chip)
     settings = {**{key: setting(key, value) for key, value in options.settings.items()}, **wanted.settings}
     kind = "training" if isinstance(workload, Training) else "serving"
-    stack = catalog.stack(settings.get("stack") or chip.stack(kind))
+    stack = catalog.stack(settings.get("stack") or chip.stack(kind), chip)
     precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
     given = {key: settings[key] for key in (*PLAN_KEYS, "recompute") if key in settings}
     try:

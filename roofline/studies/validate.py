@@ -14,23 +14,22 @@ from roofline.catalog.store import Catalog
 from roofline.engine import inference
 from roofline.engine.prediction import Prediction, evidence_of
 from roofline.errors import CheckFailedError, RooflineError, did_you_mean
-from roofline.studies.measured import serving
-from roofline.studies.measured.table import Case, Metric, read, shipped
-from roofline.studies.measured.serving import Setup, SkipError
+from roofline.studies.measured import kernels, serving
+from roofline.studies.measured.split import calibrates
+from roofline.studies.measured.table import KERNELS, Case, Metric, SkipError, Table, read, shipped
+from roofline.studies.measured.serving import Setup
 
 VALIDATION_SCHEMA = "roofline.validation/1"
 DEFAULT_BY = ("chip_kind", "mode", "metric")
 
 
 def validate(path: Path | None, catalog: Catalog, by: Sequence[str] = DEFAULT_BY) -> dict[str, Any]:
-    """The contract's validation of a measured CSV, by default the shipped one, summarised by columns of the rows."""
-    groups, skipped = serving.group(read(path or shipped()), catalog)
+    """The contract's validation of a measured CSV, by default the shipped ones, summarised by columns of the rows."""
     rows: list[dict[str, Any]] = []
-    for setup, cases in groups.items():
-        try:
-            rows += _rows(setup, cases, catalog)
-        except SkipError as reason:
-            skipped += [{"id": case["id"], "reason": str(reason)} for case in cases]
+    skipped: list[dict[str, str]] = []
+    for table in map(read, (path,) if path else shipped()):
+        found, left_out = _kernels(table, catalog) if table.layout is KERNELS else _serving(table, catalog)
+        rows, skipped = rows + found, skipped + left_out
     _check_columns(by, rows)
     return {
         "schema": VALIDATION_SCHEMA,
@@ -40,6 +39,65 @@ def validate(path: Path | None, catalog: Catalog, by: Sequence[str] = DEFAULT_BY
         "rows": rows,
         "skipped": skipped,
     }
+
+
+def _serving(table: Table, catalog: Catalog) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Rows of requests served, and those that can't be predicted with the reason."""
+    groups, skipped = serving.group(table.cases, catalog)
+    rows: list[dict[str, Any]] = []
+    for setup, cases in groups.items():
+        try:
+            rows += _rows(setup, cases, catalog)
+        except SkipError as reason:
+            skipped += [{"id": case["id"], "reason": str(reason)} for case in cases]
+    return rows, skipped
+
+
+def _kernels(table: Table, catalog: Catalog) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Rows of kernels and collectives, and those that can't be priced with the reason."""
+    groups, skipped = kernels.group(table.cases, catalog)
+    rows: list[dict[str, Any]] = []
+    for bench, cases in groups.items():
+        chip = catalog.chip(bench.chip)
+        stack = kernels.stack_for(bench, catalog, chip)
+        try:
+            times = kernels.seconds(bench, cases, chip, stack)
+        except SkipError as reason:
+            skipped += [{"id": case["id"], "reason": str(reason)} for case in cases]
+            continue
+        for case, *found in zip(cases, *times, strict=True):
+            measured, expected, ideal = (float(value) * 1e6 for value in found)
+            side = calibrates(*kernels.split_key(bench, case))
+            rows.append(
+                {
+                    "id": case["id"],
+                    "metric": "time_us",
+                    "chip": chip.id,
+                    "chip_kind": chip.kind,
+                    "model": "",
+                    "num_chips": int(case.numbers["num_chips"] or 1),
+                    "mode": "kernel",
+                    "phase": bench.op,
+                    "framework": case["software"],
+                    "stack": bench.stack,
+                    "weights": bench.dtype,
+                    "batch": case.numbers["batch"],
+                    "input_len": case.numbers["q_len"],
+                    "output_len": None,
+                    "split": "calibration" if side else "scoring",
+                    "predicted": expected,
+                    "measured": measured,
+                    "error": expected / measured - 1.0,
+                    "ideal": ideal,
+                    "beats_ideal": measured < ideal / 1.001,
+                    "fits": True,
+                    "low": None,
+                    "high": None,
+                    "evidence": kernels.evidence(chip),
+                    "source": case["source"],
+                }
+            )
+    return rows, skipped
 
 
 def _check_columns(by: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -77,6 +135,7 @@ def _rows(setup: Setup, cases: Sequence[Case], catalog: Catalog) -> Iterator[dic
             "batch": case.numbers["batch"],
             "input_len": case.numbers["input_len"],
             "output_len": case.numbers["output_len"],
+            "split": "calibration" if calibrates(where.chip.id, model.id, stack.id) else "scoring",
             "predicted": predicted,
             "measured": measured,
             "error": predicted / measured - 1.0,

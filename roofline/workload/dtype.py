@@ -121,13 +121,17 @@ def math_dtype(dtype: str, available: Container[str]) -> str | None:
     return next((wider for wider in (dtype, *WIDER[dtype]) if wider in available), None)
 
 
+# Formats whose checkpoints narrow activations too; the others are widened again before they are multiplied.
+NARROW_PRODUCTS = ("fp8", "fp8-block", "mxfp8", "nvfp4", "fp4")
+
+
 def usual_activations(weights: str) -> str:
     """Format of activations that goes with weights where nobody states it: 16 bits where weights alone are narrowed.
 
     >>> usual_activations("fp8"), usual_activations("int4")
     ('fp8', 'bf16')
     """
-    return weights if BITS[weights] >= 16.0 or weights in ("fp8", "fp8-block", "mxfp8") else "bf16"
+    return weights if BITS[weights] >= 16.0 or weights in NARROW_PRODUCTS else "bf16"
 
 
 @dataclass(frozen=True, slots=True)

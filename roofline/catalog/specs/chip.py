@@ -53,7 +53,9 @@ KernelKey = Annotated[
     ),
 ]
 
-LinkKey = Literal["scale-up", "scale-out", "scale-up/direct"]
+LinkKey = Literal[
+    "scale-up", "scale-out", "scale-up/all-reduce", "scale-out/all-reduce", "scale-up/all-to-all", "scale-out/all-to-all"
+]
 
 
 class PeakSpec(Sourced):
@@ -143,6 +145,7 @@ class KernelSpec(Sourced):
     half: Amount = 0.0
     fill: Amount = 0.0
     split: Duration | None = None
+    score: Amount = 0.0
 
     def build(self) -> Efficiency:
         """The plain object."""
@@ -165,6 +168,12 @@ class LinkEfficiencySpec(Sourced):
         )
 
 
+class CacheSpec(Sourced):
+    """How many times as fast as main memory kernels read what lies in the last cache before it."""
+
+    speed: Amount
+
+
 class EnergySpec(Sourced):
     """Measured power while busy (see `roofline.machine.EnergyCosts`)."""
 
@@ -178,6 +187,7 @@ class AchievedSpec(Spec):
 
     kernels: Mapping[KernelKey, KernelSpec] = Field(default_factory=dict)
     links: Mapping[LinkKey, LinkEfficiencySpec] = Field(default_factory=dict)
+    cache: CacheSpec | None = None
     energy: EnergySpec | None = None
 
 
@@ -198,6 +208,7 @@ class FamilySpec(Identified):
 
     kernels: Mapping[KernelKey, KernelSpec] = Field(default_factory=dict)
     links: Mapping[LinkKey, LinkEfficiencySpec] = Field(default_factory=dict)
+    cache: CacheSpec | None = None
     stacks: StacksSpec = Field(default_factory=StacksSpec)
 
     def numbers(self) -> dict[str, str]:
@@ -205,6 +216,7 @@ class FamilySpec(Identified):
         return {
             **{f"kernels.{kernel}": spec.source for kernel, spec in self.kernels.items()},
             **{f"links.{scope}": spec.source for scope, spec in self.links.items()},
+            **({"cache": self.cache.source} if self.cache else {}),
         }
 
     def build(self) -> Family:
@@ -215,6 +227,7 @@ class FamilySpec(Identified):
             name=self.name,
             kernels={name: kernel.build() for name, kernel in self.kernels.items()},
             links={scope: reached.build() for scope, reached in self.links.items()},
+            cache=self.cache.speed if self.cache else None,
             stacks=self.stacks.named,
             sources={
                 f"achieved.{path}": dataclasses.replace(source, title=f"{self.name}: {source.title}")
@@ -257,6 +270,7 @@ class ChipSpec(Identified):
             "price.hourly": price.hourly,
             **{f"achieved.kernels.{kernel}": kernel_spec for kernel, kernel_spec in achieved.kernels.items()},
             **{f"achieved.links.{scope}": link_spec for scope, link_spec in achieved.links.items()},
+            "achieved.cache": achieved.cache,
             "achieved.energy": achieved.energy,
         }
         return {path: group.source for path, group in groups.items() if group is not None}
@@ -302,6 +316,7 @@ class ChipSpec(Identified):
             ),
             achieved={**family.kernels, **kernels},
             achieved_links={**family.links, **reached},
+            cache_speed=self.achieved.cache.speed if self.achieved.cache else family.cache,
             energy=EnergyCosts(base=energy.base, per_byte=energy.per_byte, per_flop=energy.per_flop)
             if energy
             else None,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
-from roofline.catalog.fields import Count, Duration, Fraction, Many, Spec
+from roofline.catalog.fields import Count, Day, Duration, Fraction, Many, Multiple, Spec, Word
 from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.machine import Stack
+
+
+OVERHEADS = ("step", "layer", "operator", "request")
 
 
 class OverheadSpec(Sourced):
@@ -58,10 +62,10 @@ class CacheFormatsSpec(Sourced):
     formats: Mapping[StoredDType, StoredDType]
 
 
-class AllReduceSpec(Sourced):
-    """`ring` is the library's all-reduce; `direct` also has one exchange with every peer for small messages."""
+class CollectivesSpec(Sourced):
+    """`library` takes a library's collectives; `direct` also has kernels of its own inside captured graphs."""
 
-    algorithm: Literal["ring", "direct"]
+    kind: Literal["library", "direct"]
 
 
 class StackOverheads(Spec):
@@ -73,19 +77,60 @@ class StackOverheads(Spec):
     request: OverheadSpec | None = None
 
 
-class StackRates(Spec):
-    """What the stack's kernels reach of the rates that were measured on the chip with the best ones."""
+class RateSpec(Sourced):
+    """A multiple of what kernels were measured to reach on the chip."""
 
-    compute: ShareSpec | None = None
-    memory: ShareSpec | None = None
+    rate: Multiple
+
+
+RateKey = Literal["latency", "compute", "memory", "matmul", "experts", "attention", "decode-attention", "scan", "elementwise"]
+Rates = Mapping[RateKey, RateSpec]
+
+
+class VariantSpec(Spec):
+    """What differs on one chip or family of chips."""
+
+    overheads: StackOverheads = Field(default_factory=StackOverheads)
+    rates: Rates = Field(default_factory=dict)
+
+
+class EarlierSpec(Spec):
+    """Which stack stands for releases before a version, or, where only a day is known, for what ran until then."""
+
+    before: Word
+    until: Day
+    stack: Id
+
+    def covers(self, version: str, date: str) -> bool:
+        """Whether a release of that version or day is one of these; the version decides if it can be read."""
+        wanted, limit = release_number(version), release_number(self.before)
+        if wanted and limit:
+            return wanted < limit
+        return bool(date) and date <= self.until
+
+
+def release_number(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with; empty if it begins with none.
+
+    >>> release_number("v0.8.5.post1"), release_number("1.2.0rc2"), release_number("nightly")
+    ((0, 8, 5), (1, 2, 0), ())
+    """
+    found = re.match(r"v?(\d+(?:\.\d+)*)", version.strip().lower())
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
 
 
 class StackSpec(Identified):
-    """One software stack, one file; `measured_on` are the chips that its times were measured on."""
+    """One software stack, one file; `earlier` names the stack that stands for its earlier releases.
+
+    `variants` holds what differs on a family of chips or a single chip, by its id; `measured_on` the chips that its numbers
+    were measured on.
+    """
 
     measured_on: Many[Id] = ()
+    earlier: EarlierSpec | None = None
     overheads: StackOverheads = Field(default_factory=StackOverheads)
-    rates: StackRates = Field(default_factory=StackRates)
+    rates: Rates = Field(default_factory=dict)
+    variants: Mapping[Id, VariantSpec] = Field(default_factory=dict)
     usable_memory: ShareSpec | None = None
     batching: BatchingSpec | None = None
     placement: PlacementSpec | None = None
@@ -94,17 +139,17 @@ class StackSpec(Identified):
     cache: CacheFormatsSpec | None = None
     wide: FormatSpec | None = None
     overlap: ShareSpec | None = None
-    all_reduce: AllReduceSpec | None = None
+    collectives: CollectivesSpec | None = None
 
     def numbers(self) -> dict[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""
         groups: dict[str, Sourced | None] = {
-            "overheads.step": self.overheads.step,
-            "overheads.layer": self.overheads.layer,
-            "overheads.operator": self.overheads.operator,
-            "overheads.request": self.overheads.request,
-            "rates.compute": self.rates.compute,
-            "rates.memory": self.rates.memory,
+            **_numbers(self.overheads, self.rates),
+            **{
+                f"variants.{where}.{path}": found
+                for where, variant in self.variants.items()
+                for path, found in _numbers(variant.overheads, variant.rates).items()
+            },
             "usable_memory": self.usable_memory,
             "batching": self.batching,
             "placement": self.placement,
@@ -113,23 +158,27 @@ class StackSpec(Identified):
             "cache": self.cache,
             "wide": self.wide,
             "overlap": self.overlap,
-            "all_reduce": self.all_reduce,
+            "collectives": self.collectives,
         }
         return {path: group.source for path, group in groups.items() if group is not None}
 
-    def build(self) -> Stack:
-        """The plain object that the engine works with."""
-        times, rates = self.overheads, self.rates
+    def build(self, *places: str) -> Stack:
+        """The plain object that the engine works with, as it is on the last of these places (family, chip) it knows."""
+        times: dict[str, float] = {}
+        rates: dict[str, float] = {}
+        for part in (self, *(self.variants[place] for place in places if place in self.variants)):
+            stated = ((name, getattr(part.overheads, name)) for name in OVERHEADS)
+            times |= {name: found.time for name, found in stated if found is not None}
+            rates |= {str(name): found.rate for name, found in part.rates.items()}
         return Stack(
             id=self.id,
             name=self.name,
             measured_on=self.measured_on,
-            step=times.step.time if times.step else 0.0,
-            layer=times.layer.time if times.layer else 0.0,
-            operator=times.operator.time if times.operator else 0.0,
-            request=times.request.time if times.request else 0.0,
-            compute=rates.compute.share if rates.compute else 1.0,
-            memory=rates.memory.share if rates.memory else 1.0,
+            **times,
+            latency=rates.pop("latency", 1.0),
+            compute=rates.pop("compute", 1.0),
+            memory=rates.pop("memory", 1.0),
+            rates=rates,
             usable_memory=self.usable_memory.share if self.usable_memory else 1.0,
             cache_memory=self.cache_memory.share if self.cache_memory else 1.0,
             batching=self.batching.policy if self.batching else "continuous",
@@ -139,6 +188,14 @@ class StackSpec(Identified):
             prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
             cache={str(weights): str(kept) for weights, kept in self.cache.formats.items()} if self.cache else {},
             overlap=self.overlap.share if self.overlap else 1.0,
-            all_reduce=self.all_reduce.algorithm if self.all_reduce else "ring",
+            collectives=self.collectives.kind if self.collectives else "library",
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )
+
+
+def _numbers(overheads: StackOverheads, rates: Rates) -> dict[str, Sourced | None]:
+    """The numbers of a stack or of one of its variants, by path."""
+    return {
+        **{f"overheads.{name}": getattr(overheads, name) for name in OVERHEADS},
+        **{f"rates.{name}": found for name, found in rates.items()},
+    }

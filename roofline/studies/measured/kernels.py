@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
@@ -21,12 +22,14 @@ from roofline.engine.collectives import VOLUME
 from roofline.engine.lower import Widths, routed_experts
 from roofline.engine.ops import Op
 from roofline.engine.plans import check_wiring
+from roofline.engine.prediction import Calibration
 from roofline.errors import PlanError
 from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, MATMUL
-from roofline.machine.stack import DIRECT, RING
+from roofline.machine.stack import DIRECT, LIBRARY
 from roofline.numeric import Num
-from roofline.studies.measured.names import known
+from roofline.studies.measured.names import known, stack_named
+from roofline.studies.measured.rules import shipped_rules
 from roofline.studies.measured.table import Case, SkipError, format_of
 from roofline.workload import Precision
 from roofline.workload.dtype import BITS, usual_activations
@@ -41,10 +44,11 @@ COLLECTIVES: Mapping[str, str] = MappingProxyType(
     }
 )
 LIBRARIES = ("nccl", "rccl", "oneccl", "hccl", "nccl-tests", "rccl-tests", "mpi")  # software whose algorithms are rings
+EAGER = ("pytorch",)
 LARGE = 2.0**30  # bytes of a copy whose size is not stated: sources state the rate of large ones
 ROTARY, LATENT = 64.0, 512.0  # widths of DeepSeek's latent attention, the only one that rows measure
 NOPE, VALUE = 128.0, 128.0
-FOUR_BITS = (BITS["mxfp4"], BITS["nvfp4"], BITS["fp4"])  # products named by one of these narrow both sides
+BOTH_SIDES = ("int8", "mxfp4", "nvfp4", "fp4")  # formats that name a product of two narrow matrices
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +62,37 @@ class Bench:
     causal: bool
     latent: bool
     quantises: bool
-    direct: bool
+    direct: bool  # a collective of a serving stack's own, not of a library
     plain: bool  # 32-bit products on the vector units
     balanced: bool
+    eager: bool  # launched one by one by a framework, not replayed from a captured graph
+    stack: str  # the serving stack whose kernel it is, empty for a library's or a benchmark's own
 
 
 def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Bench, list[Case]], list[dict[str, str]]]:
     """Rows by what they share, and those that can't be priced with the reason."""
     groups: dict[Bench, list[Case]] = defaultdict(list)
     skipped: list[dict[str, str]] = []
-    chips: dict[str, str | None] = {}
+
+    @cache
+    def chip_named(name: str) -> str | None:
+        return known(catalog, "chip", name)
+
+    @cache
+    def stack_of(software: str) -> str:
+        return stack_named(catalog, software) or ""
+
+    rules = shipped_rules()
     for case in cases:
         try:
-            name = case["chip"]
-            if name not in chips:
-                chips[name] = known(catalog, "chip", name)
-            groups[_bench(case, chips[name])].append(case)
+            chip = chip_named(case["chip"])
+            groups[_bench(rules.applied(case, chip), chip, stack_of(case["software"]))].append(case)
         except SkipError as reason:
             skipped.append({"id": case["id"], "reason": str(reason)})
     return groups, skipped
 
 
-def _bench(case: Case, chip: str | None) -> Bench:
+def _bench(case: Case, chip: str | None, stack: str) -> Bench:
     """How one row is read."""
     op, note, software = case["op"], case["note"].lower(), case["software"].lower()
     if chip is None:
@@ -103,7 +116,17 @@ def _bench(case: Case, chip: str | None) -> Bench:
         direct=op in COLLECTIVES and not software.split(" ")[0].startswith(LIBRARIES),
         plain="no tensor cores" in note,
         balanced="dist=balanced" in note,
+        eager=software.startswith(EAGER) or "via torch" in software,
+        stack=stack,
     )
+
+
+def split_key(bench: Bench, case: Case) -> tuple[str, str, str]:
+    """What decides on which side of the split a row falls: its chip, its shape, its software."""
+    columns = {"gemm": "nk", "moe_gemm": "nk"}.get(bench.op, ())
+    columns = columns or (("bytes", "ranks") if bench.op in COLLECTIVES else ("batch", "heads", "kv_heads", "head_dim"))
+    shape = "x".join(f"{case.numbers.get(name) or 0:g}" for name in columns)
+    return bench.chip, f"{bench.op} {bench.dtype} {shape}", case["software"].split(" ")[0].lower()
 
 
 def _complete(case: Case) -> None:
@@ -121,7 +144,7 @@ def _formats(name: str) -> tuple[str, str]:
     weights = _format(both[1] if both else re.split(r"_hifi|_lofi|->", name.lower())[0])
     if both:
         return weights, _format(both[2])
-    return weights, weights if BITS[weights] in FOUR_BITS else usual_activations(weights)
+    return weights, weights if weights in BOTH_SIDES else usual_activations(weights)
 
 
 def _format(name: str) -> str:
@@ -190,7 +213,7 @@ def _decode(bench: Bench, cases: Sequence[Case]) -> list[Op]:
     d, v, g = (LATENT + ROTARY, LATENT, LATENT + ROTARY) if bench.latent else (dim, dim, 2.0 * kv * dim)
     return [
         ops.decode_attention(
-            "attention", b=b, l=l, h=h, d=d, v=v, g=g, a=2.0, r=2.0, c=cache, dtype="bf16", cache=bench.dtype
+            "attention", b=b, l=l, h=h, d=d, v=v, g=g, a=2.0, r=2.0, c=cache, dtype="bf16", stored=bench.dtype
         )
     ]
 
@@ -250,7 +273,14 @@ REPLAYED: Mapping[str, float] = MappingProxyType({MATMUL: 6.0, ATTENTION: 1.0, D
 SHARP = 4.0
 
 
-def seconds(bench: Bench, cases: Sequence[Case], chip: Chip) -> tuple[Num, Num, Num]:
+def stack_for(bench: Bench, catalog: Catalog, chip: Chip) -> Stack:
+    """What the software of a bench adds to its kernels: their rates, and its own collectives."""
+    collectives = DIRECT if bench.direct else LIBRARY
+    alone = Stack(id="kernels", name="Kernels alone", collectives=collectives)
+    return replace(alone, rates=catalog.stack(bench.stack, chip).rates) if bench.stack else alone
+
+
+def seconds(bench: Bench, cases: Sequence[Case], chip: Chip, stack: Stack) -> tuple[Num, Num, Num]:
     """Measured, expected and ideal seconds of each case; `SkipError` if the chip can't be wired so.
 
     A rate is turned into a time by the FLOPs or bytes of the operator itself.
@@ -263,12 +293,18 @@ def seconds(bench: Bench, cases: Sequence[Case], chip: Chip) -> tuple[Num, Num, 
             check_wiring(chip, int(np.max(column(cases, "ranks"))))
         except PlanError as reason:
             raise SkipError(str(reason)) from None
-    stack = Stack(id="kernels", name="Kernels alone", all_reduce=DIRECT if bench.direct else RING)
     expected, ideal = (
         sum((roof.price(op, chip, stack, ideal=flag).time for op in found), start=np.zeros(len(cases)))
         for flag in (False, True)
     )
     return _measured(bench, cases, found), expected, ideal
+
+
+def evidence(chip: Chip) -> Calibration:
+    """What stands behind the constants of a chip's kernels."""
+    if chip.calibrated:
+        return "measured"
+    return "transferred" if chip.achieved else "datasheet"
 
 
 def resident(op: Op, chip: Chip) -> Num:

@@ -5,7 +5,6 @@ Cases that differ only in numbers (batch, lengths) share a `Setup` and are one v
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,20 +15,18 @@ import numpy as np
 from roofline.catalog.store import Catalog
 from roofline.engine import inference, plans
 from roofline.engine.deployment import Deployment
-from roofline.errors import PlanError, UnknownNameError
+from roofline.errors import PlanError
 from roofline.machine import Stack
 from roofline.studies.measured import shapes
-from roofline.studies.measured.table import METRICS, Case, Metric, format_of
+from roofline.studies.measured.names import known, stack_named
+from roofline.studies.measured.rules import shipped_rules
+from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, format_of
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving, Step
 from roofline.workload.dtype import usual_activations
 
 STATIC_MODES = ("fixed_batch", "single_stream")
 OFFLINE_MODE = "offline_max_throughput"
 BURST = 0.1  # benchmarks of servers send ten requests for each client, the first of all clients at once (InferenceX)
-
-
-class SkipError(Exception):
-    """Why a case can't be predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +63,33 @@ def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Cas
 
 def reader(catalog: Catalog) -> Callable[[Case], Setup]:
     """How a case is read; names are looked up once each. The reader raises `SkipError`."""
+    rules = shipped_rules()
 
     @cache
     def named(kind: str, name: str) -> str | None:
-        try:
-            return catalog.spec(kind, name.strip()).id
-        except UnknownNameError:
-            return None
+        return known(catalog, kind, name)
 
     @cache
-    def stack_of(framework: str) -> str:
-        """The stack that the name begins with, `TensorRT-LLM (PyTorch backend)` for one; empty for the chip's own."""
-        words = re.findall(r"[a-z0-9.]+(?:-[a-z0-9.]+)*", framework.lower())
-        beginnings = ("-".join(words[:count]) for count in range(len(words), 0, -1))
-        return next((found for name in beginnings if (found := named("stack", name))), "")
+    def stack_by(framework: str) -> str | None:
+        return stack_named(catalog, framework)
 
     @cache
     def usual_cache(stack: str, weights: str) -> str:
         """Format of the cache where the source does not state it."""
         return catalog.stack(stack).cache.get(weights, "bf16")
 
+    @cache
+    def released(stack: str, version: str, date: str) -> str:
+        """The stack that stands for a release."""
+        earlier = catalog.stack_spec(stack).earlier
+        return released(earlier.stack, version, date) if earlier and earlier.covers(version, date) else stack
+
     def setup(case: Case) -> Setup:
         chip = named("chip", case["chip"])
-        known = named("model", case["model"]) if case["model"].strip() else None
-        shape = None if known else shapes.stated(case)
-        model = known or (shape.name if shape else None)
+        case = rules.applied(case, chip)
+        listed = named("model", case["model"])
+        shape = None if listed else shapes.stated(case)
+        model = listed or (shape.name if shape else None)
         if chip is None:
             raise SkipError(f"chip {case['chip']} is not in the catalogue")
         if model is None:
@@ -98,7 +97,8 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
         metric = _complete(case)
         weights = _format(case["weight_dtype"], "weight format")
         activations = _format(case["act_dtype"] or usual_activations(weights), "activation format")
-        stack = stack_of(case["framework"]) or catalog.chip(chip).stack("serving")
+        usual = stack_by(case["framework"]) or catalog.chip(chip).stack("serving")
+        stack = released(usual, case["version"], case["date"])
         degrees = tuple((name, int(value)) for name in ("tp", "pp", "dp", "ep") if (value := case.numbers[name]))
         stated = [value for name, value in degrees if name != "ep"]
         return Setup(
@@ -155,7 +155,7 @@ def model_of(setup: Setup, catalog: Catalog) -> Model:
 
 def stack_of(setup: Setup, catalog: Catalog) -> Stack:
     """The stack of a setup, batching as the measurement did."""
-    stack = catalog.stack(setup.stack)
+    stack = catalog.stack(setup.stack, catalog.chip(setup.chip))
     return replace(stack, batching="static") if setup.static else stack
 
 

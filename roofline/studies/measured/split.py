@@ -1,7 +1,7 @@
 """Which rows calibrate and which score: a fixed hash of what was measured, so that no row scores itself.
 
 A serving row is told by chip, model and software; a kernel by chip, shape and software. All rows of one such group
-fall on the same side, and the side does not depend on how a source spells its names.
+fall on the same side, two in three for calibration, and the side does not depend on how a source spells its names.
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ def calibrates(chip: str, subject: str, software: str) -> bool:
     >>> calibrates("h100-sxm", "llama-3.1-70b", "vllm")
     False
     """
-    return sha256(f"{chip}|{subject}|{software}".encode()).digest()[0] % 2 == 0
+    return sha256(f"{chip}|{subject}|{software}".encode()).digest()[0] % 3 != 0

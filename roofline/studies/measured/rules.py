@@ -1,0 +1,72 @@
+"""What is known of sources besides their rows: when their software was released, what of it can't be used and why.
+
+The rules stand in `workloads/measured/sources.yaml` and hold for every table that `validate` and `calibrate` read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+from pydantic import ValidationError
+
+from roofline.catalog import document
+from roofline.catalog.faults import explain
+from roofline.catalog.fields import Day, Many, Spec, Word
+from roofline.catalog.specs.common import Id
+from roofline.catalog.store import builtin
+from roofline.errors import SpecError
+from roofline.studies.measured.table import Case, SkipError
+
+
+class RuleSpec(Spec):
+    """One rule for rows whose `source` holds a text, on these chips or all: leave them out, or fill a cell."""
+
+    source: Word
+    chips: Many[Id] = ()
+    columns: Mapping[str, Many[str]] = {}
+    exclude: Word | None = None
+    date: Day | None = None
+
+
+class RulesSpec(Spec):
+    """The file of rules."""
+
+    format: int = 1
+    rules: Many[RuleSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Rules in the order of the file."""
+
+    rules: tuple[RuleSpec, ...]
+
+    def applied(self, case: Case, chip: str | None) -> Case:
+        """The case with what its source leaves out filled in; `SkipError` with the reason if it can't be used."""
+        for rule in self.rules:
+            if not _meant(rule, case, chip):
+                continue
+            if rule.exclude:
+                raise SkipError(rule.exclude)
+            if rule.date and not case["date"].strip():
+                case = replace(case, cells={**case.cells, "date": rule.date})
+        return case
+
+
+def _meant(rule: RuleSpec, case: Case, chip: str | None) -> bool:
+    if rule.source not in case["source"] or (rule.chips and chip not in rule.chips):
+        return False
+    return all(case[name] in values for name, values in rule.columns.items())
+
+
+@cache
+def shipped_rules() -> Rules:
+    """The rules that ship with the library."""
+    path = builtin("workloads") / "measured" / "sources.yaml"
+    found = document.read(path)
+    try:
+        return Rules(tuple(RulesSpec.model_validate(found.data).rules))
+    except ValidationError as error:
+        raise SpecError(explain(error, found, RulesSpec)) from None
