@@ -95,7 +95,8 @@ def prefill_phase(
     sequences = 1.0 if alone else replica_batch(serving.batch, deployment)
     chunks = np.maximum(ceil_div(tokens, stack.prefill_chunk), 1.0)
     new = tokens / chunks
-    work = Pass(sequences=sequences, new=new, context=context + (tokens - new) / 2.0)  # a chunk at its mean context
+    # a chunk at its mean context
+    work = Pass(sequences=sequences, new=new, context=context + (tokens - new) / 2.0, distinct=serving.distinct)
     flowing = chunks * pp / (chunks + pp - 1.0)
     phase = _phase("prefill", serving.model, deployment, precision, work, busy=flowing / pp)
     return replace(
@@ -118,7 +119,7 @@ def decode_phase(
     """Generating `tokens` after `context`: every stage works on its share of the replica's requests in turn."""
     running = replica_batch(serving.batch, deployment)
     micro = ceil_div(running, deployment.plan.pp)
-    work = Pass(sequences=micro, context=context, steps=tokens, decode=True)
+    work = Pass(sequences=micro, context=context, steps=tokens, decode=True, distinct=serving.distinct)
     busy = ceil_div(running, micro) / deployment.plan.pp
     return _phase("decode", serving.model, deployment, precision, work, busy=busy)
 

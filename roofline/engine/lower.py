@@ -15,7 +15,7 @@ import numpy as np
 
 from roofline.engine import ops
 from roofline.engine.ops import Op
-from roofline.numeric import Num
+from roofline.numeric import Num, ceil_div
 from roofline.workload import (
     MLA,
     Attention,
@@ -46,6 +46,8 @@ SCAN_FLOPS = {"Mamba1": 9.0, "Mamba2": 5.0, "GatedDeltaNet": 8.0, "LightningAtte
 class Pass:
     """What goes through the model at once: `new` tokens for each of `sequences`, after `context` tokens.
 
+    `distinct` is how many of the sequences differ: equal ones visit equal experts.
+
     `steps` > 1 stands for that many decode steps in a row, each with one new token, at their mean cost; the context
     then grows by one in each. `logits` is the number of tokens per sequence that reach the output matrix.
     """
@@ -56,6 +58,7 @@ class Pass:
     steps: Num = 1.0
     decode: bool = False
     logits: Num = 1.0
+    distinct: Num = np.inf
 
     @property
     def rows(self) -> Num:
@@ -66,7 +69,7 @@ class Pass:
 @dataclass(frozen=True, slots=True)
 class Widths:
     """Bytes per value: weights, token table and output matrix, activations entering a product, residual stream, cache;
-    the formats of arithmetic and of the cache; and the widths of the routed experts, which some models alone narrow.
+    the formats of arithmetic, weights and cache; and the widths of the routed experts, which some models alone narrow.
     """
 
     w: float
@@ -75,6 +78,7 @@ class Widths:
     r: float
     c: float
     product: str
+    weights: str
     attention: str
     cache: str
     experts: Widths | None = None
@@ -102,6 +106,7 @@ class Widths:
             r=bytes_of(sixteen),
             c=c,
             product=precision.arithmetic,
+            weights=precision.weights,
             attention=precision.kv_cache if narrow else sixteen,
             cache=precision.kv_cache,
         )
@@ -159,19 +164,23 @@ def _product(name: str, m: Num, k: Num, n: Num, widths: Widths) -> Iterator[Op]:
     """Activations times a weight matrix; narrow formats are made of wide activations first."""
     if widths.a < widths.r:
         yield ops.quantise(f"{name}-quantise", m=m, k=k, a=widths.a, r=widths.r)
-    yield ops.matmul(name, m, k, n, w=widths.w, a=widths.a, r=widths.r, dtype=widths.product)
+    yield ops.matmul(
+        name, m, k, n, w=widths.w, a=widths.a, r=widths.r, dtype=widths.product, least=widths.weights
+    )
 
 
-def kv_heads_per_rank(kv_heads: Num, plan: Plan) -> Num:
-    """Key-value heads that one rank keeps: its share, but at least one whole one unless placement is even."""
-    return np.maximum(kv_heads / plan.tp, 1.0) if plan.placement == "layers" else kv_heads / plan.tp
+def heads_per_chip(heads: Num, plan: Plan) -> Num:
+    """Heads that one chip works on: its share, whole ones for each of its devices unless placement is even."""
+    if plan.placement == "even":
+        return heads / plan.tp
+    return plan.devices * ceil_div(heads, plan.tp * plan.devices)
 
 
 def _attention(mixer: Attention, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
     """Projections, rotation, attention, output projection."""
     m, r = work.rows, widths.r
-    dim, value, tp = float(mixer.head_dim), float(mixer.value_dim), plan.tp
-    heads, kv_heads = mixer.heads / tp, kv_heads_per_rank(float(mixer.kv_heads), plan)
+    dim, value = float(mixer.head_dim), float(mixer.value_dim)
+    heads, kv_heads = (heads_per_chip(float(count), plan) for count in (mixer.heads, mixer.kv_heads))
     qkv = heads * (dim + mixer.gate_per_head) + kv_heads * float(mixer.projected_per_kv_head)
     yield from _product("attention/qkv", m, hidden, qkv, widths)
     yield ops.elementwise("attention/rotary", m=m, i=qkv, o=qkv, f=3.0 * (heads + kv_heads) * dim, r=r)
@@ -216,7 +225,7 @@ def _mla(mixer: MLA, hidden: float, widths: Widths, plan: Plan, work: Pass) -> I
     all tensor-parallel ranks share.
     """
     m, w, a, r, dtype = work.rows, widths.w, widths.a, widths.r, widths.product
-    heads = mixer.heads / plan.tp
+    heads = heads_per_chip(float(mixer.heads), plan)
     latent, rope = float(mixer.kv_lora_rank), float(mixer.rope_dim)
     nope, value, q_rank = float(mixer.nope_dim), float(mixer.v_dim), float(mixer.q_lora_rank)
     down = q_rank + latent + rope if q_rank else latent + rope
@@ -244,7 +253,7 @@ def _mla(mixer: MLA, hidden: float, widths: Widths, plan: Plan, work: Pass) -> I
 def _compressed(mixer: CompressedAttention, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
     """Attention to a window and to compressed groups: one vector of a token or group serves all heads and ranks."""
     m, r = work.rows, widths.r
-    heads, dim, rank = mixer.heads / plan.tp, float(mixer.head_dim), float(mixer.q_lora_rank)
+    heads, dim, rank = heads_per_chip(float(mixer.heads), plan), float(mixer.head_dim), float(mixer.q_lora_rank)
     down = float(mixer.input_dim)
     yield from _product("attention/down", m, hidden, down, widths)
     yield from _product("attention/q-up", m, rank, heads * dim, widths)
@@ -330,7 +339,8 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
     shards = expert_shards(plan)
     experts, top_k, inside = float(ffn.experts), float(ffn.top_k), float(ffn.routed_dim(int(hidden)))
     routed = m * shards.pool * top_k / shards.ep  # rows that reach one rank, balanced
-    touched = ops.expected_experts(experts, top_k, m * shards.pool) / shards.ep
+    different = np.minimum(work.distinct, work.sequences) * work.new
+    touched = ops.expected_experts(experts, top_k, different * shards.pool) / shards.ep
     yield ops.matmul("moe/router", m, hidden, experts, w=max(own.w, 2.0), a=r, r=r, dtype=widths.attention)
     sent = top_k * np.greater(shards.pool, 1.0) / np.minimum(plan.tp, plan.ep)
     if ffn.latent:
@@ -347,16 +357,16 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
 
 def routed_experts(rows: Num, touched: Num, hidden: Num, width: Num, gated: bool, widths: Widths) -> Iterator[Op]:
     """The rows that reach one rank, sorted by expert, through the `touched` experts that get any."""
-    w, a, r, dtype = widths.w, widths.a, widths.r, widths.product
+    w, a, r, dtype, least = widths.w, widths.a, widths.r, widths.product, widths.weights
     columns = width * (2.0 if gated else 1.0)
     yield ops.elementwise("moe/permute", m=rows, i=2.0 * hidden, o=2.0 * hidden, f=2.0 * hidden, r=r)
     if a < r:
         yield ops.quantise("moe/up-quantise", m=rows, k=hidden, a=a, r=r)
-    yield ops.expert_matmul("moe/up", rows, touched, hidden, columns, w=w, a=a, r=r, dtype=dtype)
+    yield ops.expert_matmul("moe/up", rows, touched, hidden, columns, w=w, a=a, r=r, dtype=dtype, least=least)
     yield ops.elementwise("moe/activation", m=rows, i=columns, o=width, f=5.0 * width, r=r)
     if a < r:
         yield ops.quantise("moe/down-quantise", m=rows, k=width, a=a, r=r)
-    yield ops.expert_matmul("moe/down", rows, touched, width, hidden, w=w, a=a, r=r, dtype=dtype)
+    yield ops.expert_matmul("moe/down", rows, touched, width, hidden, w=w, a=a, r=r, dtype=dtype, least=least)
 
 
 def _head(model: Model, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:

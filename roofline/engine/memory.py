@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roofline.engine.lower import STATE_BYTES, expert_shards, kv_heads_per_rank
+from roofline.engine.lower import STATE_BYTES, expert_shards, heads_per_chip
 from roofline.numeric import Num, ceil_div
 from roofline.workload import MLA, Attention, Block, CompressedAttention, DenseFFN, Model, MoE, Plan, Precision
 from roofline.workload.dtype import bytes_of, outer_bytes_of
@@ -35,7 +35,7 @@ class Memory:
 def stage_share(model: Model, plan: Plan) -> Num:
     """Share of the layers that the fullest pipeline stage holds."""
     layers = float(model.layers)
-    return ceil_div(layers, plan.pp) / layers if plan.placement == "layers" else np.divide(1.0, plan.pp)
+    return ceil_div(layers, plan.pp) / layers if plan.placement != "even" else np.divide(1.0, plan.pp)
 
 
 def layer_parameters(model: Model, plan: Plan) -> Num:
@@ -65,7 +65,7 @@ def _mixer(model: Model, block: Block, plan: Plan) -> Num:
         index = mixer.index_parameters(hidden)
         shared = float(hidden * mixer.projected_per_kv_head)  # of one kv head; replicated once ranks outnumber them
         divided = divided - shared * mixer.kv_heads - index
-        whole = shared * kv_heads_per_rank(float(mixer.kv_heads), plan) + index
+        whole = shared * heads_per_chip(float(mixer.kv_heads), plan) + index
     return norms + whole + divided / plan.tp
 
 
@@ -122,7 +122,7 @@ def cache_bytes_per_sequence(model: Model, precision: Precision, plan: Plan, con
     for block in model.blocks:
         mixer = block.mixer
         if isinstance(mixer, Attention):
-            kept = kv_heads_per_rank(float(mixer.kv_heads), plan) * mixer.kept_per_kv_head + mixer.index_per_token
+            kept = heads_per_chip(float(mixer.kv_heads), plan) * mixer.kept_per_kv_head + mixer.index_per_token
             total = total + block.count * width * kept * mixer.cached(context)
         elif isinstance(mixer, (MLA, CompressedAttention)):
             total = total + block.count * width * mixer.cache_values(context)

@@ -51,13 +51,15 @@ class Op:
     """One operator on one chip, executed `count` times: FLOPs, bytes read and written in main memory, message.
 
     `rows` are the rows that share what a kernel loads, `tiles` the pieces of the result that compute units can work on
-    apart, `columns` those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast, `resident` the share that the last cache holds already. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
+    apart, `columns` those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast, `least` the
+    narrowest in which its arithmetic could be done, `resident` the share that the last cache holds already. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
     """
 
     name: str
     kind: str
     dtype: str = "bf16"
     stored: str = ""
+    least: str = ""
     flops: Num = 0.0
     read: Num = 0.0
     write: Num = 0.0
@@ -101,12 +103,13 @@ def tiles(m: Num, n: Num, batch: Num = 1.0) -> Num:
 _MATMUL = Formula(flops="2*m*k*n", read="m*k*a + k*n*w", write="m*n*r")
 
 
-def matmul(name: str, m: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: str) -> Op:
+def matmul(name: str, m: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: str, least: str = "") -> Op:
     """`[m, k] x [k, n]`: activations times a weight matrix, each read once, the product written once."""
     return Op(
         name,
         MATMUL,
         dtype,
+        least=least,
         flops=2.0 * m * k * n,
         read=m * k * a + k * n * w,
         write=m * n * r,
@@ -120,13 +123,16 @@ def matmul(name: str, m: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: 
 _EXPERTS = Formula(flops="2*m*k*n", read="m*k*a + e*k*n*w", write="m*n*r")
 
 
-def expert_matmul(name: str, m: Num, e: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: str) -> Op:
+def expert_matmul(
+    name: str, m: Num, e: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: str, least: str = ""
+) -> Op:  # fmt: skip
     """`m` rows spread over `e` experts' matrices `[k, n]`: as many are read as get at least one row."""
     each = m / e
     return Op(
         name,
         EXPERTS,
         dtype,
+        least=least,
         flops=2.0 * m * k * n,
         read=m * k * a + e * k * n * w,
         write=m * n * r,

@@ -81,7 +81,7 @@ def check_wiring(chip: Chip, num_chips: int) -> None:
 def check(plan: Plan, model: Model, num_chips: int) -> None:
     """`PlanError`, naming what is possible, if the degrees do not divide the model or do not use the chips."""
     tp, pp, dp, ep, cp = (int(getattr(plan, degree)) for degree in DEGREES)
-    for what, count in head_counts(model).items():
+    for what, count in head_counts(model).items() if plan.placement == "layers" else ():
         if count % tp:
             possible = _list(tensor_degrees(model))
             raise PlanError(f"tp={tp} does not divide the {count:,} {what} of {model.id}; possible: {possible}")
@@ -112,9 +112,15 @@ def nests(tp: int, dp: int, ep: int) -> bool:
 
 
 def candidates(
-    model: Model, num_chips: int, given: dict[str, int] | None = None, placement: Placement = "layers"
+    model: Model,
+    num_chips: int,
+    given: dict[str, int] | None = None,
+    placement: Placement = "layers",
+    devices: float = 1.0,
 ) -> Plan:  # fmt: skip
     """Every plan for exactly that many chips, degrees as arrays `[plans]`; `given` degrees are kept as they are.
+
+    `placement` is the stack's, `devices` the chip's.
 
     Raises `PlanError` if none exists.
     """
@@ -123,7 +129,7 @@ def candidates(
     experts = experts_of(model)
     found = [
         (tp, pp, dp, ep)
-        for tp in _degrees("tp", tensor_degrees(model), given)
+        for tp in _degrees("tp", tensor_degrees(model) if placement == "layers" else divisors(num_chips), given)
         if num_chips % (tp * cp) == 0
         for pp in _degrees("pp", divisors(num_chips // (tp * cp)), given)
         if pp <= model.layers and num_chips % (tp * cp * pp) == 0
@@ -135,7 +141,7 @@ def candidates(
     if not found:
         _explain_none(model, num_chips, given)
     tp, pp, dp, ep = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
-    return Plan(tp=tp, pp=pp, dp=dp, ep=ep, cp=float(cp), placement=placement)
+    return Plan(tp=tp, pp=pp, dp=dp, ep=ep, cp=float(cp), placement=placement, devices=devices)
 
 
 def _degrees(name: str, possible: list[int], given: dict[str, int]) -> list[int]:

@@ -45,6 +45,12 @@ def peak(chip: Chip, dtype: str) -> Num:
     return chip.peaks[found].dense if found else np.inf
 
 
+def most(chip: Chip, op: Op) -> Num:
+    """FLOP/s that no kernel can beat: in the narrowest format that an operator's arithmetic could be done in."""
+    found = None if op.dtype == VECTOR else math_dtype(op.least or op.dtype, chip.peaks)
+    return chip.peaks[found].most if found else peak(chip, op.dtype)
+
+
 def arithmetic(chip: Chip, dtype: str) -> str:
     """The format in which a chip multiplies values of a dtype; the dtype itself if nothing is known."""
     return dtype if dtype == VECTOR else math_dtype(dtype, chip.peaks) or dtype
@@ -60,7 +66,7 @@ def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
         overhead = 0.0 if ideal else op.terms["seconds"]
         return Roofs(0.0, 0.0, 0.0, overhead, overhead)
     if ideal:
-        compute, moved = op.flops / peak(chip, op.dtype), 0.0 if op.fusable else op.bytes * (1.0 - op.resident)
+        compute, moved = op.flops / most(chip, op), 0.0 if op.fusable else op.bytes * (1.0 - op.resident)
         memory = moved / chip.bandwidth
         return Roofs(compute, memory, 0.0, 0.0, np.maximum(compute, memory))
     return _kernel(op, chip, stack)
@@ -71,7 +77,7 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
     reached = chip.efficiency(op.kind, *formats(op, chip))
     ramp, rate = 1.0 + reached.half / op.rows, stack.rates.get(op.kind, 1.0)
     compute = op.flops * (1.0 + reached.score / op.columns) * ramp
-    compute = compute / (peak(chip, op.dtype) * np.minimum(reached.compute * stack.compute * rate, 1.0))
+    compute = compute / np.minimum(peak(chip, op.dtype) * reached.compute * stack.compute * rate, most(chip, op))
     moved = op.bytes * (ramp if op.kind in STREAMED else 1.0)
     if chip.cache_speed is not None:
         moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))

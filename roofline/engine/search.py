@@ -36,7 +36,7 @@ def best_plan(workload: Workload, deployment: Deployment, given: Mapping[str, An
     Raises `PlanError` if no plan divides the model and the chips.
     """
     found: list[tuple[float, float, Plan]] = []
-    for candidate in _candidates(workload, deployment.num_chips, deployment.stack, given):
+    for candidate in _candidates(workload, deployment.chip, deployment.num_chips, deployment.stack, given):
         prediction = predict(workload, replace(deployment, plan=candidate))
         score = _score(prediction)
         index = plans.best(score, prediction.fits, prediction.memory.total)
@@ -52,10 +52,12 @@ def _score(prediction: Prediction) -> np.ndarray[tuple[int, ...], np.dtype[np.fl
     return np.atleast_1d(np.asarray(prediction.metrics[name], dtype=np.float64))
 
 
-def _candidates(workload: Workload, num_chips: int, stack: Stack, given: Mapping[str, Any]) -> Iterable[Plan]:
+def _candidates(
+    workload: Workload, chip: Chip, num_chips: int, stack: Stack, given: Mapping[str, Any]
+) -> Iterable[Plan]:  # fmt: skip
     """Arrays of plans; for training one array for each way to recompute, the only setting that is not a number."""
     degrees = {name: int(given[name]) for name in plans.DEGREES if name in given}
-    whole = plans.candidates(workload.model, num_chips, degrees, stack.placement)
+    whole = plans.candidates(workload.model, num_chips, degrees, stack.placement, float(np.max(chip.devices)))
     if isinstance(workload, Serving):
         yield whole
         return
@@ -85,6 +87,7 @@ def _with_schedules(workload: Training, whole: Plan, given: Mapping[str, Any]) -
         vpp=vpp[kept],
         zero=float(given.get("zero", 1)),
         placement=whole.placement,
+        devices=whole.devices,
     )
 
 
@@ -109,7 +112,7 @@ def _holds(
 ) -> bool:  # fmt: skip
     """Whether some plan for `count` chips fits."""
     try:
-        for plan in _candidates(workload, count, stack, given):
+        for plan in _candidates(workload, chip, count, stack, given):
             deployment = Deployment(chip=chip, num_chips=count, stack=stack, plan=plan, precision=precision)
             if isinstance(workload, Training):
                 total = training.memory_needs(workload, plan, precision).total

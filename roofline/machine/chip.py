@@ -30,10 +30,17 @@ LIKE: Mapping[str, str] = MappingProxyType({EXPERTS: MATMUL, QUANTISE: ELEMENTWI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peak:
-    """Arithmetic rates of one dtype [FLOP/s]; `sparse` counts the zeros of 2:4 sparsity as work."""
+    """Arithmetic rates of one dtype [FLOP/s]: `sparse` counts the zeros of 2:4 sparsity as work, `narrow` sums products
+    in a format no wider than theirs, which most software does not."""
 
     dense: Num
     sparse: Num | None = None
+    narrow: Num | None = None
+
+    @property
+    def most(self) -> Num:
+        """The rate that no dense product can beat."""
+        return self.dense if self.narrow is None else self.narrow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +157,7 @@ class Chip:
     links: tuple[Link, ...] = ()
     vector: Num | None = None  # FLOP/s of the vector units
     compute_units: Num | None = None
+    devices: Num = 1.0  # that software sees in one chip and counts as ranks: its cores or dies
     clock: Num | None = None
     tdp: Num | None = None
     idle: Num | None = None

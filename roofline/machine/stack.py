@@ -40,7 +40,7 @@ class Stack:
     cache_memory: Num = 1.0
     batching: Literal["continuous", "static"] = "continuous"
     prefill: Literal["together", "alone"] = "together"  # how a static batch reads its prompts
-    placement: Literal["layers", "even"] = "layers"  # how weights and cache are laid out over chips (see `Plan`)
+    placement: Literal["layers", "padded", "even"] = "layers"  # how weights and cache are laid out over chips (see `Plan`)
     prefill_chunk: Num = np.inf  # most tokens of a prefill that pass at once
     measured_on: tuple[str, ...] = ()  # ids of the chips on which its times were measured
     cache: Mapping[str, str] = field(default_factory=dict)  # usual cache format for weights of a format

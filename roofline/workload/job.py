@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from roofline.numeric import Num
 from roofline.source import Source
 from roofline.workload.dtype import Precision
@@ -51,6 +53,7 @@ class Serving:
     """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time.
 
     `burst` is the share of all requests that arrive together, as a benchmark's first ones do; 0 in a steady state.
+    `distinct` is how many of those that run differ, fewer than all where a benchmark repeats a prompt.
     """
 
     id: str
@@ -59,6 +62,7 @@ class Serving:
     batch: Num = 1.0
     cached: Num = 0.0
     burst: Num = 0.0
+    distinct: Num = np.inf
     precision: Precision = Precision()
     slo: ServiceLevel = ServiceLevel()
     sources: Mapping[str, Source] = field(default_factory=dict)

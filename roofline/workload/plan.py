@@ -8,7 +8,7 @@ from typing import Literal
 from roofline.numeric import Num
 
 Recompute = Literal["none", "selective", "full"]
-Placement = Literal["layers", "even"]
+Placement = Literal["layers", "padded", "even"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,8 @@ class Plan:
     `zero` stage of optimizer sharding (0-3); `micro_batch` sequences that go through a pipeline stage at once.
     Chips used: `tp·pp·dp·cp`; expert parallelism lies within `tp·dp`.
     `placement` "layers" gives every stage whole layers and every rank whole kv heads, replicated where there are more
-    ranks than heads; "even" is a compiler that spreads weights and cache over all chips alike.
+    ranks than heads; "padded" does so for degrees that do not divide the heads, by rounding heads up; "even" is a
+    compiler that spreads weights and cache over all chips alike. `devices` are the ranks that share one chip.
     """
 
     tp: Num = 1.0
@@ -33,6 +34,7 @@ class Plan:
     recompute: Recompute = "none"
     sequence_parallel: bool = True
     placement: Placement = "layers"
+    devices: Num = 1.0
 
     @property
     def num_chips(self) -> Num:

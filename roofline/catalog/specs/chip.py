@@ -59,10 +59,14 @@ LinkKey = Literal[
 
 
 class PeakSpec(Sourced):
-    """Rate of one dtype on the matrix units; `sparse` counts skipped zeros as work and is never used for time."""
+    """Rate of one dtype on the matrix units; `sparse` counts skipped zeros as work and is never used for time.
+
+    `narrow` is the rate with sums in a format no wider than the products; `dense` then is that with wider ones.
+    """
 
     dense: ArithmeticRate
     sparse: ArithmeticRate | None = None
+    narrow: ArithmeticRate | None = None
 
 
 class VectorSpec(Sourced):
@@ -78,9 +82,16 @@ class UnitsSpec(Sourced):
     clock: Frequency | None = None
 
 
+class DevicesSpec(Sourced):
+    """Ranks that software sees in one chip: its cores or dies."""
+
+    count: Count
+
+
 class ComputeSpec(Spec):
     """What computes."""
 
+    devices: DevicesSpec | None = None
     units: UnitsSpec | None = None
     vector: VectorSpec | None = None
     peaks: Mapping[DType, PeakSpec] = Field(min_length=1)
@@ -262,6 +273,7 @@ class ChipSpec(Identified):
         groups: dict[str, Sourced | None] = {
             **{f"compute.peaks.{dtype}": peak for dtype, peak in compute.peaks.items()},
             "compute.units": compute.units,
+            "compute.devices": compute.devices,
             "compute.vector": compute.vector,
             **{f"memory.{level.name}": level for level in self.memory},
             **{f"links.{link.name}": link for link in self.links},
@@ -288,7 +300,10 @@ class ChipSpec(Identified):
             name=self.name,
             vendor=self.vendor,
             kind=self.kind,
-            peaks={dtype: Peak(dense=peak.dense, sparse=peak.sparse) for dtype, peak in self.compute.peaks.items()},
+            peaks={
+                dtype: Peak(dense=peak.dense, sparse=peak.sparse, narrow=peak.narrow)
+                for dtype, peak in self.compute.peaks.items()
+            },
             memory=tuple(
                 Memory(name=level.name, capacity=level.capacity, bandwidth=level.bandwidth) for level in self.memory
             ),
@@ -307,6 +322,7 @@ class ChipSpec(Identified):
             vector=vector.rate if vector else None,
             compute_units=float(units.count) if units else None,
             clock=units.clock if units else None,
+            devices=float(self.compute.devices.count) if self.compute.devices else 1.0,
             tdp=self.power.tdp if self.power else None,
             idle=self.power.idle if self.power else None,
             price=Price(

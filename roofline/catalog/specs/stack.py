@@ -39,9 +39,10 @@ class BatchingSpec(Sourced):
 
 
 class PlacementSpec(Sourced):
-    """`layers` gives each stage whole layers and each rank whole kv heads; `even` spreads all over all chips alike."""
+    """`layers` gives each stage whole layers and each rank whole heads, `padded` too where that leaves ranks with fewer;
+    `even` spreads all over all chips alike."""
 
-    policy: Literal["layers", "even"]
+    policy: Literal["layers", "padded", "even"]
 
 
 class ChunkSpec(Sourced):

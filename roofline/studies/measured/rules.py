@@ -20,14 +20,20 @@ from roofline.errors import SpecError
 from roofline.studies.measured.table import Case, SkipError
 
 
-class RuleSpec(Spec):
-    """One rule for rows whose `source` holds a text, on these chips or all: leave them out, or fill a cell."""
+IDENTICAL = "identical"  # column that a rule fills: "yes" where all requests of a batch were the same
 
-    source: Word
+
+class RuleSpec(Spec):
+    """One rule for rows whose `source` and `note` hold a text, on these chips or all, with these cells: leave them out,
+    fill in a `date`, or know that all requests of a batch were `identical`."""
+
+    source: Word = ""
+    note: Word = ""
     chips: Many[Id] = ()
     columns: Mapping[str, Many[str]] = {}
     exclude: Word | None = None
     date: Day | None = None
+    identical: bool = False
 
 
 class RulesSpec(Spec):
@@ -51,12 +57,18 @@ class Rules:
             if rule.exclude:
                 raise SkipError(rule.exclude)
             if rule.date and not case["date"].strip():
-                case = replace(case, cells={**case.cells, "date": rule.date})
+                case = _with(case, "date", rule.date)
+            if rule.identical:
+                case = _with(case, IDENTICAL, "yes")
         return case
 
 
+def _with(case: Case, column: str, text: str) -> Case:
+    return replace(case, cells={**case.cells, column: text})
+
+
 def _meant(rule: RuleSpec, case: Case, chip: str | None) -> bool:
-    if rule.source not in case["source"] or (rule.chips and chip not in rule.chips):
+    if rule.source not in case["source"] or rule.note not in case["note"] or (rule.chips and chip not in rule.chips):
         return False
     return all(case[name] in values for name, values in rule.columns.items())
 

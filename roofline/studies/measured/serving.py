@@ -5,6 +5,7 @@ Cases that differ only in numbers (batch, lengths) share a `Setup` and are one v
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from roofline.errors import PlanError
 from roofline.machine import Stack
 from roofline.studies.measured import shapes
 from roofline.studies.measured.names import known, stack_named
-from roofline.studies.measured.rules import shipped_rules
+from roofline.studies.measured.rules import IDENTICAL, shipped_rules
 from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, format_of
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving, Step
 from roofline.workload.dtype import usual_activations
@@ -46,6 +47,7 @@ class Setup:
     offline: bool  # everything queued: as many requests run as memory holds
     decodes: bool
     prefills: bool
+    identical: bool  # all requests of a batch are the same prompt
 
 
 def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Case]], list[dict[str, str]]]:
@@ -115,6 +117,7 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
             offline=case["mode"] == OFFLINE_MODE and case.numbers["batch"] is None,
             decodes=metric.phase == "decode" or bool(case.numbers["output_len"]),
             prefills=bool(case.numbers["input_len"]),
+            identical=case[IDENTICAL] == "yes",
         )
 
     return setup
@@ -187,13 +190,21 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
         model=model,
         steps=tuple(steps),
         batch=batch,
+        cached=np.array([depth(case) for case in cases]),
         burst=BURST if where.stack.batching == "continuous" else 0.0,
+        distinct=1.0 if setup.identical else np.inf,
         precision=where.precision or Precision(),
     )
     if setup.offline:
         most = inference.memory_room(replace(serving, batch=1.0), where, serving.precision).most
         serving = replace(serving, batch=np.maximum(most, 1.0))
     return serving
+
+
+def depth(case: Case) -> float:
+    """Tokens that were in the cache before: `pp2048 @ d32768` in the words of llama-bench."""
+    found = re.search(r"\bpp\d+ @ d(\d+)", case["note"])
+    return float(found[1]) if found else 0.0
 
 
 def _plan(setup: Setup, model: Model, stack: Stack) -> Plan:
