@@ -202,7 +202,9 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
 
 
 def depth(case: Case) -> float:
-    """Tokens that were in the cache before: `pp2048 @ d32768` in the words of llama-bench."""
+    """Tokens that were in the cache before: as stated, or `pp2048 @ d32768` in the words of llama-bench."""
+    if case.numbers.get("cached"):
+        return float(case.numbers["cached"] or 0.0)
     found = re.search(r"\bpp\d+ @ d(\d+)", case["note"])
     return float(found[1]) if found else 0.0
 
