@@ -14,10 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Catalog", "Result", "RooflineError", "compare", "explain", "lint", "new", "predict", "show", "validate"]
+__all__ = [
+    "Catalog",
+    "Result",
+    "RooflineError",
+    "calibrate",
+    "compare",
+    "explain",
+    "lint",
+    "new",
+    "predict",
+    "show",
+    "validate",
+]
 
 if TYPE_CHECKING:
-    from roofline.api import Catalog, Result, compare, explain, lint, new, predict, show, validate
+    from roofline.api import Catalog, Result, calibrate, compare, explain, lint, new, predict, show, validate
     from roofline.errors import RooflineError
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline.catalog.store import Catalog
-from roofline.report import formats
+from roofline.report import charts, formats
 from roofline.report.rows import flat_rows
 from roofline.studies import analyze, request
+from roofline.studies.calibrate import Wanted
+from roofline.studies.calibrate import calibrate as _calibrate
 from roofline.studies.explain import explain as _explain
 from roofline.studies.lint import lint as _lint
 from roofline.studies.new import new as _new
@@ -20,7 +22,7 @@ from roofline.studies.validate import validate as _validate
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Catalog", "Result", "compare", "explain", "lint", "new", "predict", "show", "validate"]
+__all__ = ["Catalog", "Result", "calibrate", "compare", "explain", "lint", "new", "predict", "show", "validate"]
 
 
 class Result(Mapping[str, Any]):
@@ -60,10 +62,8 @@ class Result(Mapping[str, Any]):
         return frame
 
     def chart(self, path: str | Path) -> Path:
-        """Draw the roofline chart to a .png, .svg or .pdf file."""
-        from roofline.report.chart import roofline_chart
-
-        roofline_chart(self.data.get("rows", [self.data]), Path(path))
+        """Draw the result's chart, a roofline or the scatter of a validation, to a .png, .svg or .pdf file."""
+        charts.draw(self.data, Path(path))
         return Path(path)
 
 
@@ -93,10 +93,37 @@ def explain(
 
 
 def validate(
-    measured: str | Path | None = None, *, by: Sequence[str] = DEFAULT_BY, catalog: Catalog | None = None
-) -> Result:  # fmt: skip
-    """Predictions against published measurements (`roofline validate`), by default those that ship."""
-    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), by))
+    measured: str | Path | None = None,
+    *,
+    by: Sequence[str] = DEFAULT_BY,
+    split: str | None = None,
+    catalog: Catalog | None = None,
+) -> Result:
+    """Predictions against published measurements (`roofline validate`), by default those that ship.
+
+    `by` are columns of the rows to group by; `split` is scoring, calibration or all.
+    """
+    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), by, split))
+
+
+def calibrate(
+    *fit: str | Path,
+    shipped: bool = False,
+    into: str | Path | None = None,
+    split: str | None = None,
+    chip: str | None = None,
+    stack: str | None = None,
+    cross_check: bool = True,
+    catalog: Catalog | None = None,
+) -> Result:
+    """Constants of chips and stacks fitted to CSVs of measurements (`roofline calibrate`), written into a folder.
+
+    `split` is calibration or all; `chip` and `stack` restrict what is fitted; without `cross_check` nothing is left out
+    to be predicted, which takes most of the time.
+    """
+    wanted = Wanted(chip, stack, split, cross_check)
+    paths, place = [Path(path) for path in fit], Path(into) if into else None
+    return Result(_calibrate(paths, catalog or Catalog(), shipped=shipped, into=place, wanted=wanted))
 
 
 def show(name: str = "chips", *, catalog: Catalog | None = None) -> Result:

@@ -1,4 +1,5 @@
-"""The README is executed: every `$ roofline …` prints what stands below it, every Python block runs.
+"""The README is executed: every `$ roofline …` prints what stands below it, in a console block or between marks as
+markdown, and every Python block runs.
 
 `ROOFLINE_UPDATE=1 python -m pytest tests/test_readme.py` writes the outputs again.
 """
@@ -17,6 +18,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```console\n\$ (?P<command>roofline .*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
+
+MARKED = re.compile(r"^<!-- \$ (?P<command>roofline .*) -->\n(?P<output>(?:.*\n)*?)<!-- end -->$", re.MULTILINE)
 
 
 def printed(command: str, folder: Path) -> str:
@@ -39,14 +42,31 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_transcript_is_true(checkout: Path) -> None:
-    text = README.read_text(encoding="utf-8")
-    assert len(BLOCK.findall(text)) >= 4
-    fresh = BLOCK.sub(lambda block: f"```console\n$ {block['command']}\n{printed(block['command'], checkout)}```", text)
+def agree(fresh: str, text: str) -> None:
+    """The README says what was printed; on update it is made to."""
     if os.environ.get("ROOFLINE_UPDATE"):
         README.write_text(fresh, encoding="utf-8")
     else:
         assert fresh == text
+
+
+def test_every_transcript_is_true(checkout: Path) -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(BLOCK.findall(text)) >= 4
+    agree(
+        BLOCK.sub(lambda block: f"```console\n$ {block['command']}\n{printed(block['command'], checkout)}```", text),
+        text,
+    )
+
+
+def test_every_marked_table_is_true(checkout: Path) -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(MARKED.findall(text)) >= 1
+
+    def fresh(block: re.Match[str]) -> str:
+        return f"<!-- $ {block['command']} -->\n{printed(block['command'], checkout)}<!-- end -->"
+
+    agree(MARKED.sub(fresh, text), text)
 
 
 def test_every_python_block_runs(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from roofline.catalog import document
+from roofline.catalog import document, spreads
 from roofline.catalog.document import Document
 from roofline.catalog.faults import explain
 from roofline.catalog.rules import check
@@ -22,6 +23,7 @@ from roofline.catalog.specs.model import ModelSpec
 from roofline.catalog.specs.stack import StackSpec
 from roofline.errors import Finding, SpecError, UnknownNameError
 from roofline.machine import Chip, Family, Stack
+from roofline.machine.evidence import Spreads, calibration
 from roofline.workload import Model, Workload
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -66,21 +68,25 @@ class Catalog:
 
     `hardware_dirs` and `workload_dirs` are laid out like the shipped `hardware` and `workloads`; first match wins. Of
     the built-in ones `hardware/calibrated` comes first: what `roofline calibrate` wrote, laid over the files that state
-    what others published. A file may extend the one of its own name further down.
+    what others published. A file may extend the one of its own name further down. `hidden` files are not seen at all.
     """
 
     hardware_dirs: tuple[Path, ...] = ()
     workload_dirs: tuple[Path, ...] = ()
+    hidden: frozenset[Path] = frozenset()
+
+    def roots(self, root: str) -> list[Path]:
+        """Every `hardware` or `workloads` that may exist, in order of precedence."""
+        given = self.hardware_dirs if root == "hardware" else self.workload_dirs
+        variable = f"ROOFLINE_{'HARDWARE' if root == 'hardware' else 'WORKLOAD'}_PATH"
+        environment = [Path(part) for part in os.environ.get(variable, "").split(os.pathsep) if part]
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "roofline" / root
+        shipped = builtin(root)
+        return [*given, *environment, config, shipped / CALIBRATED, shipped]
 
     def folders(self, kind: Kind) -> list[Path]:
         """Folders of that kind that exist, in order of precedence."""
-        given = self.hardware_dirs if kind.root == "hardware" else self.workload_dirs
-        variable = f"ROOFLINE_{'HARDWARE' if kind.root == 'hardware' else 'WORKLOAD'}_PATH"
-        environment = [Path(part) for part in os.environ.get(variable, "").split(os.pathsep) if part]
-        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "roofline" / kind.root
-        shipped = builtin(kind.root)
-        roots = [*given, *environment, config, shipped / CALIBRATED, shipped]
-        return [root / kind.folder for root in roots if (root / kind.folder).is_dir()]
+        return [folder for root in self.roots(kind.root) if (folder := root / kind.folder).is_dir()]
 
     def files(self, kind: Kind, below: Path | None = None) -> dict[str, Path]:
         """Every file of a kind by id (the file's stem), shadowed ones left out; those in folders after `below`'s."""
@@ -90,9 +96,20 @@ class Catalog:
             above = [index for index, folder in enumerate(folders) if folder.resolve() in below.resolve().parents]
             folders = folders[above[0] + 1 :] if above else folders
         for folder in folders:
-            for path in sorted(folder.rglob("*.yaml")):
+            for path in self._inside(folder):
                 found.setdefault(path.stem, path)
         return dict(sorted(found.items()))
+
+    def _inside(self, folder: Path) -> list[Path]:
+        paths = sorted(folder.rglob("*.yaml"))
+        return [path for path in paths if path.resolve() not in self.hidden] if self.hidden else paths
+
+    def texts(self, kind: Kind) -> Iterable[tuple[Path, str]]:
+        """Every file of a kind with its text, shadowed ones too, in order of precedence; none that can't be read."""
+        for folder in self.folders(kind):
+            for path in self._inside(folder):
+                with suppress(OSError, UnicodeDecodeError):
+                    yield path, path.read_text(encoding="utf-8")
 
     def chip(self, name: str) -> Chip:
         """The chip of that id, alias or path."""
@@ -121,6 +138,15 @@ class Catalog:
         """The checked file of a stack, as written."""
         return self._load("stack", name, StackSpec)
 
+    def spread_entries(self) -> Sequence[spreads.Entry]:
+        """How far predictions were off, by what stands behind them, in order of precedence."""
+        paths = (root / spreads.FILE for root in self.roots("hardware"))
+        return [entry for path in paths if path.is_file() for entry in spreads.read(path)]
+
+    def spreads(self, chip: Chip, stack: Stack) -> Spreads:
+        """How far predictions of this stack on this chip were off, on the closest evidence there is."""
+        return spreads.closest(self.spread_entries(), calibration(chip, stack), stack.id, chip)
+
     def model(self, name: str) -> Model:
         """The model of that id, alias or path."""
         return self._load("model", name, ModelSpec).build()
@@ -136,8 +162,7 @@ class Catalog:
 
     def spec(self, kind: str, name: str) -> Identified:
         """The checked file of that kind and name, as written."""
-        path, _ = self.find((kind,), name, kind)
-        return load(path, KINDS[kind].spec, self.resolver(kind))
+        return self._load(kind, name, KINDS[kind].spec)
 
     def resolver(self, kind: str) -> Resolve:
         """How `extends:` finds its base among files of a kind: for a file's own name, the next one down."""
@@ -162,10 +187,9 @@ class Catalog:
             if name in by_id or wanted in by_id:
                 return by_id[name if name in by_id else wanted], kind
         for kind, by_id in files.items():
-            for folder in self.folders(KINDS[kind]):  # shadowed files too: an overlay keeps the aliases of its base
-                for path in sorted(folder.rglob("*.yaml")):
-                    if wanted in _aliases(path, wanted):
-                        return by_id[path.stem], kind
+            for path, text in self.texts(KINDS[kind]):  # shadowed ones too: an overlay keeps the aliases of its base
+                if wanted in text and wanted in _aliases(path, text):
+                    return by_id[path.stem], kind
         known = [stem for by_id in files.values() for stem in by_id]
         hint = f"'roofline show {KINDS[kinds[0]].folder if len(kinds) == 1 else 'workloads'}' lists all"
         raise UnknownNameError(what, name, known, hint)
@@ -209,14 +233,11 @@ def spelled(name: str) -> str:
     return re.sub(r"[\s_]+", "-", name.strip().lower())
 
 
-def _aliases(path: Path, wanted: str) -> tuple[str, ...]:
-    """The aliases in a file that mentions `wanted` at all; broken files have none."""
+def _aliases(path: Path, text: str) -> tuple[str, ...]:
+    """The aliases in a file of that text; broken files have none."""
     try:
-        text = path.read_text(encoding="utf-8")
-        if wanted not in text:
-            return ()
         aliases = document.parse(text, str(path)).data.get("aliases", ())
-    except (OSError, UnicodeDecodeError, SpecError):
+    except SpecError:
         return ()
     return tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else ()
 

@@ -21,7 +21,7 @@ def emit(ask: Ask, compute: Callable[[], Result], *, chart: str | None = None, *
     places = [place for place in ask.to if place != "-"]
     with output.opened(places, chart) as sinks:
         result = compute()
-        sinks.write(result)
+        sinks.write(result, **view)
     to_stdout = "-" in ask.to or ask.format is not None or not (places or chart)
     if to_stdout or (chart and not places):
         _print(result, ask.format or "table", view)

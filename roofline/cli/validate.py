@@ -12,37 +12,83 @@ from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
 from roofline.cli.options import OUTPUT
 
+MEASUREMENTS, GATES = "Measurements", "Gates"
+
 Measured = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A CSV of measurements; by default the shipped one.")
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A CSV of measurements; by default the shipped ones.", rich_help_panel=MEASUREMENTS
+    ),
 ]
-By = Annotated[str, typer.Option(metavar="COLUMNS", help="Columns to group by, with commas between.")]
+By = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMNS",
+        help="Columns to group by, any that rows have, with commas between.",
+        rich_help_panel=MEASUREMENTS,
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIDE",
+        help="scoring (rows that no constant was fitted to), calibration or all; by default scoring, of FILE all.",
+        rich_help_panel=MEASUREMENTS,
+    ),
+]
 MaxMedian = Annotated[
-    float | None, typer.Option(metavar="X", min=0, help="Exit with 1 if a group's median error is above.")
+    float | None,
+    typer.Option(metavar="X", min=0, help="Exit with 1 if a group's median error is above.", rich_help_panel=GATES),
 ]
 MaxP90 = Annotated[
     float | None,
-    typer.Option("--max-p90", metavar="X", min=0, help="Exit with 1 if a group's 90th percentile is above."),
+    typer.Option(
+        "--max-p90",
+        metavar="X",
+        min=0,
+        help="Exit with 1 if a group's 90th percentile is above.",
+        rich_help_panel=GATES,
+    ),
 ]
+MinCases = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Groups of fewer cases pass any gate.", rich_help_panel=GATES)
+]
+Worst = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Worst cases and offenders to list.", rich_help_panel=OUTPUT)
+]
+Brief = Annotated[bool, typer.Option("--brief", help="Only the errors by group.", rich_help_panel=OUTPUT)]
 All = Annotated[bool, typer.Option("--all", help="Every case and every reason.", rich_help_panel=OUTPUT)]
+Chart = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Draw predicted over measured to a .png, .svg or .pdf file.", rich_help_panel=OUTPUT
+    ),
+]
 
 
 @asking(files, output)
 def validate(
     ask: Ask,
     measured: Measured = None,
-    by: By = "chip_kind,mode,metric",
+    by: By = "chip_kind,what",
+    split: Split = None,
     max_median: MaxMedian = None,
     max_p90: MaxP90 = None,
+    min_cases: MinCases = 1,
+    worst: Worst = 5,
+    brief: Brief = False,
     all_: All = False,
+    chart: Chart = None,
 ) -> None:
     """Predictions against published measurements."""
-    from roofline.studies.validate import demand
+    from roofline.studies.accuracy import demand
     from roofline.studies.validate import validate as study
 
     columns = tuple(column.strip() for column in by.split(",") if column.strip())
-    result = emit(ask, lambda: study(measured, ask.catalog, columns), all_rows=all_)
+    shown = {"worst": worst, "brief": brief, "all_rows": all_}
+    result = emit(ask, lambda: study(measured, ask.catalog, columns, split), chart=chart, **shown)
     if max_median is not None or max_p90 is not None:
-        demand(result, max_median, max_p90)
+        demand(result, max_median, max_p90, min_cases)
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +97,8 @@ def register(app: typer.Typer) -> None:
         cls=Command,
         epilog=examples(
             "roofline validate",
-            "roofline validate --by chip,mode,metric --format markdown",
-            "roofline validate --by metric --max-median 0.9",
+            "roofline validate --by chip,model,metric --format markdown",
+            "roofline validate --by metric --split all --worst 20",
+            "roofline validate --by what --max-median 0.9 --min-cases 20",
         ),
     )(validate)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from roofline.machine import Chip, Stack
+from roofline.machine.evidence import Spreads
 from roofline.workload import Plan, Precision
 from roofline.workload.dtype import math_dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """What runs a workload. `precision` None takes the workload's own."""
+    """What runs a workload. `precision` None takes the workload's own; `spreads` say how far off predictions on the
+    closest evidence were."""
 
     chip: Chip
     num_chips: int
     stack: Stack
     plan: Plan
     precision: Precision | None = None
+    spreads: Spreads = field(default_factory=dict)
     label: str = ""
 
     def precision_for(self, default: Precision) -> Precision:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roofline.engine import cost, energy, memory, roof
+from roofline.engine import cost, energy, interval, memory, roof
 from roofline.engine import serving as sharing
 from roofline.engine.deployment import Deployment, dtype_notes
 from roofline.engine.lower import Pass, lower
@@ -37,6 +37,13 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
     running = replace(serving, batch=room.running)
     phases = _phases(running, deployment, precision)
     metrics = _metrics(serving, running, deployment, phases)
+    metrics |= interval.around(
+        metrics,
+        deployment.spreads,
+        served=deployment.stack.batching == "continuous",
+        among=np.greater(serving.batch, 1.0),
+        saturated=serving.saturated,
+    )
     evidence, sources = evidence_of(deployment)
     return Prediction(
         workload=serving,
@@ -88,16 +95,21 @@ def prefill_phase(
 ) -> Phase:  # fmt: skip
     """Reading `tokens` after `context`: of one request (continuous batching) or of all at once (static).
 
-    A long prompt passes in chunks, which follow each other through the stages of a pipeline; at best, seamlessly.
+    A pass takes no more tokens than a chunk: several short prompts, or a part of a long one. Chunks follow each other
+    through the stages of a pipeline; at best, seamlessly.
     """
     stack, pp = deployment.stack, deployment.plan.pp
     alone = stack.batching == "continuous" or stack.prefill == "alone"
-    sequences = 1.0 if alone else replica_batch(serving.batch, deployment)
-    chunks = np.maximum(ceil_div(tokens, stack.prefill_chunk), 1.0)
-    new = tokens / chunks
+    prompts = 1.0 if alone else replica_batch(serving.batch, deployment)
+    together = np.maximum(np.floor(stack.prefill_chunk / np.maximum(tokens, 1.0)), 1.0)
+    rounds = np.maximum(ceil_div(prompts, together), 1.0)
+    sequences = prompts / rounds
+    parts = np.maximum(ceil_div(tokens, stack.prefill_chunk), 1.0)
+    new = tokens / parts
+    chunks = rounds * parts
     # a chunk at its mean context
     work = Pass(sequences=sequences, new=new, context=context + (tokens - new) / 2.0, distinct=serving.distinct)
-    flowing = chunks * pp / (chunks + pp - 1.0)
+    flowing = 1.0 + stack.flow * (chunks * pp / (chunks + pp - 1.0) - 1.0)
     phase = _phase("prefill", serving.model, deployment, precision, work, busy=flowing / pp)
     return replace(
         phase,

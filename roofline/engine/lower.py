@@ -339,8 +339,8 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
     shards = expert_shards(plan)
     experts, top_k, inside = float(ffn.experts), float(ffn.top_k), float(ffn.routed_dim(int(hidden)))
     routed = m * shards.pool * top_k / shards.ep  # rows that reach one rank, balanced
-    different = np.minimum(work.distinct, work.sequences) * work.new
-    touched = ops.expected_experts(experts, top_k, different * shards.pool) / shards.ep
+    different = np.minimum(work.distinct, work.sequences * shards.pool) * work.new
+    touched = ops.expected_experts(experts, top_k, different) / shards.ep
     yield ops.matmul("moe/router", m, hidden, experts, w=max(own.w, 2.0), a=r, r=r, dtype=widths.attention)
     sent = top_k * np.greater(shards.pool, 1.0) / np.minimum(plan.tp, plan.ep)
     if ffn.latent:

@@ -18,6 +18,7 @@ from roofline.numeric import Num
 
 COLLECTIVE, OVERHEAD = "collective", "overhead"
 VECTOR = "vector"  # the "dtype" of work on the vector units
+SIXTEEN = 2.0  # bytes of a value of 16 bits
 TILE = 128.0  # rows and columns of the result that a compute unit makes at once, the reference of `Efficiency.fill`
 
 
@@ -50,9 +51,11 @@ class Message:
 class Op:
     """One operator on one chip, executed `count` times: FLOPs, bytes read and written in main memory, message.
 
-    `rows` are the rows that share what a kernel loads, `tiles` the pieces of the result that compute units can work on
+    `rows` are the rows that share what a kernel loads, `growing` what they themselves bring of its bytes, as a share,
+    where a ramp counts those too; `tiles` the pieces of the result that compute units can work on
     apart, `columns` those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast, `least` the
-    narrowest in which its arithmetic could be done, `resident` the share that the last cache holds already. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
+    narrowest in which its arithmetic could be done, `resident` the share that the last cache holds already, `expanded` [B] what writing
+    its narrow weights at 16 bits and reading them again moves. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
     """
 
     name: str
@@ -69,6 +72,8 @@ class Op:
     tiles: Num = np.inf
     columns: Num = np.inf
     resident: Num = 0.0
+    growing: Num = 0.0
+    expanded: Num = 0.0
     fusable: bool = False
     formula: Formula = Formula()
     terms: Mapping[str, Num] = field(default_factory=dict)
@@ -100,6 +105,11 @@ def tiles(m: Num, n: Num, batch: Num = 1.0) -> Num:
     return batch * np.maximum(m / TILE, 1.0) * (n / TILE)
 
 
+def expansion(values: Num, w: Num) -> Num:
+    """Bytes that are written and read again where weights of `w` bytes are expanded to 16 bits in memory."""
+    return values * 2.0 * SIXTEEN * np.less(w, SIXTEEN)
+
+
 _MATMUL = Formula(flops="2*m*k*n", read="m*k*a + k*n*w", write="m*n*r")
 
 
@@ -115,6 +125,7 @@ def matmul(name: str, m: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: 
         write=m * n * r,
         rows=m,
         tiles=tiles(m, n),
+        expanded=expansion(k * n, w),
         formula=_MATMUL,
         terms={"m": m, "k": k, "n": n, "w": w, "a": a, "r": r},
     )
@@ -138,6 +149,7 @@ def expert_matmul(
         write=m * n * r,
         rows=each,
         tiles=tiles(each, n, e),
+        expanded=expansion(e * k * n, w),
         formula=_EXPERTS,
         terms={"m": m, "e": e, "k": k, "n": n, "w": w, "a": a, "r": r},
     )
@@ -158,14 +170,17 @@ def attention(
     `h` heads with keys of width `d` and values of width `v`; `g` values are cached per token. Scores never leave
     the chip (FlashAttention, arXiv 2205.14135).
     """
+    read, write = b * q * h * d * a + b * l * g * c, b * q * h * v * r + b * q * g * c
+    each = h * d * a + h * v * r + 2.0 * g * c
     return Op(
         name,
         ATTENTION,
         dtype,
         flops=2.0 * b * h * p * (d + v),
-        read=b * q * h * d * a + b * l * g * c,
-        write=b * q * h * v * r + b * q * g * c,
+        read=read,
+        write=write,
         rows=q,
+        growing=b * q * each / (read + write),
         tiles=tiles(q, TILE, b * h),
         columns=d + v,
         formula=_ATTENTION,
@@ -185,14 +200,16 @@ def decode_attention(
 ) -> Op:  # fmt: skip
     """Attention of one new token per sequence over `l` cached tokens of `g` values each, read once for all heads."""
     cache = b * g * c
+    read, write = b * h * d * a + cache * l, b * h * v * r + cache
     return Op(
         name,
         DECODE_ATTENTION,
         dtype,
         flops=(2.0 * b * h * (d + v)) * l,
-        read=b * h * d * a + cache * l,
-        write=b * h * v * r + cache,
+        read=read,
+        write=write,
         rows=l,
+        growing=cache * l / (read + write),
         tiles=b * np.maximum(g / (d + v), 1.0),
         columns=d + v,
         stored=stored,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -12,10 +11,10 @@ from roofline.engine import roof
 from roofline.engine.deployment import Deployment
 from roofline.engine.memory import Memory
 from roofline.engine.roof import Priced, total
+from roofline.machine import Chip, Stack
+from roofline.machine.evidence import Calibration, calibration
 from roofline.numeric import Num
 from roofline.workload import Precision, Workload
-
-Calibration = Literal["measured", "transferred", "datasheet"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,11 +104,11 @@ def evidence_of(deployment: Deployment) -> tuple[Calibration, tuple[str, ...]]:
     """What stands behind the expectation, with titles: measurements of this chip or of its stack on it; those of its
     family, or of the stack on other chips; or a datasheet.
     """
-    chip, stack = deployment.chip, deployment.stack
+    return calibration(deployment.chip, deployment.stack), _titles(deployment.chip, deployment.stack)
+
+
+def _titles(chip: Chip, stack: Stack) -> tuple[str, ...]:
     titles = [source.title for path, source in chip.sources.items() if path.startswith("achieved")]
     titles += [source.title for source in stack.sources.values()]
-    found = tuple(dict.fromkeys(titles))
-    if chip.id in stack.measured_on or (chip.calibrated and not stack.measured):
-        return "measured", found
-    known = stack.measured or chip.achieved or chip.achieved_links
-    return ("transferred" if known else "datasheet"), found
+    return tuple(dict.fromkeys(titles))
+

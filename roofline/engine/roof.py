@@ -19,7 +19,7 @@ from roofline.numeric import Num, p_norm
 from roofline.workload.dtype import math_dtype
 
 BOUNDS = ("compute", "memory", "network", "overhead")
-STREAMED = (ATTENTION, DECODE_ATTENTION)  # kernels whose bytes grow with their rows; products load their weights once
+UNIT_PATH = 64.0  # bytes that a GPU's compute unit can have from the cache behind it each clock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +43,12 @@ def peak(chip: Chip, dtype: str) -> Num:
         return chip.vector if chip.vector is not None else np.inf
     found = math_dtype(dtype, chip.peaks)
     return chip.peaks[found].dense if found else np.inf
+
+
+def summed(chip: Chip, dtype: str, stack: Stack) -> Num:
+    """Dense FLOP/s of a chip for a dtype, summed as the software does."""
+    found = None if dtype == VECTOR or not stack.narrow_sums else math_dtype(dtype, chip.peaks)
+    return chip.peaks[found].most if found else peak(chip, dtype)
 
 
 def most(chip: Chip, op: Op) -> Num:
@@ -75,19 +81,28 @@ def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
 def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
     """Seconds of one execution of a kernel: what was measured of its kind (see `Efficiency`)."""
     reached = chip.efficiency(op.kind, *formats(op, chip))
-    ramp, rate = 1.0 + reached.half / op.rows, stack.rates.get(op.kind, 1.0)
-    compute = op.flops * (1.0 + reached.score / op.columns) * ramp
-    compute = compute / np.minimum(peak(chip, op.dtype) * reached.compute * stack.compute * rate, most(chip, op))
-    moved = op.bytes * (ramp if op.kind in STREAMED else 1.0)
+    ramp, rate = reached.half / np.maximum(op.rows, 1.0), stack.rates.get(op.kind, 1.0)
+    compute = op.flops * (1.0 + reached.score / op.columns) * (1.0 + ramp)
+    compute = compute / np.minimum(summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op))
+    moved = op.bytes * (1.0 + ramp * op.growing) + op.expanded * np.greater(op.rows, stack.expand_rows)
     if chip.cache_speed is not None:
         moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))
-    memory = moved / (chip.bandwidth * np.minimum(reached.memory * stack.memory * rate, 1.0))
+    memory = moved / np.minimum(
+        chip.bandwidth * np.minimum(reached.memory * stack.memory * rate, 1.0), streamed(chip, stack)
+    )
     work = p_norm(compute, memory, reached.overlap)
     if chip.compute_units is not None:
         idle = idling(reached, work, chip.compute_units / op.tiles)
         compute, memory, work = compute * idle, memory * idle, work * idle
     overhead = reached.latency * stack.latency + stack.operator
     return Roofs(compute, memory, 0.0, overhead, overhead + work)
+
+
+def streamed(chip: Chip, stack: Stack) -> Num:
+    """Bytes per second that all compute units together get (see `Stack.stream`); infinite if nothing is known."""
+    if chip.compute_units is None or chip.clock is None:
+        return np.inf
+    return chip.compute_units * chip.clock * UNIT_PATH * stack.stream
 
 
 def formats(op: Op, chip: Chip) -> tuple[str, ...]:

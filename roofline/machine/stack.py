@@ -22,7 +22,9 @@ class Stack:
     Times are seconds that the work does not hide: per step of the whole model (`step`), per layer (`layer`), per
     operator (`operator`) and per request before its first token (`request`). `latency`, `compute` and `memory` are
     multiples of what was measured of single kernels on the chip: graphs hide part of their latency, fusing saves some,
-    an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves. `usable_memory` is the share of
+    an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves. `stream` is what a compute unit
+    gets of weights, as a share of what the cache could send it each clock; `flow` the share of a pipeline's stages that
+    work at the same time while a long prompt passes. `usable_memory` is the share of
     main memory that it lets a model have, `cache_memory` the share for the cache of what weights and activations leave.
     """
 
@@ -35,6 +37,8 @@ class Stack:
     latency: Num = 1.0
     compute: Num = 1.0
     memory: Num = 1.0
+    stream: Num = np.inf
+    flow: Num = 1.0
     rates: Mapping[str, Num] = field(default_factory=dict)
     usable_memory: Num = 1.0
     cache_memory: Num = 1.0
@@ -45,6 +49,8 @@ class Stack:
     measured_on: tuple[str, ...] = ()  # ids of the chips on which its times were measured
     cache: Mapping[str, str] = field(default_factory=dict)  # usual cache format for weights of a format
     wide: str = "bf16"  # format of the weights that a model does not narrow, where it narrows experts alone
+    expand_rows: Num = np.inf  # products of more rows expand narrow weights to 16 bits in memory first
+    narrow_sums: bool = False  # whether products of 16 bits are summed in 16
     collectives: Literal["library", "direct"] = "library"  # a library's, or also its own kernels inside graphs
     overlap: Num = 1.0  # share of data-parallel traffic that may hide behind the backward pass
     sources: Mapping[str, Source] = field(default_factory=dict)

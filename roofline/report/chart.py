@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from roofline.errors import OutputError
+from roofline.report.figure import FAINT, INK, PALETTE, save
 from roofline.report.human import quantity, ratio
 from roofline.report.placement import Box, place, spread
 
@@ -20,18 +19,8 @@ if TYPE_CHECKING:
 
 Result = Mapping[str, Any]
 
-# Okabe and Ito's palette without its yellow, told apart with any kind of colour vision.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#000000")
 MARKERS = {"prefill": "o", "decode": "D", "training": "s"}
-SUFFIXES = (".png", ".svg", ".pdf")
 LARGEST = 6  # operators drawn for each phase
-INK, FAINT = "0.25", "0.45"
-STYLE = {
-    "svg.hashsalt": "roofline", "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "DejaVu Sans",
-    "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK, "xtick.color": FAINT, "ytick.color": FAINT, "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK, "text.parse_math": False,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,26 +70,7 @@ def roofline_chart(predictions: Sequence[Result], path: Path, *, suffix: str | N
 
     The same predictions give the same bytes. Raises `OutputError` for another suffix and what can't be written.
     """
-    kind = (suffix or path.suffix).lower()
-    if kind not in SUFFIXES:
-        raise OutputError(f"{path}: charts are drawn as {', '.join(SUFFIXES)}")
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    metadata = {"Date": None} if kind == ".svg" else {"CreationDate": None} if kind == ".pdf" else None
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        mpl.rcdefaults()  # a user's own style must not change the drawing
-        settings: Any = mpl.rcParams
-        settings.update(STYLE)
-        figure = Figure(figsize=(9.6, 6.0), dpi=160, layout="constrained")
-        FigureCanvasAgg(figure)
-        _draw(figure, list(_roofs(predictions)))
-        try:
-            figure.savefig(path, format=kind[1:], metadata=metadata)
-        except OSError as error:
-            raise OutputError(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
+    save(lambda figure: _draw(figure, list(_roofs(predictions))), path, suffix=suffix)
 
 
 def _roofs(predictions: Sequence[Result]) -> Iterator[Roofs]:

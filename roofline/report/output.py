@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from roofline.errors import OutputError
-from roofline.report import formats
+from roofline.report import charts, formats
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,16 @@ class Sinks:
     files: tuple[tuple[Path, Path], ...]
     chart: tuple[Path, Path] | None
 
-    def write(self, result: Mapping[str, Any]) -> None:
-        """Render the result into every file and, when all are whole, rename each into place."""
+    def write(self, result: Mapping[str, Any], **view: Any) -> None:
+        """Render the result into every file and, when all are whole, rename each into place; `view` are its options."""
         for place, temporary in self.files:
-            text = formats.render(result, formats.format_of(str(place)))
+            text = formats.render(result, formats.format_of(str(place)), **view)
             with refused(place):
                 temporary.write_text(text, encoding="utf-8", newline="\n")
         if self.chart is not None:
-            from roofline.report.chart import roofline_chart
-
             place, temporary = self.chart
             with refused(place):
-                roofline_chart(result.get("rows", [result]), temporary, suffix=place.suffix)
+                charts.draw(result, temporary, suffix=place.suffix)
         for place, temporary in (*self.files, *([self.chart] if self.chart else ())):
             with refused(place):
                 os.replace(temporary, os.path.realpath(place))

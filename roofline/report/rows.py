@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Result = Mapping[str, Any]
 
 
 def flat_rows(result: Result) -> list[dict[str, Any]]:
-    """One row per deployment of a comparison, per operator of a prediction, per entry of anything else."""
+    """One row per deployment compared, operator of a prediction, constant of a calibration, entry of anything else."""
     schema = str(result.get("schema", ""))
     if schema.startswith("roofline.prediction/"):
         return [_operator(result, phase, operator) for phase in result["phases"] for operator in phase["operators"]]
@@ -19,6 +19,8 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [dict(item) for item in result["fields"]]
     if schema.startswith("roofline.explanation/"):
         return [dict(item) for item in result["lines"]]
+    if schema.startswith("roofline.calibration/"):
+        return [constant for row in result["rows"] for constant in _constants(row)]
     return [dict(row) for row in result["rows"]]
 
 
@@ -41,6 +43,13 @@ def deployment_row(prediction: Result) -> dict[str, Any]:
             row[f"{key}_{field}"] = phase[field]
     evidence = prediction["evidence"]
     return {**row, **prediction["metrics"], "evidence": evidence["calibration"]}
+
+
+def _constants(row: Result) -> Iterator[dict[str, Any]]:
+    """One row for each constant of a fitted chip, family or stack, with the errors of all together."""
+    shared = {name: value for name, value in row.items() if name != "constants"}
+    for name, value in row["constants"].items():
+        yield {**shared, "constant": name, "value": value}
 
 
 def _operator(prediction: Result, phase: Result, operator: Result) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from roofline.workload import Prefill, Serving, Step, Training, Workload
 from roofline.workload.dtype import bytes_of
 
 PREDICTION_SCHEMA = "roofline.prediction/1"
+BESIDE = ("_ideal", "_low", "_high")  # what stands beside each time and rate
 COMPARISON_SCHEMA = "roofline.comparison/1"
 
 
@@ -146,15 +147,14 @@ def _plan(result: Prediction) -> dict[str, float | str | None]:
 
 
 def _metrics(metrics: Mapping[str, Num | None]) -> dict[str, float | None]:
-    """Every metric, and `_low` and `_high` for each that has an ideal; unknown until validation backs them."""
+    """Every metric, and `_low` and `_high` for each that has an ideal; unknown where nothing like it was measured."""
     found: dict[str, float | None] = {}
     for name, value in metrics.items():
-        if name.endswith("_ideal"):
+        if name.endswith(BESIDE):
             continue
         found[name] = number(value)
         if f"{name}_ideal" in metrics:
-            found[f"{name}_ideal"] = number(metrics[f"{name}_ideal"])
-            found[f"{name}_low"] = found[f"{name}_high"] = None
+            found |= {f"{name}{suffix}": number(metrics.get(f"{name}{suffix}")) for suffix in BESIDE}
     return found
 
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from roofline import __version__
 from roofline.catalog.store import Catalog
-from roofline.engine import collectives, roof
-from roofline.engine.ops import COLLECTIVE, OVERHEAD, VECTOR, Op
+from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
 from roofline.engine.prediction import Phase, Prediction
 from roofline.engine.roof import BOUNDS, Priced
 from roofline.errors import RooflineError, UnknownNameError
-from roofline.machine import Chip, Link
 from roofline.numeric import Num
 from roofline.studies.analyze import predict
+from roofline.studies.arithmetic import Constant, Line, collective, kernel, overhead
+from roofline.studies.formula import evaluate, plain, readable, substituted
 from roofline.studies.request import Options
 from roofline.units import show
 
@@ -26,7 +26,7 @@ EXPLANATION_SCHEMA = "roofline.explanation/1"
 MEANING: Mapping[str, str] = MappingProxyType(
     {
         "m": "rows: tokens that pass at once on this chip",
-        "k": "inner dimension: rows of the weight matrix",
+        "k": "width of a row: rows of the weight matrix",
         "n": "outer dimension: columns of the weight matrix on this chip",
         "w": "bytes per weight",
         "a": "bytes per activation that enters",
@@ -46,9 +46,6 @@ MEANING: Mapping[str, str] = MappingProxyType(
         "o": "values written per row",
         "s": "state values of each sequence",
         "z": "bytes per state value",
-        "ranks": "chips that take part",
-        "stride": "chips between neighbours of the group",
-        "seconds": "what the software adds",
     }
 )
 
@@ -68,7 +65,7 @@ def explain(workload: str, deployment: str, operator: str, options: Options, cat
             "name": op.name,
             "phase": phase.name,
             "kind": op.message.algorithm if op.message else op.kind,
-            "dtype": op.dtype,
+            "dtype": "" if op.kind in (COLLECTIVE, OVERHEAD) else op.dtype,
             "time_s": float(priced.time * phase.repeat),
             "bound": BOUNDS[int(priced.bound)],
         },
@@ -77,12 +74,14 @@ def explain(workload: str, deployment: str, operator: str, options: Options, cat
 
 
 def _find(result: Prediction, name: str) -> tuple[Phase, Priced]:
-    """The operator of that name: exact, with its phase in front, or the only one that ends so."""
+    """The operator of that name: exact, with its phase in front, or the only one (of that phase) that ends so."""
     known = {f"{phase.name}/{item.op.name}": (phase, item) for phase in result.phases for item in phase.operators}
     if name in known:
         return known[name]
+    phase, _, rest = name.partition("/")
     exact = [key for key in known if key.partition("/")[2] == name]
     ending = exact or [key for key in known if key.endswith(f"/{name}")]
+    ending = ending or [key for key in known if rest and key.startswith(f"{phase}/") and key.endswith(f"/{rest}")]
     if len(ending) == 1 or len({key.partition("/")[2] for key in ending}) == 1:
         return known[ending[-1]]
     if ending:
@@ -94,170 +93,92 @@ def _line(quantity: str, formula: str, numbers: str, result: str, source: str) -
     return {"quantity": quantity, "formula": formula, "numbers": numbers, "result": result, "source": source}
 
 
-def plain(value: Num) -> str:
-    """A number as arithmetic shows it: whole where it is whole.
-
-    >>> plain(32.0), plain(0.5), plain(1.5e12)
-    ('32', '0.5', '1,500,000,000,000')
-    """
-    number = float(value)
-    if number == int(number) and abs(number) < 1e15:
-        return f"{int(number):,}"
-    return f"{number:,.6g}"
-
-
-def substituted(formula: str, terms: Mapping[str, Num]) -> str:
-    """A formula with its letters replaced by numbers.
-
-    >>> substituted("2*m*k", {"m": 32.0, "k": 8192.0})
-    '2·32·8,192'
-    """
-    parts: list[str] = []
-    word = ""
-    for char in formula + " ":
-        if char.isalpha() or char == "_":
-            word += char
-            continue
-        if word:
-            parts.append(plain(terms[word]) if word in terms else word)
-            word = ""
-        parts.append("·" if char == "*" else char)
-    return "".join(parts).strip()
-
-
 def _lines(result: Prediction, phase: Phase, priced: Priced) -> Iterator[dict[str, str]]:
-    op = priced.op
-    shape = result.workload.model.sources.get("shape")
-    model_source = f"shape of {result.workload.model.id}" + (f": {shape.title}" if shape else "")
-    for name, value in op.terms.items():
-        if name in op.formula.flops + op.formula.read + op.formula.write + op.formula.message or op.kind == OVERHEAD:
-            unit = " s" if name == "seconds" else ""
-            yield _line(name, MEANING.get(name, ""), "", plain(value) + unit, _term_source(name, result, model_source))
+    """Terms, counts, constants, steps, and what they come to in the phase."""
+    op, chip, stack = priced.op, result.deployment.chip, result.deployment.stack
+    yield from _terms(result, op)
+    yield from _counts(op)
     if op.kind == COLLECTIVE:
-        yield from _collective(result.deployment.chip, priced)
+        written = collective(op, chip, stack)
     elif op.kind == OVERHEAD:
-        sources = "; ".join(source.title for source in result.deployment.stack.sources.values())
-        yield _line("overhead", "step + layers·layer", "", _time(priced.expected.overhead), sources)
+        written = overhead(result.workload.model.layers, chip, stack)
     else:
-        yield from _kernel(result, priced)
+        written = kernel(op, chip, stack)
+    yield from (line_of(line) for line in written)
     yield from _sum(phase, priced)
 
 
-def _term_source(name: str, result: Prediction, model_source: str) -> str:
+def _terms(result: Prediction, op: Op) -> Iterator[dict[str, str]]:
+    """The letters of an operator's own formulas: what they stand for, and who decides them."""
+    formula = op.formula
+    for name, value in op.terms.items():
+        if name in formula.flops + formula.read + formula.write + formula.message:
+            yield _line(name, MEANING[name], "", plain(value), _term_source(name, result))
+
+
+def _term_source(name: str, result: Prediction) -> str:
     """Who decides a term: the model's shape, the formats, the workload and plan."""
     if name in "warcz":
         formats = result.precision
         return f"weights {formats.weights}, activations {formats.activations}, cache {formats.kv_cache}"
-    if name in ("k", "n", "h", "d", "v", "g", "s"):
-        return f"{model_source}; divided by the plan"
+    if name in "knhdvgs":
+        shape = result.workload.model.sources.get("shape")
+        stated = f": {shape.title}" if shape else ""
+        return f"shape of {result.workload.model.id}{stated}; divided by the plan"
     if name == "f":
         return "counted in roofline/engine/lower.py"
     return f"workload {result.workload.id} and plan"
 
 
-def _kernel(result: Prediction, priced: Priced) -> Iterator[dict[str, str]]:
-    """FLOPs, bytes, and the time under each roof."""
-    op, chip = priced.op, result.deployment.chip
+def _counts(op: Op) -> Iterator[dict[str, str]]:
+    """FLOPs, bytes and message: formulas of the operator with no chip in them."""
+    size = 0.0 if op.message is None else op.message.size
     for quantity, formula, value, unit in (
         ("FLOPs", op.formula.flops, op.flops, "FLOP"),
         ("bytes read", op.formula.read, op.read, "B"),
         ("bytes written", op.formula.write, op.write, "B"),
+        ("message", op.formula.message, size, "B"),
     ):
-        shown = show(float(value), unit)
-        yield _line(quantity, formula.replace("*", "·"), substituted(formula, op.terms), shown, "count, no chip in it")
-    found = op.dtype if op.dtype == VECTOR else roof.arithmetic(chip, op.dtype)
-    key = f"{op.kind}/{found}" if f"{op.kind}/{found}" in chip.achieved else op.kind
-    reached, measured = chip.efficiency(op.kind, found), _source(chip, f"achieved.kernels.{key}", "not measured: 1")
-    peak, bandwidth = roof.peak(chip, op.dtype), chip.bandwidth
-    where = "compute.vector" if op.dtype == VECTOR else f"compute.peaks.{found}"
-    yield _line("peak", f"dense {found}", "", _rate(peak, "FLOP/s"), _source(chip, where, "not published"))
-    main = chip.main_memory.name
-    yield _line("bandwidth", main, "", _rate(bandwidth, "B/s"), _source(chip, f"memory.{main}", "not published"))
-    work, moved = show(float(op.flops), "FLOP"), show(float(op.bytes), "B")
-    yield _line(
-        "compute time", "FLOPs/(peak·fraction)", f"{work}/({_rate(peak, 'FLOP/s')}·{plain(reached.compute)})",
-        _time(priced.expected.compute), measured,
-    )  # fmt: skip
-    yield _line(
-        "memory time", "bytes/(bandwidth·fraction)", f"{moved}/({_rate(bandwidth, 'B/s')}·{plain(reached.memory)})",
-        _time(priced.expected.memory), measured,
-    )  # fmt: skip
-    exponent = "p = ∞: the longer of the two" if np.isinf(reached.overlap) else f"p = {plain(reached.overlap)}"
-    launch = _time(priced.expected.overhead)
-    yield _line(
-        "one execution",
-        "latency + (compute^p + memory^p)^(1/p)",
-        f"latency {launch}, {exponent}",
-        _time(priced.expected.time),
-        measured,
-    )
+        if formula != "0":
+            text = scaled(formula, op.terms, float(value))
+            numbers = substituted(text, {name: plain(term) for name, term in op.terms.items()})
+            yield _line(quantity, readable(text), numbers, show(float(value), unit), "count, no chip in it")
 
 
-def _collective(chip: Chip, priced: Priced) -> Iterator[dict[str, str]]:
-    """The message, the links that it crosses, and the time on them."""
-    op = priced.op
-    message = op.message
-    if message is None:
-        return
-    size = show(float(message.size), "B")
-    yield _line(
-        "message",
-        op.formula.message.replace("*", "·"),
-        substituted(op.formula.message, op.terms),
-        size,
-        "count, no chip in it",
-    )
-    near = chip.link("scale-up")
-    inside = float(np.clip(np.floor((near.chips if near else 1.0) / message.stride), 1.0, message.ranks))
-    outside = float(message.ranks) / inside
-    for link, ranks in ((near, inside), (chip.link("scale-out"), outside)):
-        if link is not None and ranks > 1:
-            yield from _level(chip, link, op, ranks)
-    yield _line(
-        "one execution", "sum over the levels", "", _time(priced.expected.time), "roofline/engine/collectives.py"
-    )
+def scaled(formula: str, terms: Mapping[str, Num], value: float) -> str:
+    """A formula, times what an operator is in multiples of it: a backward pass is written as one of its forward pass.
+
+    >>> scaled("2*m*k", {"m": 3.0, "k": 4.0}, 24.0), scaled("2*m*k", {"m": 3.0, "k": 4.0}, 60.0)
+    ('2*m*k', '2.5*(2*m*k)')
+    """
+    once = evaluate(formula, {name: float(term) for name, term in terms.items()})
+    multiple = value / once if once else 1.0
+    return formula if np.isclose(multiple, 1.0, rtol=1e-9) else f"{plain(multiple)}*({formula})"
 
 
-def _level(chip: Chip, link: Link, op: Op, ranks: float) -> Iterator[dict[str, str]]:
-    algorithm = op.message.algorithm if op.message else ""
-    volume = float(collectives.VOLUME[algorithm](ranks))
-    reached = chip.link_efficiency(link.scope)
-    rate = _rate(collectives.bandwidth(link, ranks, algorithm), "B/s")
-    source = _source(chip, f"links.{link.name}", "")
-    yield _line(
-        f"{link.scope} link", f"{link.name}, {link.topology}, one direction", f"{plain(ranks)} ranks", rate, source
-    )
-    start = reached.latency + reached.latency_per_rank * (ranks - 1.0) + collectives.steps(link, ranks) * link.latency
-    measured = _source(chip, f"achieved.links.{link.scope}", "not measured: 1 and 0 s")
-    yield _line(
-        f"{link.scope} volume",
-        f"{algorithm}: share of the message that each rank sends",
-        "",
-        plain(volume),
-        "Thakur et al. 2005",
-    )
-    yield _line(
-        f"{link.scope} reached", "fraction of the link; latency", plain(reached.bandwidth), _time(start), measured
-    )
+def line_of(line: Line) -> dict[str, str]:
+    """A constant or a step of the price as a line."""
+    result = _shown(line.value, line.unit)
+    if isinstance(line, Constant):
+        return _line(readable(line.name), line.meaning, "", result, line.source)
+    numbers = substituted(line.formula, {name: _shown(*term) for name, term in line.terms.items()})
+    return _line(readable(line.name), readable(line.formula), numbers, result, line.source)
 
 
 def _sum(phase: Phase, priced: Priced) -> Iterator[dict[str, str]]:
     """From one execution to its share of the phase."""
     count, repeat = priced.op.count, phase.repeat
-    numbers = f"{plain(count)}·{plain(repeat)}·{_time(priced.expected.time)}"
-    yield _line("in the phase", "executions·steps·time", numbers, _time(priced.time * repeat), "")
-    ideal = _time(priced.ideal_time * repeat)
-    yield _line("ideal", "datasheet peaks, nothing can be faster", "", ideal, "the same formulas, every fraction 1")
+    for quantity, formula, once in (
+        ("in the phase", "executions·steps·one execution", priced.expected.time),
+        ("ideal", "executions·steps at datasheet rates: nothing can be faster", priced.ideal.time),
+    ):
+        numbers = f"{plain(count)}·{plain(repeat)}·{_shown(once, 's')}"
+        yield _line(quantity, formula, numbers, _shown(count * repeat * once, "s"), "")
 
 
-def _source(chip: Chip, path: str, otherwise: str) -> str:
-    source = chip.sources.get(path)
-    return f"{source.title}{f' ({source.date})' if source.date else ''}" if source else otherwise
-
-
-def _rate(value: Num, unit: str) -> str:
-    return show(float(value), unit) if np.isfinite(value) else "unknown"
-
-
-def _time(value: Num) -> str:
-    return show(float(value), "s")
+def _shown(value: Num, unit: str) -> str:
+    """A number with its unit; rates without limit are those that nobody published."""
+    number = float(value)
+    if not unit:
+        return plain(number)
+    return show(number, unit) if np.isfinite(number) else "unknown"

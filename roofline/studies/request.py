@@ -244,8 +244,9 @@ def resolve_deployment(catalog: Catalog, text: str, workload: Workload, options:
         count = wanted.count or _count(given) or fewest_chips(workload, chip, stack, precision, given)
         plans.check_wiring(chip, count)
         deployment = Deployment(
-            chip=chip, num_chips=count, stack=stack, plan=Plan(), precision=precision, label=label(wanted, count)
-        )
+            chip=chip, num_chips=count, stack=stack, plan=Plan(), precision=precision,
+            spreads=catalog.spreads(chip, stack), label=label(wanted, count),
+        )  # fmt: skip
         plan = best_plan(workload, deployment, given)
         plans.check(plan, workload.model, count)
     except PlanError as error:

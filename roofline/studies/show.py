@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from roofline import __version__
 from roofline.catalog.store import KINDS, Catalog, is_path
 from roofline.errors import UnknownNameError
 from roofline.machine import Chip, Efficiency, Family, LinkEfficiency, Stack
+from roofline.machine.chip import IDEAL_KERNEL, IDEAL_LINK
+from roofline.machine.stack import DIRECT
+from roofline.numeric import Num
 from roofline.source import Source
+from roofline.studies import words
 from roofline.units import show as in_units
 from roofline.workload import Model, Serving, Training
 
 LISTING_SCHEMA, ENTRY_SCHEMA = "roofline.catalogue/1", "roofline.entry/1"
+SECONDS = ("latency", "split", "step")  # constants of kernels and links that are times; the others are plain numbers
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "chips": ("chip",),
@@ -188,12 +196,19 @@ def _nearest(key: str, sources: Mapping[str, Source]) -> str | None:
 
 def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
     for dtype, peak in chip.peaks.items():
-        sparse = f" (sparse {in_units(float(peak.sparse), 'FLOP/s')})" if peak.sparse is not None else ""
-        yield f"compute.peaks.{dtype}", in_units(float(peak.dense), "FLOP/s") + sparse
+        others = [
+            f"{what} {in_units(float(rate), 'FLOP/s')}"
+            for what, rate in (("sparse", peak.sparse), ("narrow sums", peak.narrow))
+            if rate is not None
+        ]
+        more = f" ({', '.join(others)})" if others else ""
+        yield f"compute.peaks.{dtype}", in_units(float(peak.dense), "FLOP/s") + more
     yield "compute.vector", _shown(chip.vector, "FLOP/s")
     if chip.compute_units is not None:
         clock = f" at {in_units(float(chip.clock), 'Hz')}" if chip.clock is not None else ""
         yield "compute.units", f"{float(chip.compute_units):,.0f}{clock}"
+    if chip.devices != 1.0:
+        yield "compute.devices", f"{float(chip.devices):,.0f} that software counts as ranks"
     for level in chip.memory:
         speed = f" at {in_units(float(level.bandwidth), 'B/s')}" if level.bandwidth is not None else ""
         yield f"memory.{level.name}", in_units(float(level.capacity), "B") + speed
@@ -206,7 +221,7 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
     yield "power.idle", _shown(chip.idle, "W")
     yield "price.purchase", _shown(chip.price.purchase, "USD")
     yield "price.hourly", _shown(chip.price.hourly, "USD/h")
-    yield from _reached_fields(chip.achieved, chip.achieved_links)
+    yield from _reached_fields(chip.achieved, chip.achieved_links, chip.cache_speed)
     if chip.energy is not None:
         joules = f"{in_units(float(chip.energy.per_byte), 'J/B')} + {in_units(float(chip.energy.per_flop), 'J/FLOP')}"
         yield "achieved.energy", f"{in_units(float(chip.energy.base), 'W')} + {joules}"
@@ -215,19 +230,29 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
 
 
 def _reached_fields(
-    kernels: Mapping[str, Efficiency], links: Mapping[str, LinkEfficiency]
+    kernels: Mapping[str, Efficiency], links: Mapping[str, LinkEfficiency], cache: Num | None
 ) -> Iterator[tuple[str, str | None]]:  # fmt: skip
     for kernel, reached in kernels.items():
-        overlap = "" if reached.overlap == float("inf") else f", overlap {float(reached.overlap):g}"
-        text = f"compute {float(reached.compute):.3g}, memory {float(reached.memory):.3g}"
-        yield f"achieved.kernels.{kernel}", f"{text}, latency {in_units(float(reached.latency), 's')}{overlap}"
+        yield f"achieved.kernels.{kernel}", _stated(reached, IDEAL_KERNEL, ("compute", "memory", "latency"))
     for scope, link in links.items():
-        first, further = (in_units(float(value), "s") for value in (link.latency, link.step))
-        yield f"achieved.links.{scope}", f"{float(link.bandwidth):.3g} of the link, {first} + {further} a rank"
+        yield f"achieved.links.{scope}", _stated(link, IDEAL_LINK, ("bandwidth", "latency", "step"))
+    if cache is not None:
+        yield "achieved.cache", f"{float(cache):.3g} times as fast as main memory"
+
+
+def _stated(reached: Efficiency | LinkEfficiency, otherwise: Efficiency | LinkEfficiency, always: Sequence[str]) -> str:
+    """The constants of a law by name: some always, the others where they say more than nothing."""
+    shown = []
+    for item in fields(reached):
+        value = float(getattr(reached, item.name))
+        if item.name in always or value != getattr(otherwise, item.name):
+            text = in_units(value, "s") if item.name in SECONDS else f"{value:.3g}"
+            shown.append(f"{item.name} {text}")
+    return ", ".join(shown)
 
 
 def _family_fields(family: Family) -> Iterator[tuple[str, str | None]]:
-    yield from _reached_fields(family.kernels, family.links)
+    yield from _reached_fields(family.kernels, family.links, family.cache)
     for kind, stack in family.stacks.items():
         yield f"stacks.{kind}", stack
 
@@ -241,18 +266,30 @@ def _model_fields(model: Model) -> Iterator[tuple[str, str | None]]:
     yield "shape.hidden", f"{model.hidden:,}"
     yield "shape.vocab", f"{model.vocab:,}" + (" (tied)" if model.tied_embeddings else "")
     for block in model.blocks:
-        parts = [repr(part) for part in (block.mixer, block.ffn) if part is not None]
-        yield "shape.blocks", f"{block.count} x {' + '.join(parts)}"
+        yield "shape.blocks", words.block(block)
     yield "shape.cache", f"{model.cache_values_per_token:,.0f} values per token"
     yield "shape.max_context", f"{model.max_context:,}" if model.max_context else None
     yield "shape.dtype", model.dtype
 
 
 def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
-    for name in ("step", "layer", "operator"):
+    for name in ("step", "layer", "operator", "request"):
         yield f"overheads.{name}", in_units(float(getattr(stack, name)), "s")
+    multiples = {name: getattr(stack, name) for name in ("latency", "compute", "memory")} | dict(stack.rates)
+    for name, multiple in multiples.items():
+        yield f"rates.{name}", f"{float(multiple):.3g} times what was measured" if multiple != 1.0 else None
+    limited = np.isfinite(stack.stream)
+    yield "rates.stream", f"{float(stack.stream):.3g} of what the cache could send its units" if limited else None
+    yield "rates.flow", f"{float(stack.flow):.3g} of a seamless pipeline" if stack.flow != 1.0 else None
     yield "usable_memory", f"{float(stack.usable_memory):.2f}"
     yield "batching", stack.batching
+    yield "placement", stack.placement
+    chunked = np.isfinite(stack.prefill_chunk)
+    yield "prefill_chunk", f"{float(stack.prefill_chunk):,.0f} tokens" if chunked else None
+    expands = np.isfinite(stack.expand_rows)
+    yield "expansion", f"narrow weights beyond {float(stack.expand_rows):,.0f} rows" if expands else None
+    yield "sums", "narrow" if stack.narrow_sums else None
+    yield "collectives", "its own beside a library's" if stack.collectives == DIRECT else "a library's"
 
 
 def _job_fields(job: Serving | Training) -> Iterator[tuple[str, str | None]]:
@@ -265,7 +302,7 @@ def _job_fields(job: Serving | Training) -> Iterator[tuple[str, str | None]]:
         yield "lora_rank", f"{float(job.lora_rank):,.0f}" if job.lora_rank else None
     else:
         for index, step in enumerate(job.steps):
-            yield f"lengths.step-{index + 1}", repr(step)
+            yield f"lengths.step-{index + 1}", words.step(step)
         yield "lengths.batch", f"{float(job.batch):,.0f}"
     formats = job.precision
     yield "precision", f"weights {formats.weights}, activations {formats.activations}, cache {formats.kv_cache}"

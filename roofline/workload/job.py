@@ -53,7 +53,8 @@ class Serving:
     """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time.
 
     `burst` is the share of all requests that arrive together, as a benchmark's first ones do; 0 in a steady state.
-    `distinct` is how many of those that run differ, fewer than all where a benchmark repeats a prompt.
+    `distinct` is how many of those that run differ, fewer than all where a benchmark repeats a prompt; `saturated`
+    whether as many run as memory holds.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Serving:
     cached: Num = 0.0
     burst: Num = 0.0
     distinct: Num = np.inf
+    saturated: bool = False
     precision: Precision = Precision()
     slo: ServiceLevel = ServiceLevel()
     sources: Mapping[str, Source] = field(default_factory=dict)

@@ -11,10 +11,12 @@ import pytest
 
 from roofline.catalog import json_schema
 from roofline.catalog.document import read
+from roofline.catalog.specs.chip import ChipSpec
 from roofline.catalog.specs.common import Identified
 from roofline.catalog.specs.model import ModelSpec
 from roofline.catalog.store import KINDS, Catalog, load
 from roofline.errors import SpecError
+from roofline.machine import Family
 from roofline.studies.lint import lint_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,16 +115,32 @@ def test_usual_stacks_exist(catalog: Catalog, name: str) -> None:
         assert catalog.stack(stack).id == stack
 
 
-def test_what_was_not_measured_on_a_chip_comes_from_its_family(catalog: Catalog) -> None:
-    """A chip's own constants win; its family's fill the rest, and the source says whose they are."""
-    h800, h100 = catalog.chip("h800-sxm"), catalog.chip("h100-sxm")
-    hopper = catalog.family("hopper")
-    assert not h800.calibrated
-    assert h100.calibrated
-    assert h800.achieved["matmul"] == hopper.kernels["matmul"] != h100.achieved["matmul"]
-    assert h800.sources["achieved.kernels.matmul"].title.startswith(f"{hopper.name}: ")
-    assert h800.stack("serving") == "vllm"
-    assert h800.stack("training") == catalog.chip("h100-sxm").stack("training")
+CHIPS = sorted(Catalog().files(KINDS["chip"]))
+
+
+def own_kernels(catalog: Catalog, name: str) -> set[str]:
+    """Kernels whose constants the file of a chip states itself."""
+    spec = catalog.spec("chip", name)
+    assert isinstance(spec, ChipSpec)
+    return {str(kernel) for kernel in spec.achieved.kernels}
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_what_was_not_measured_on_a_chip_comes_from_its_family(catalog: Catalog, name: str) -> None:
+    """A chip's own constants win; its family's fill the rest."""
+    chip = catalog.chip(name)
+    family = catalog.family(chip.family) if chip.family in catalog.families() else Family(id=name, name="")
+    rest = {kernel: reached for kernel, reached in chip.achieved.items() if kernel not in own_kernels(catalog, name)}
+    assert rest == {kernel: family.kernels[kernel] for kernel in rest}
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_sources_say_whose_constants_they_are(catalog: Catalog, name: str) -> None:
+    """Those of a family begin with its name, those of the chip's own file do not."""
+    chip, own = catalog.chip(name), own_kernels(catalog, name)
+    title = catalog.family(chip.family).name if chip.family in catalog.families() else ""
+    marked = {kernel: chip.sources[f"achieved.kernels.{kernel}"].title.startswith(title) for kernel in chip.achieved}
+    assert marked == {kernel: kernel not in own for kernel in chip.achieved}
 
 
 def test_every_stored_format_can_be_written_in_files() -> None:

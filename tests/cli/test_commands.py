@@ -29,6 +29,8 @@ EVERY = [
     ("compare", "deepseek-v3-chat", "8xrtx-4090", "8xh200"),
     ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "decode/ffn/up"),
     ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "prefill/mixer/all-reduce"),
+    ("explain", "llama-3.1-8b-pretraining", "64xh100-sxm", "backward/attention/core"),
+    ("explain", "llama-3.1-8b-chat", "wormhole-n150", "decode/ffn/down"),
     ("explain", "llama-3.1-70b-chat", "8xtpu-v6e", "decode/jax/overhead"),
     ("show",),
     ("show", "models"),
@@ -239,12 +241,64 @@ def test_what_does_not_fit_is_an_answer_unless_required(run: Callable[..., Any])
     assert required.err.startswith("roofline: does not fit: 1xh100-sxm:tp=1 needs 813 GB per chip")
 
 
-def test_explanations_show_formula_numbers_and_sources(run: Callable[..., Any]) -> None:
-    out = run("explain", "llama-3.1-70b-chat", "8xh100-sxm:tp=8", "decode/ffn/up").out
-    assert "2·m·k·n" in out
-    assert "2·32·8,192·7,168" in out
-    assert "stas00/ml-engineering" in out
-    assert "fitted: latency + " in out
+EXPLAINED = [
+    ("decode/ffn/up", "2·m·k·n"),
+    ("decode/ffn/up", "2·32·8,192·7,168"),
+    ("decode/ffn/up", "rows that share what it loads"),
+    ("decode/ffn/up", "stas00/ml-engineering"),
+    ("decode/ffn/up", "own measurements of the product"),
+    ("prefill/attention/core", "FLOPs·(1 + score/columns)·(1 + half/rows)/(peak·compute)"),
+    ("prefill/attention/core", "compute time + memory time"),
+    ("decode/attention/core", "min(work·fill·units/tiles, split)"),
+    ("decode/mixer/all-reduce", "own latency + own step·(ranks - 1)"),
+    ("decode/mixer/all-reduce", "min(library time, own time)"),
+    ("decode/mixer/all-reduce", "Thakur, Rabenseifner, Gropp 2005"),
+    ("decode/any/overhead", "1 ms + 100 us·80"),
+]
+
+
+@pytest.fixture
+def hardware(tmp_path: Path) -> Path:
+    """A chip and a stack whose constants are known, whatever is measured next."""
+    for folder, name, text in (
+        (
+            "chips",
+            "mine",
+            "extends: h100-sxm\nid: mine\nname: Mine\nachieved:\n  kernels:\n"
+            "    matmul: {compute: 0.7, memory: 0.8, latency: 3 us, overlap: 2, half: 9, source: own}\n"
+            "    matmul/fp8: {compute: 0.7, memory: 0.8, latency: 3 us, overlap: 2, half: 9, source: own}\n"
+            "    attention/fp8: {compute: 0.6, memory: 0.9, latency: 9 us, overlap: 1, half: 50, score: 90, source: own}\n"
+            "    decode-attention/fp8: {memory: 0.8, latency: 9 us, fill: 0.5, split: 4 us, source: own}\n"
+            "  links:\n"
+            "    scale-up: {bandwidth: 0.8, latency: 6 us, step: 0.6 us, overlap: 0.6, source: own}\n"
+            "    scale-up/all-reduce: {bandwidth: 0.7, latency: 2 us, step: 0.4 us, source: own}\n"
+            'sources:\n  own: {title: own measurements of the product, date: "2026"}\n',
+        ),
+        (
+            "stacks",
+            "any",
+            "format: 1\nid: any\nname: Any\noverheads:\n  step: {time: 1 ms, source: own}\n"
+            "  layer: {time: 0.1 ms, source: own}\ncollectives: {kind: direct, source: own}\n"
+            'sources:\n  own: {title: own measurements of the stack, date: "2026"}\n',
+        ),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("operator", "expected"), EXPLAINED)
+def test_explanations_show_formula_numbers_and_sources(
+    run: Callable[..., Any], hardware: Path, operator: str, expected: str
+) -> None:
+    deployment = "8xmine:tp=8,stack=any"
+    ran = run("explain", "llama-3.1-70b-chat", deployment, operator, "--batch", "32", "--hardware-dir", str(hardware))
+    assert expected in ran.out
+
+
+def test_an_operator_of_a_phase_needs_no_block_in_front(run: Callable[..., Any]) -> None:
+    ran = run("explain", "deepseek-v3-chat", "16xh200-sxm", "decode/moe/up")
+    assert ran.out.startswith("decode/mla+moe/moe/up of deepseek-v3-chat")
 
 
 def test_version_and_module(run: Callable[..., Any]) -> None:

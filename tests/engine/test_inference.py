@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from roofline.engine import inference
 from roofline.engine.deployment import Deployment
 from roofline.engine.lower import Pass, lower
 from roofline.engine.prediction import Prediction, evidence_of
-from roofline.machine import Chip, Link, Memory, Peak, Stack
+from roofline.machine import Chip, Efficiency, Link, Memory, Peak, Stack
 from roofline.workload import (
     Attention,
     Block,
@@ -48,7 +48,7 @@ def run(work: Serving, chip: Chip, stack: Stack = IDEAL, **degrees: float) -> Pr
 
 
 def useful(model: Model, work: Pass) -> float:
-    counted = [op for op in lower(model, Precision(), Plan(), work) if op.kind in ("matmul", "attention")]
+    counted = [op for op in lower(model, Precision(), Plan(), work) if op.kind in ("matmul", "experts", "attention")]
     return float(sum(op.flops * op.count for op in counted))
 
 
@@ -120,15 +120,49 @@ def test_prefill_in_two_pieces_counts_as_in_one(catalog: Catalog) -> None:
     assert sum(useful(model, part) for part in parts) == pytest.approx(whole, rel=1e-12)
 
 
-def test_foreign_prefills_stretch_the_tokens(catalog: Catalog) -> None:
-    """Continuous batching in steady state: B requests of T tokens take B prefills and T steps."""
-    model, chip, batch, out = catalog.model("llama-3.1-8b"), machine(), 16.0, 100.0
-    work = Serving(id="w", model=model, steps=(Prefill(1000.0), Decode(out)), batch=batch)
-    found = run(work, chip)
+@dataclass(frozen=True)
+class Shared:
+    """A server of 16 requests in steady state: its metrics, and the seconds of one prompt and of one decoding."""
+
+    metrics: dict[str, float]
+    prefill: float
+    decode: float
+    batch: float = 16.0
+    out: float = 100.0
+
+    @property
+    def boundary(self) -> float:
+        """A request that arrives waits for the end of the step that runs: half of one on average."""
+        return self.decode / self.out / 2
+
+
+@pytest.fixture
+def shared(catalog: Catalog) -> Shared:
+    work = Serving(
+        id="w", model=catalog.model("llama-3.1-8b"), steps=(Prefill(1000.0), Decode(Shared.out)), batch=Shared.batch
+    )
+    found = run(work, machine())
     prefill, decode = (float(phase.time) for phase in found.phases)
-    metrics = {name: float(value) for name, value in found.metrics.items() if value is not None}
-    assert metrics["tpot_s"] * out == pytest.approx(decode + (batch - 1) * prefill, rel=1e-12)
-    assert metrics["output_tokens_per_s"] == pytest.approx(batch * out / (batch * prefill + decode), rel=1e-12)
+    return Shared({name: float(value) for name, value in found.metrics.items() if value is not None}, prefill, decode)
+
+
+def test_foreign_prefills_stretch_the_tokens(shared: Shared) -> None:
+    """Of 15 foreign prompts, those that are not read before a request's own come between its tokens."""
+    turn = shared.metrics["ttft_s"] - shared.prefill - shared.boundary
+    assert shared.metrics["tpot_s"] * shared.out + turn == pytest.approx(shared.decode + 15 * shared.prefill, rel=1e-12)
+
+
+def test_a_request_waits_for_its_turn(shared: Shared) -> None:
+    """Deterministic service, random arrivals: load/(1 − load) of half a prompt (Pollaczek and Khinchine)."""
+    busy = 15 * shared.prefill / (shared.decode + 16 * shared.prefill)
+    turn = busy / (1 - busy) * shared.prefill / 2
+    assert shared.metrics["ttft_s"] == pytest.approx(shared.prefill + turn + shared.boundary, rel=1e-12)
+
+
+def test_a_steady_state_takes_every_prompt_and_every_step_once(shared: Shared) -> None:
+    """B requests of T tokens take B prefills and T steps, and half a step until the first is heard."""
+    cycle = 16 * shared.prefill + shared.decode + shared.boundary
+    assert shared.metrics["output_tokens_per_s"] == pytest.approx(shared.batch * shared.out / cycle, rel=1e-12)
 
 
 def test_static_batching_prefills_all_at_once(catalog: Catalog) -> None:
@@ -242,24 +276,25 @@ def test_million_token_contexts_stay_exact(catalog: Catalog) -> None:
     assert float(core.terms["l"]) == 1e7 + 1
 
 
-def test_evidence_says_what_was_measured_where(catalog: Catalog) -> None:
-    """A stack that states no time is no measurement; times taken over from another chip are transferred."""
-    found = {
-        name: evidence_of(
-            Deployment(
-                chip=catalog.chip(name),
-                num_chips=1,
-                stack=catalog.stack(catalog.chip(name).stack("serving")),
-                plan=Plan(),
-            )
-        )[0]
-        for name in ("h100-sxm", "rtx-4090", "groq-lpu-v1", "gaudi3", "tpu-v5p", "tpu-v6e")
-    }
-    assert found == {
-        "h100-sxm": "measured",
-        "rtx-4090": "transferred",
-        "groq-lpu-v1": "measured",
-        "gaudi3": "transferred",
-        "tpu-v5p": "transferred",
-        "tpu-v6e": "measured",
-    }
+TIMED = replace(IDEAL, step=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "reached", "stack", "evidence"),
+    [
+        (True, {"matmul": Efficiency()}, IDEAL, "measured"),
+        (True, {"matmul": Efficiency()}, replace(TIMED, measured_on=("any",)), "measured"),
+        (True, {"matmul": Efficiency()}, replace(TIMED, measured_on=("other",)), "transferred"),
+        (False, {"matmul": Efficiency()}, IDEAL, "transferred"),
+        (False, {"matmul": Efficiency()}, replace(TIMED, measured_on=("any",)), "measured"),
+        (False, {}, TIMED, "transferred"),
+        (False, {}, IDEAL, "datasheet"),
+    ],
+)
+def test_evidence_says_what_was_measured_where(
+    calibrated: bool, reached: dict[str, Efficiency], stack: Stack, evidence: str
+) -> None:
+    """A stack that states no time is no measurement; times of another chip, and a family's kernels, are transferred."""
+    chip = replace(machine(), calibrated=calibrated, achieved=reached)
+    found, _ = evidence_of(Deployment(chip=chip, num_chips=1, stack=stack, plan=Plan()))
+    assert found == evidence

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roofline.catalog.store import KINDS, Catalog
 from roofline.engine import inference, roof
 from roofline.engine.deployment import Deployment
 from roofline.engine.ops import matmul
@@ -53,7 +54,7 @@ def chip(
             "matmul": Efficiency(compute=0.7, memory=0.8, latency=launch, overlap=2.5),
             "decode-attention": Efficiency(memory=0.85, latency=launch),
         },
-        achieved_links={"scale-up": LinkEfficiency(bandwidth=0.8, latency=launch, latency_per_rank=launch / 4)},
+        achieved_links={"scale-up": LinkEfficiency(bandwidth=0.8, latency=launch, step=launch / 8)},
     )
 
 
@@ -108,6 +109,16 @@ def test_each_operator_lies_between_its_longest_roof_and_their_sum(batch: float)
         for item in phase.operators:
             parts = [float(item.expected.of(bound)) for bound in roof.BOUNDS]
             assert max(parts) * (1 - 1e-12) <= float(item.expected.time) <= sum(parts) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(Catalog().files(KINDS["chip"])))
+def test_no_shipped_expectation_beats_the_datasheet(catalog: Catalog, name: str) -> None:
+    """Whatever was measured, under the usual software, of short and long passes over a few and over many requests."""
+    machine, batches = catalog.chip(name), np.array([1.0, 8.0, 64.0, 512.0])
+    stack = catalog.stack(machine.stack("serving"), machine)
+    work = Serving(id="w", model=MODEL, steps=(Prefill(512.0), Decode(32.0)), batch=batches)
+    found = inference.predict(work, Deployment(chip=machine, num_chips=1, stack=stack, plan=Plan()))
+    assert all(np.all(phase.time >= phase.ideal_time * (1 - 1e-12)) for phase in found.phases)
 
 
 def test_one_chip_sends_nothing() -> None:

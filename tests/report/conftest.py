@@ -155,7 +155,47 @@ def lint() -> Result:
     return {"schema": "roofline.lint/1", "version": "0.1.0", "files": 2, "rows": [row]}
 
 
-@pytest.fixture(params=["chat", "training", "comparison", "listing", "entry", "explanation", "lint"])
+def validated(name: str, measured: float, predicted: float, ideal: float, **more: Any) -> Result:
+    return {
+        "id": name, "what": "server decode", "metric": "tpot_ms", "unit": "ms", "chip": "a-chip", "chip_kind": "gpu",
+        "model": "a-model-70b", "num_chips": 8, "mode": "server_concurrency", "phase": "decode", "framework": "vLLM",
+        "version": "0.9", "stack": "vllm", "weights": "fp8", "batch": 32.0, "input_len": 1024.0, "output_len": 256.0,
+        "split": "scoring", "predicted": predicted, "measured": measured, "error": predicted / measured - 1.0,
+        "ideal": ideal, "beats_ideal": measured < ideal, "fits": True, "low": None, "high": None,
+        "evidence": "measured", "source": "a|page", **more,
+    }  # fmt: skip
+
+
+def group(name: str, values: Result, cases: int, coverage: float | None) -> Result:
+    return {
+        "group": name, "values": values, "cases": cases, "median_absolute_error": 0.1234, "p90_absolute_error": 0.5,
+        "bias": -0.0231, "coverage": coverage, "beats_ideal": 1,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def validation() -> Result:
+    kernel = {"what": "matmul", "metric": "time_us", "unit": "us", "model": "", "phase": "gemm", "mode": "kernel",
+              "batch": None, "input_len": None, "output_len": None}  # fmt: skip
+    rate = {"what": "offline", "metric": "output_tokens_per_s_total", "unit": "tokens/s", "chip_kind": "tpu"}
+    rows = [
+        validated("close", 10.0, 9.0, 5.0),
+        validated("far", 10.0, 100.0, 5.0),
+        validated("too-slow", 10.0, 0.5, 0.4),
+        validated("impossible", 10.0, 13.0, 12.0, **kernel),
+        validated("a-rate", 5e4, 6e4, 7e4, beats_ideal=False, **rate),
+    ]
+    reasons = ["batch is not stated"] * 3 + [f"chip {name} is not in the catalogue" for name in "abcdefghij"]
+    summary = [group("all", {}, 5, 0.875), group("gpu -", {"chip_kind": "gpu", "batch": None}, 4, None),
+               group("tpu 32", {"chip_kind": "tpu", "batch": 32.0}, 1, 1.0)]  # fmt: skip
+    return deepcopy({
+        "schema": "roofline.validation/1", "version": "0.1.0", "by": ["chip_kind", "batch"], "split": "scoring",
+        "left_out": 1234, "summary": summary, "rows": rows,
+        "skipped": [{"id": str(index), "reason": reason} for index, reason in enumerate(reasons)],
+    })  # fmt: skip
+
+
+@pytest.fixture(params=["chat", "training", "comparison", "listing", "entry", "explanation", "lint", "validation"])
 def result(request: pytest.FixtureRequest) -> Result:
     found: Result = request.getfixturevalue(request.param)
     return found

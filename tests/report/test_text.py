@@ -52,7 +52,7 @@ def test_a_narrow_comparison_turns_then_becomes_blocks(comparison: dict[str, Any
 
 
 def test_prose_becomes_blocks_before_it_becomes_a_thread(explanation: dict[str, Any]) -> None:
-    shown = formats.render(explanation, "table", width=70)
+    shown = formats.render(explanation, "table", width=50)
     assert "2·16·8,192·14,336" in shown  # no number is broken over two lines
     assert any(line.startswith("quantity") and line.endswith("FLOPs") for line in shown.splitlines())
 

@@ -63,6 +63,18 @@ class CacheFormatsSpec(Sourced):
     formats: Mapping[StoredDType, StoredDType]
 
 
+class ExpansionSpec(Sourced):
+    """Products of more than so many rows expand narrow weights to 16 bits in memory before they multiply."""
+
+    rows: Count
+
+
+class SumsSpec(Sourced):
+    """Whether products of 16 bits are summed in `wide` numbers, as usual, or in `narrow` ones."""
+
+    width: Literal["wide", "narrow"]
+
+
 class CollectivesSpec(Sourced):
     """`library` takes a library's collectives; `direct` also has kernels of its own inside captured graphs."""
 
@@ -84,7 +96,12 @@ class RateSpec(Sourced):
     rate: Multiple
 
 
-RateKey = Literal["latency", "compute", "memory", "matmul", "experts", "attention", "decode-attention", "scan", "elementwise"]
+# Multiples of all kernels, of the reach of one compute unit and of a pipeline; then of single kinds of kernels.
+SHARED_RATES = ("latency", "compute", "memory", "stream", "flow")
+RateKey = Literal[
+    "latency", "compute", "memory", "stream", "flow",
+    "matmul", "experts", "attention", "decode-attention", "scan", "elementwise",
+]  # fmt: skip
 Rates = Mapping[RateKey, RateSpec]
 
 
@@ -111,13 +128,14 @@ class EarlierSpec(Spec):
 
 
 def release_number(version: str) -> tuple[int, ...]:
-    """The numbers that a version begins with; empty if it begins with none.
+    """The numbers that a version begins with, or of a build; empty if it begins with none (a commit is no number).
 
-    >>> release_number("v0.8.5.post1"), release_number("1.2.0rc2"), release_number("nightly")
-    ((0, 8, 5), (1, 2, 0), ())
+    >>> release_number("v0.8.5.post1"), release_number("b2843"), release_number("4426e298"), release_number("nightly")
+    ((0, 8, 5), (2843,), (), ())
     """
-    found = re.match(r"v?(\d+(?:\.\d+)*)", version.strip().lower())
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    found = re.match(r"v?(\d+(?:\.\d+)+)|v(?=\d)(\d+)\b|b(\d+)\b|(\d+)$", version.strip().lower())
+    digits = next(filter(None, found.groups())) if found else ""
+    return tuple(int(part) for part in digits.split(".")) if digits else ()
 
 
 class StackSpec(Identified):
@@ -140,6 +158,8 @@ class StackSpec(Identified):
     cache: CacheFormatsSpec | None = None
     wide: FormatSpec | None = None
     overlap: ShareSpec | None = None
+    expansion: ExpansionSpec | None = None
+    sums: SumsSpec | None = None
     collectives: CollectivesSpec | None = None
 
     def numbers(self) -> dict[str, str]:
@@ -159,6 +179,8 @@ class StackSpec(Identified):
             "cache": self.cache,
             "wide": self.wide,
             "overlap": self.overlap,
+            "expansion": self.expansion,
+            "sums": self.sums,
             "collectives": self.collectives,
         }
         return {path: group.source for path, group in groups.items() if group is not None}
@@ -176,9 +198,7 @@ class StackSpec(Identified):
             name=self.name,
             measured_on=self.measured_on,
             **times,
-            latency=rates.pop("latency", 1.0),
-            compute=rates.pop("compute", 1.0),
-            memory=rates.pop("memory", 1.0),
+            **{name: rates.pop(name) for name in SHARED_RATES if name in rates},
             rates=rates,
             usable_memory=self.usable_memory.share if self.usable_memory else 1.0,
             cache_memory=self.cache_memory.share if self.cache_memory else 1.0,
@@ -189,6 +209,8 @@ class StackSpec(Identified):
             prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
             cache={str(weights): str(kept) for weights, kept in self.cache.formats.items()} if self.cache else {},
             overlap=self.overlap.share if self.overlap else 1.0,
+            expand_rows=float(self.expansion.rows) if self.expansion else float("inf"),
+            narrow_sums=bool(self.sums and self.sums.width == "narrow"),
             collectives=self.collectives.kind if self.collectives else "library",
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )

@@ -10,9 +10,10 @@ from roofline.report.document import Document
 
 def view(result: Mapping[str, Any], **options: Any) -> Document:
     """The document of a result, by its schema; `options` are the view's own (`width`, `all_rows`)."""
-    from roofline.report.views import catalogue, comparison, explanation, lint, prediction, validation
+    from roofline.report.views import calibration, catalogue, comparison, explanation, lint, prediction, validation
 
     kinds = {
+        "calibration": calibration.view,
         "prediction": prediction.view,
         "comparison": comparison.view,
         "catalogue": catalogue.listing,

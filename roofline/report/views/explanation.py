@@ -10,22 +10,25 @@ from roofline.report.human import duration
 
 
 def view(result: Mapping[str, Any], **_: Any) -> Document:
-    """Each line of the arithmetic: what, formula, numbers, result, source."""
-    operator = result["operator"]
+    """Each line of the arithmetic: what, formula, numbers, result; sources once each, below."""
+    operator, lines = result["operator"], result["lines"]
     columns = (
         Column("quantity"),
         Column("formula", wraps=True),
         Column("with numbers", wraps=True),
         Column("result", right=True),
-        Column("source", wraps=True),
+        Column("source"),
     )
+    sources = list(dict.fromkeys(line["source"] for line in lines if line["source"]))
+    marks = {source: f"[{number}]" for number, source in enumerate(sources, start=1)}
     rows = [
-        tuple(line[key] for key in ("quantity", "formula", "numbers", "result", "source")) for line in result["lines"]
+        (line["quantity"], line["formula"], line["numbers"], line["result"], marks.get(line["source"], ""))
+        for line in lines
     ]
+    kind = operator["kind"] + (f" in {operator['dtype']}" if operator["dtype"] else "")
     return (
         Heading(f"{operator['phase']}/{operator['name']} of {result['workload']} on {result['deployment']}"),
-        Text(
-            f"{operator['kind']} in {operator['dtype']}: {duration(operator['time_s'])}, bound by {operator['bound']}"
-        ),
+        Text(f"{kind}: {duration(operator['time_s'])}, bound by {operator['bound']}"),
         Grid.of(columns, rows),
+        Grid.of((Column("source"), Column("title", wraps=True)), [(mark, source) for source, mark in marks.items()]),
     )

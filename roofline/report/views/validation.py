@@ -3,84 +3,141 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from roofline.report.document import Column, Document, Grid, Heading, Part, Text
-from roofline.report.human import count, percent, ratio
+from roofline.report.human import count, known, percent, ratio
 
 Result = Mapping[str, Any]
 WORST = 5
+REASONS = 8
 
 
-def view(result: Result, *, all_rows: bool = False, **_: Any) -> Document:
-    """The whole report; `all_rows` lists every group's worst cases and every reason."""
-    return tuple(_parts(result, all_rows))
+def view(
+    result: Result, *, worst: int = WORST, brief: bool = False, all_rows: bool = False, **_: Any
+) -> Document:  # fmt: skip
+    """The whole report; `worst` cases and offenders are listed, or all of them and every reason; `brief` lists none."""
+    most = 0 if brief else len(result["rows"]) if all_rows else worst
+    parts = [*_summary(result), *_physics(result["rows"], most), *_worst(result["rows"], most)]
+    return tuple(parts if brief else [*parts, *_skipped(result["skipped"], None if all_rows else REASONS)])
 
 
-def _parts(result: Result, all_rows: bool) -> Iterator[Part]:
-    rows, skipped = result["rows"], result["skipped"]
-    yield Heading(f"{count(len(rows))} published cases predicted, {count(len(skipped))} skipped")
-    columns = (
-        Column(" ".join(result["by"])),
-        Column("cases", right=True),
-        Column("median error", right=True),
-        Column("90th percentile", right=True),
-        Column("bias", right=True),
-    )
-    body = [
-        (
-            group["group"],
-            count(group["cases"]),
-            percent(group["median_absolute_error"]),
-            percent(group["p90_absolute_error"]),
-            f"{group['bias'] * 100:+.1f} %",
-        )
-        for group in result["summary"]
+def _summary(result: Result) -> Iterator[Part]:
+    yield Heading(f"{count(len(result['rows']))} published cases predicted, {count(len(result['skipped']))} skipped")
+    yield Text(_split(result), "quiet")
+    names = result["by"] or ["group"]
+    heads = ("cases", "median error", "90th percentile", "bias", "inside interval", "beat ideal")
+    columns = [*map(Column, names), *(Column(head, right=True) for head in heads)]
+    yield Grid.of(columns, [[*_names(group, names), *_figures(group)] for group in result["summary"]])
+
+
+def _split(result: Result) -> str:
+    """Which side is shown, and how much of the other is not."""
+    texts = {
+        "scoring": "only rows that no constant was fitted to",
+        "calibration": "only rows that constants were fitted to: no evidence of how well others are predicted",
+        "all": "all rows, among them those of a shipped table that constants were fitted to",
+    }
+    others = f"; {count(result['left_out'])} of the other side left out (--split all)" if result["left_out"] else ""
+    return f"{texts[result['split']]}{others}"
+
+
+def _names(group: Result, names: Sequence[str]) -> list[str]:
+    """A group's values, one a column; of all rows together only the word for them."""
+    if not group["values"]:
+        return [group["group"], *([""] * (len(names) - 1))]
+    return [_cell(group["values"][name]) for name in names]
+
+
+def _cell(value: object) -> str:
+    """A value as a group is called by it."""
+    if value is None or value == "":
+        return "-"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _figures(group: Result) -> list[str]:
+    return [
+        count(group["cases"]),
+        percent(group["median_absolute_error"]),
+        percent(group["p90_absolute_error"]),
+        signed(group["bias"]),
+        percent(group["coverage"]),
+        count(group["beats_ideal"]),
     ]
-    yield Grid.of(columns, body)
-    yield from _physics(rows)
-    yield from _worst(rows, len(rows) if all_rows else WORST)
-    yield from _skipped(skipped, all_rows)
 
 
-def _physics(rows: list[Result]) -> Iterator[Part]:
-    """No measurement beats the ideal bound, else the datum or the model is wrong."""
-    offenders = [row["id"] for row in rows if row["beats_ideal"]]
-    if offenders:
-        names = ", ".join(offenders[:10]) + (f" and {len(offenders) - 10} more" if len(offenders) > 10 else "")
-        yield Text(f"{len(offenders)} cases beat the ideal bound (the datum or the model is wrong): {names}", "bad")
-    else:
+def signed(share: float | None) -> str:
+    """A signed share.
+
+    >>> signed(-0.0231)
+    '-2.3 %'
+    """
+    return f"{share * 100:+.1f} %" if known(share) else percent(share)
+
+
+def _physics(rows: Sequence[Result], most: int) -> Iterator[Part]:
+    """No measurement beats the ideal bound, else the datum or the model is wrong; the furthest beyond it come first."""
+    offenders = sorted((row for row in rows if row["beats_ideal"]), key=lambda row: -_off(row, "ideal"))
+    if not offenders:
         yield Text("no case beats the ideal bound", "good")
+        return
+    number = "1 case beats" if len(offenders) == 1 else f"{count(len(offenders))} cases beat"
+    yield Text(f"{number} the ideal bound: the datum or the model is wrong{_rest(offenders, most)}", "bad")
+    yield from _cases("beat ideal", offenders[:most], "ideal")
 
 
-def _worst(rows: list[Result], most: int) -> Iterator[Part]:
-    worst = sorted(rows, key=lambda row: -abs(row["error"]))[:most]
+def _worst(rows: Sequence[Result], most: int) -> Iterator[Part]:
+    """Those that are off by the largest factor, either way."""
+    worst = sorted(rows, key=lambda row: -_off(row, "predicted"))[:most]
+    yield from _cases("worst cases", worst, "predicted")
+
+
+def _off(row: Result, column: str) -> float:
+    """The factor, at least 1, between a row's measurement and that column."""
+    low, high = sorted((row[column] or 0.0, row["measured"] or 0.0))
+    return float(high / low) if low else float("inf")
+
+
+def _cases(head: str, rows: Sequence[Result], column: str) -> Iterator[Part]:
     columns = (
-        Column("worst cases"),
+        Column(head),
         Column("chip"),
         Column("model"),
+        Column("what"),
         Column("metric"),
-        Column("predicted", right=True),
+        Column(column, right=True),
         Column("measured", right=True),
+        Column(f"{column}/measured", right=True),
     )
     body = [
         (
             row["id"],
             f"{row['num_chips']}x{row['chip']}",
-            row["model"],
+            row["model"] or row["phase"],
+            row["what"],
             row["metric"],
-            ratio(row["predicted"]),
+            ratio(row[column]),
             ratio(row["measured"]),
+            ratio(row[column] / row["measured"]),
         )
-        for row in worst
+        for row in rows
     ]
     if body:
         yield Grid.of(columns, body)
 
 
-def _skipped(skipped: list[Result], all_rows: bool) -> Iterator[Part]:
-    reasons = Counter(item["reason"] for item in skipped).most_common(None if all_rows else 8)
+def _rest(found: Sequence[object], most: int) -> str:
+    """A remark that there are more than are listed."""
+    return f" ({count(len(found) - most)} more with --all)" if 0 < most < len(found) else ""
+
+
+def _skipped(skipped: Sequence[Result], most: int | None) -> Iterator[Part]:
+    reasons = Counter(item["reason"] for item in skipped).most_common()
     if reasons:
-        body = [(reason, count(number)) for reason, number in reasons]
+        body = [(reason, count(number)) for reason, number in reasons[:most]]
         yield Grid.of((Column("skipped because", wraps=True), Column("cases", right=True)), body)
+    if most is not None and len(reasons) > most:
+        others = sum(number for _, number in reasons[most:])
+        yield Text(f"and {count(others)} for {count(len(reasons) - most)} other reasons (--all)", "quiet")

@@ -8,29 +8,29 @@ as much as its rows are few.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.catalog.store import Catalog
-
-
 from roofline.machine import Chip, Efficiency, LinkEfficiency, Stack
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE
-from roofline.studies.calibration.fitting import Array, Constant, Fit, Values, error, fit
+from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
 from roofline.studies.measured import kernels
 from roofline.studies.measured.kernels import COLLECTIVES, Bench
-from roofline.studies.measured.split import calibrates
+from roofline.studies.measured.split import SET_ASIDE, on_side
 from roofline.studies.measured.table import Case, SkipError
 
 US = 1e-6
 FEWEST = 12  # rows that a chip or family needs for constants of its own
 FEW = 6  # rows that a stack needs for the rate of a kind of kernel
 RATE = "rate:"  # in front of a stack's id, the name of its rate
+LINK = "links:"  # in front of a link's key, the name of its entry
 CACHE, LINKS = "cache", ("scale-up", "scale-out")
 
 # What is free for each kind of kernel; anything else stays as the catalogue has it.
@@ -80,6 +80,7 @@ CACHE_RANGE = Range(1.0, 12.0, 2.0, 2.0)
 RATE_RANGE = Range(0.2, 3.0, 0.15, 1.0)
 RATED = (ATTENTION, DECODE_ATTENTION)  # kinds whose kernels differ between serving stacks by a factor
 OWN = (*RATED, EXPERTS)  # kinds whose kernels serving stacks bring themselves
+SHARED = (EXPERTS,)  # kinds whose rows on one chip differ by software more than chips of a family do
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +91,23 @@ class Part:
     stack: Stack
     bench: Bench
     cases: Sequence[Case]
+    before: Array = field(default_factory=lambda: np.empty(0))  # ln(predicted/measured) as the catalogue was when read
 
     def seconds(self) -> tuple[Array, Array]:
         """Measured and expected seconds."""
         measured, expected, _ = kernels.seconds(self.bench, self.cases, self.chip, self.stack)
-        return measured, expected
+        return np.asarray(measured), np.asarray(expected)
 
+    def errors(self) -> Array:
+        """ln(predicted/measured) of each row."""
+        measured, expected = self.seconds()
+        found: Array = np.log(expected / measured)
+        return found
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """Constants of one chip or family from one step: entries of `achieved`, of links, the cache's speed; the fit."""
-
-    kernels: Mapping[str, Efficiency]
-    links: Mapping[str, LinkEfficiency]
-    cache: float | None
-    fit: Fit
+    def only(self, kept: NDArray[np.bool_]) -> Part:
+        """The part without some of its rows."""
+        cases = [case for case, keep in zip(self.cases, kept, strict=True) if keep]
+        return replace(self, cases=cases, before=self.before[kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,32 +138,46 @@ STEPS = (
     Step(("decode-attention/fp8",)),
     Step((EXPERTS,)),
     *(Step((f"experts/{dtype}",)) for dtype in ("fp8", "fp8-block", "nvfp4", "mxfp4", "int4")),
-    *(Step((f"links:{scope}",)) for scope in LINKS),
-    *(Step((f"links:{scope}/{algorithm}",)) for scope in LINKS for algorithm in ("all-reduce", "all-to-all")),
+    *(Step((f"{LINK}{scope}",)) for scope in LINKS),
+    *(Step((f"{LINK}{scope}/{algorithm}",)) for scope in LINKS for algorithm in ("all-reduce", "all-to-all")),
 )
 
 
-def parts(cases: Iterable[Case], catalog: Catalog, *, calibration: bool) -> dict[str, list[Part]]:
-    """Rows of one side of the split by the entry that they tell, each with its chip."""
-    groups, _ = kernels.group(cases, catalog)
+def parts(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) -> dict[str, list[Part]]:
+    """Rows of one side of the split, or of both, by the entry that they tell."""
+    return usable(cases, catalog, calibration=calibration)[0]
+
+
+def usable(
+    cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None
+) -> tuple[dict[str, list[Part]], list[dict[str, str]]]:
+    """Rows of one side of the split, or of both, by the entry that they tell; the others with the reason."""
+    groups, skipped = kernels.group(cases, catalog)
     found: dict[str, list[Part]] = defaultdict(list)
-    chips: dict[str, Chip] = {}
     for bench, members in groups.items():
-        chip = chips.setdefault(bench.chip, catalog.chip(bench.chip))
-        own = [case for case in members if calibrates(*kernels.split_key(bench, case)) == calibration]
+        chip = catalog.chip(bench.chip)
         by_entry: dict[str, list[Case]] = defaultdict(list)
-        for case in own:
+        for case in members:
             entry = _entry(bench, case, chip)
-            if entry:
+            if not on_side(calibration, *kernels.split_key(bench, case)):
+                skipped.append({"id": case["id"], "reason": SET_ASIDE})
+            elif entry is None:
+                skipped.append({"id": case["id"], "reason": "tells no constant by itself"})
+            else:
                 by_entry[entry].append(case)
         for entry, rows in by_entry.items():
             part = Part(chip, kernels.stack_for(bench, catalog, chip), bench, rows)
             try:
-                part.seconds()
-            except SkipError:
+                measured, expected = part.seconds()
+            except SkipError as reason:
+                skipped += [{"id": case["id"], "reason": str(reason)} for case in rows]
                 continue
-            found[entry].append(part)
-    return found
+            sound = np.isfinite(measured) & (measured > 0.0)
+            skipped += [{"id": rows[index]["id"], "reason": "no time"} for index in np.flatnonzero(~sound)]
+            if sound.any():
+                logs = np.log(np.divide(expected, measured, where=sound, out=np.ones_like(measured)))
+                found[entry].append(replace(part, before=logs).only(sound))
+    return found, skipped
 
 
 def _entry(bench: Bench, case: Case, chip: Chip) -> str | None:
@@ -191,8 +208,8 @@ def _link_entry(bench: Bench, case: Case, chip: Chip) -> str | None:
     scope = "scale-up" if inside else "scale-out"
     algorithm = COLLECTIVES[bench.op]
     if not bench.direct:
-        return f"links:{scope}"
-    return f"links:{scope}/{algorithm}" if algorithm in ("all-reduce", "all-to-all") else None
+        return f"{LINK}{scope}"
+    return f"{LINK}{scope}/{algorithm}" if algorithm in ("all-reduce", "all-to-all") else None
 
 
 def with_values(chip: Chip, step: Step, values: Values) -> Chip:
@@ -202,8 +219,8 @@ def with_values(chip: Chip, step: Step, values: Values) -> Chip:
         given = {name.rpartition(".")[2]: value for name, value in values.items() if name.rpartition(".")[0] == entry}
         if entry == CACHE:
             chip = replace(chip, cache_speed=given["speed"])
-        elif entry.startswith("links:"):
-            scope = entry.removeprefix("links:")
+        elif entry.startswith(LINK):
+            scope = entry.removeprefix(LINK)
             reached = replace(chip.achieved_links.get(scope, LinkEfficiency()), **given)
             chip = replace(chip, achieved_links={**chip.achieved_links, scope: reached})
         else:
@@ -224,8 +241,8 @@ def constants(chip: Chip, step: Step) -> list[Constant]:
         if entry == CACHE:
             speed = chip.cache_speed or CACHE_RANGE.start
             found.append(_constant("cache.speed", float(speed), CACHE_RANGE))
-        elif entry.startswith("links:"):
-            reached = chip.achieved_links.get(entry.removeprefix("links:"))
+        elif entry.startswith(LINK):
+            reached = chip.achieved_links.get(entry.removeprefix(LINK))
             for name, limits in LINK_RANGES.items():
                 start = float(getattr(reached, name)) if reached else limits.start
                 found.append(_constant(f"{entry}.{name}", start, limits))
@@ -242,9 +259,10 @@ def _constant(name: str, start: float, limits: Range) -> Constant:
     return Constant(name, float(np.clip(start, limits.low, limits.high)), limits.low, limits.high, limits.scale)
 
 
-def fit_step(step: Step, rows: Sequence[Part], start: Chip, *, pull: float) -> Fit:
+def fit_step(step: Step, rows: Sequence[Part], start: Chip, *, pull: float, guess: Values = NO_VALUES) -> Fit:
     """The constants of a step, the same for every chip among the rows."""
-    return fit(constants(start, step), partial(_predicted, step, rows), _measured(rows), pull=pull)
+    found = fit(constants(start, step), partial(_predicted, step, rows), _measured(rows), pull=pull, guess=guess)
+    return replace(found, start=np.concatenate([part.before for part in rows]))
 
 
 def _measured(rows: Sequence[Part]) -> Array:
@@ -310,17 +328,65 @@ class Subject:
     kind: str
     id: str
     chip: Chip
-    fits: dict[Step, Fit]
+    fits: dict[Step, Fit] = field(default_factory=dict)
+    family: Subject | None = None  # of a chip that is fitted after its family
+    rated: Counter[str] = field(default_factory=Counter)  # rows of each serving stack that told its rates
+
+    @property
+    def rates(self) -> dict[str, dict[str, float]]:
+        """How fast the kernels of each serving stack are in the family, by stack and kind of kernel."""
+        found: dict[str, dict[str, float]] = defaultdict(dict)
+        for step, fitted in (self.family or self).fits.items():
+            for name, value in fitted.values.items():
+                if name.startswith(RATE) and step.main == step.kind:
+                    found[name.removeprefix(RATE)][step.kind] = value
+        return dict(found)
+
+
+Found = Mapping[tuple[str, str], Subject]  # subjects by kind and id
+NOTHING: Found = MappingProxyType({})
 
 
 def calibrate(cases: Sequence[Case], catalog: Catalog) -> list[Subject]:
     """Constants of every family and every chip with enough rows, from the rows that are set aside for calibration."""
-    by_entry = parts(cases, catalog, calibration=True)
-    chips = {part.chip.id: part.chip for rows in by_entry.values() for part in rows}
+    return fit_all(parts(cases, catalog, calibration=True), catalog)
+
+
+def fit_all(by_entry: Mapping[str, Sequence[Part]], catalog: Catalog, near: Found = NOTHING) -> list[Subject]:
+    """Constants of every family and every chip with enough rows. `near` is what nearly the same rows told."""
     subjects: list[Subject] = []
-    for family, members in _families(chips.values(), catalog).items():
-        subjects += _calibrate_family(family, members, by_entry)
+    for family, members in families(by_entry, catalog).items():
+        subjects += fit_family(family, members, by_entry, near)
     return subjects
+
+
+def families(by_entry: Mapping[str, Sequence[Part]], catalog: Catalog) -> dict[str, list[Chip]]:
+    """The families that rows tell of, each with the chips among the rows."""
+    chips = {part.chip.id: part.chip for rows in by_entry.values() for part in rows}
+    return _families(chips.values(), catalog)
+
+
+def fit_chip(by_entry: Mapping[str, Sequence[Part]], chip: Chip) -> list[Subject]:
+    """Constants of one chip alone, starting from what the catalogue says of it; its family stays as it is."""
+    subject = Subject("chip", chip.id, chip)
+    for step in STEPS:
+        rows = [replace(part, chip=subject.chip) for part in by_entry.get(step.main, ()) if part.chip.id == chip.id]
+        if _count(rows) >= FEWEST and step.kind not in SHARED:
+            subject.fits[step] = fit_step(step, rows, subject.chip, pull=1.0)
+            subject.chip = with_values(subject.chip, step, subject.fits[step].values)
+    return [subject] if subject.fits else []
+
+
+def under(part: Part, subject: Subject) -> Part:
+    """A part priced with the constants of a subject, and the rates of its stack there."""
+    rates = subject.rates.get(part.bench.stack, {})
+    chip = replace(
+        part.chip,
+        achieved={**part.chip.achieved, **subject.chip.achieved},
+        achieved_links={**part.chip.achieved_links, **subject.chip.achieved_links},
+        cache_speed=subject.chip.cache_speed,
+    )
+    return replace(part, chip=chip, stack=replace(part.stack, rates={**part.stack.rates, **rates}))
 
 
 def _families(chips: Iterable[Chip], catalog: Catalog) -> dict[str, list[Chip]]:
@@ -335,32 +401,41 @@ def _families(chips: Iterable[Chip], catalog: Catalog) -> dict[str, list[Chip]]:
     return {name: members for name, members in found.items() if designs[name] == {name} or len(designs[name]) != 1}
 
 
-def _calibrate_family(family: str, members: Sequence[Chip], by_entry: Mapping[str, Sequence[Part]]) -> list[Subject]:
-    whole = Subject("family", family, members[0], {})
-    own = {chip.id: Subject("chip", chip.id, chip, {}) for chip in members if chip.family == family}
+def fit_family(
+    family: str, members: Sequence[Chip], by_entry: Mapping[str, Sequence[Part]], near: Found = NOTHING
+) -> list[Subject]:
+    """Constants of a family, and of its chips with enough rows of their own."""
+    whole = Subject("family", family, members[0])
+    own = {chip.id: Subject("chip", chip.id, chip, family=whole) for chip in members if chip.family == family}
     current = {chip.id: chip for chip in members}
     for step in STEPS:
         rows = [
-            replace(part, chip=current[part.chip.id])
-            for part in by_entry.get(step.main, ())
-            if part.chip.id in current
+            replace(part, chip=current[part.chip.id]) for part in by_entry.get(step.main, ()) if part.chip.id in current
         ]
         if _count(rows) < FEWEST:
             continue
-        found = fit_step(step, reference(step, rows), whole.chip, pull=0.1)
+        found = fit_step(step, reference(step, rows), whole.chip, pull=0.1, guess=_guess(near, whole, step))
         whole.chip = with_values(whole.chip, step, found.values)
         rows = [applied(part, step, found.values) for part in rows]
         rates = fit_rates(step, rows) if step.kind in RATED else {}
+        if step.main == step.kind:
+            whole.rated.update({name: _count(some) for name, some in _by_stack(rows).items() if RATE + name in rates})
         whole.fits[step] = replace(found, values={**found.values, **rates})
         rows = [applied(part, step, rates) for part in rows]
         current = {name: with_values(chip, step, found.values) for name, chip in current.items()}
         for name, subject in own.items():
             mine = [part for part in rows if part.chip.id == name]
-            if _count(mine) >= FEWEST:
-                subject.fits[step] = fit_step(step, mine, current[name], pull=1.0)
+            if _count(mine) >= FEWEST and step.kind not in SHARED:
+                guess = _guess(near, subject, step)
+                subject.fits[step] = fit_step(step, mine, current[name], pull=1.0, guess=guess)
                 current[name] = with_values(current[name], step, subject.fits[step].values)
                 subject.chip = current[name]
-    return [whole, *(subject for subject in own.values() if subject.fits)]
+    return [subject for subject in (whole, *own.values()) if subject.fits]
+
+
+def _guess(near: Found, subject: Subject, step: Step) -> Values:
+    found = near.get((subject.kind, subject.id))
+    return found.fits[step].values if found and step in found.fits else {}
 
 
 def _count(rows: Sequence[Part]) -> int:

@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
+from roofline.catalog.specs.stack import OVERHEADS
 from roofline.machine import Efficiency, LinkEfficiency
-from roofline.units import parse
+from roofline.studies.calibration import stacks
+from roofline.studies.calibration.draft import MARK, Draft
+from roofline.studies.calibration.fitting import Fit
+from roofline.studies.calibration.kernels import CACHE, FREE, LINK, LINK_RANGES, Subject
 
 Tree = Mapping[str, "str | Tree"]
 
+TIMES = ("latency", "split", "step")  # constants of kernels and links in seconds
+LEAST = 1e-3  # multiples are above zero
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The rows of one kind that a run was given: what they are called, the names and hashes of the tables that they are
+    in, the newest day that a row states. Nothing else: the same tables give the same files on any day."""
+
+    noun: str
+    tables: Sequence[tuple[str, str]]
+    date: str
+
+    @property
+    def key(self) -> str:
+        """The key in `sources`: none of the layers that the file is laid over has a source of that name."""
+        return "-".join([self.noun, *(digest[:8] for _, digest in self.tables)])
+
+    def source(self, rows: int) -> dict[str, str]:
+        """The entry of `sources` for so many rows."""
+        files = "; ".join(f"{name}, sha256 {digest[:12]}" for name, digest in self.tables)
+        title = json.dumps(f"fitted to {rows:,} {self.noun} in {files}", ensure_ascii=False)
+        return {self.key: f'{{title: {title}, date: "{self.date}"}}' if self.date else f"{{title: {title}}}"}
+
 
 def seconds(value: float) -> str:
-    """Seconds as a file writes them, in microseconds.
+    """Seconds as a file writes them, in microseconds; less than a nanosecond is nothing.
 
-    >>> seconds(2.777e-06), seconds(0.0)
-    ('2.78 us', '0 us')
+    >>> seconds(2.777e-06), seconds(0.001234), seconds(3e-10)
+    ('2.78 us', '1230 us', '0 us')
     """
-    return f"{value * 1e6:.3g} us"
+    return f"{number(value * 1e6 if value >= 1e-9 else 0.0)} us"
 
 
 def number(value: float) -> str:
@@ -30,64 +61,111 @@ def number(value: float) -> str:
     return "0" if abs(rounded) < 1e-6 else f"{rounded:.10g}" if abs(rounded) < 1e9 else f"{rounded:.3g}"
 
 
-def rounded(name: str, value: float) -> float:
-    """A constant as it will be read back."""
-    return parse(seconds(value), "s") if name in TIMES else float(number(value))
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes what a run found: where its rows come from, on which chips stacks of the catalogue were `measured`."""
+
+    timings: Origin
+    requests: Origin
+    measured: Callable[[str], Sequence[str]] = lambda stack: ()
+
+    def write(self, files: Draft, subjects: Iterable[Subject], fitted: Iterable[stacks.Fitted] = ()) -> None:
+        """Write the files of families, chips and stacks."""
+        rates: dict[str, dict[str, Mapping[str, float]]] = defaultdict(dict)
+        rated: Counter[str] = Counter()
+        for subject in subjects:
+            files.add(subject.kind, subject.id, self.of_subject(subject))
+            if subject.kind == "family":
+                rated.update(subject.rated)
+                for stack, multiples in subject.rates.items():
+                    rates[stack][subject.id] = multiples
+        by_stack = {found.stack: found for found in fitted}
+        for stack in sorted({*rates, *by_stack}):
+            files.add("stack", stack, self.of_stack(stack, by_stack.get(stack), rates.get(stack, {}), rated[stack]))
+
+    def of_subject(self, subject: Subject) -> str:
+        """The file of a chip or family: every entry that was fitted."""
+        key = self.timings.key
+        entries: dict[str, dict[str, str | Tree]] = {"kernels": {}, "links": {}, CACHE: {}}
+        for step in subject.fits:
+            for entry in step.entries:
+                if entry == CACHE:
+                    entries[CACHE] = {"speed": number(float(subject.chip.cache_speed or 1.0)), "source": key}
+                elif entry.startswith(LINK):
+                    scope = entry.removeprefix(LINK)
+                    reached = subject.chip.achieved_links[scope]
+                    entries["links"][scope] = _reached(reached, LinkEfficiency(), LINK_RANGES, key)
+                else:
+                    free = FREE[entry.partition("/")[0]]
+                    entries["kernels"][entry] = _reached(subject.chip.achieved[entry], Efficiency(), free, key)
+        body: Tree = entries if subject.kind == "family" else {"achieved": entries}
+        rows = sum(fit.rows for fit in subject.fits.values())
+        return text(subject.id, body, self.timings.source(rows))
+
+    def of_stack(
+        self, stack: str, fitted: stacks.Fitted | None, rates: Mapping[str, Mapping[str, float]], rated: int
+    ) -> str:
+        """The file of a stack: numbers of all chips, then what differs by family and chip."""
+        fits = fitted.fits if fitted else {}
+        chips = sorted({*fitted.chips, *self.measured(stack)}) if fitted else []
+        levels = sorted({*fits, *rates} - {""})
+        body: Tree = {
+            "measured_on": f"[{', '.join(chips)}]" if chips else "",
+            **self._level(fits.get(""), {}),
+            "variants": {level: self._level(fits.get(level), rates.get(level, {})) for level in levels},
+        }
+        sources = self.timings.source(rated) if rates else {}
+        return text(stack, body, sources | (self.requests.source(fitted.rows) if fitted else {}))
+
+    def _level(self, fit: Fit | None, rates: Mapping[str, float]) -> dict[str, Tree]:
+        """Overheads and rates of one level; kernels by themselves tell their rate better than requests do."""
+        told = {name: fit.values[name] for name in fit.free} if fit else {}
+        multiples = {name: (value, self.requests.key) for name, value in told.items() if name not in OVERHEADS}
+        multiples |= {name: (value, self.timings.key) for name, value in rates.items()}
+        return {
+            "overheads": {
+                name: _flow({"time": seconds(value)}, self.requests.key)
+                for name, value in told.items()
+                if name in OVERHEADS
+            },
+            "rates": {
+                name: _flow({"rate": number(max(value, LEAST))}, source) for name, (value, source) in multiples.items()
+            },
+        }
 
 
-TIMES = ("latency", "split", "step", "operator", "layer", "request", "prefill")
+def _reached(reached: Any, ideal: Any, fitted: Collection[str], source: str) -> str:
+    """One entry: what was fitted, and what else differs from the datasheet."""
+    values = {each.name: float(getattr(reached, each.name)) for each in fields(reached)}
+    shown = {name: value for name, value in values.items() if name in fitted or value != getattr(ideal, name)}
+    return _flow({name: seconds(value) if name in TIMES else number(value) for name, value in shown.items()}, source)
 
 
-def kernel(reached: Efficiency, source: str) -> str:
-    """One entry of `achieved.kernels`, only what differs from the datasheet."""
-    ideal = Efficiency()
-    names = ("compute", "memory", "latency", "overlap", "half", "fill", "split", "score")
-    fields = ((name, float(getattr(reached, name))) for name in names if getattr(reached, name) != getattr(ideal, name))
-    return _flow(fields, source)
+def _flow(values: Mapping[str, str], source: str) -> str:
+    return "{" + ", ".join(f"{name}: {value}" for name, value in values.items()) + f", source: {source}}}"
 
 
-def link(reached: LinkEfficiency, source: str) -> str:
-    """One entry of `achieved.links`."""
-    names = ("bandwidth", "latency", "step", "overlap")
-    return _flow(((name, float(getattr(reached, name))) for name in names), source)
-
-
-def _flow(fields: Iterator[tuple[str, float]], source: str) -> str:
-    shown = [f"{name}: {seconds(value) if name in TIMES else number(value)}" for name, value in fields]
-    return "{" + ", ".join([*shown, f"source: {source}"]) + "}"
-
-
-def text(kind: str, name: str, body: Tree, sources: Mapping[str, str]) -> str:
+def text(name: str, body: Tree, sources: Mapping[str, str]) -> str:
     """A whole overlay file: `extends` the entry of its own name, what was fitted, sources."""
     lines = [
-        f"# yaml-language-server: $schema=../../../roofline/catalog/schema/{kind}.schema.json",
-        "# Written by `roofline calibrate`: change the measurements, not this file.",
+        f"{MARK}: change the measurements, not this file.",
         f"extends: {name}",
         f"id: {name}",
     ]
-    for key, value in body.items():
-        lines += ["", *_block(key, value, 0)] if value else []
-    return "\n".join([*lines, "", *_block("sources", sources, 0)]) + "\n"
+    for key, value in (*body.items(), ("sources", sources)):
+        block = list(_block(key, value, 0))
+        lines += ["", *block] if block else []
+    return "\n".join(lines) + "\n"
 
 
 def _block(key: str, value: str | Tree, level: int) -> Iterator[str]:
-    """One key of a file, mappings indented below it."""
+    """One key of a file, mappings indented below it; nothing of what is empty."""
     indent = "  " * level
-    if not value:
-        return
     if isinstance(value, str):
-        yield f"{indent}{key}: {value}"
+        if value:
+            yield f"{indent}{key}: {value}"
         return
-    yield f"{indent}{key}:"
-    for inner, item in value.items():
-        yield from _block(inner, item, level + 1)
-
-
-def write(folder: Path, kind_folder: str, name: str, content: str) -> Path:
-    """Write one file, by way of a temporary one, so that nothing half written is ever read."""
-    path = folder / kind_folder / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(path)
-    return path
+    inner = [line for name, item in value.items() for line in _block(name, item, level + 1)]
+    if inner:
+        yield f"{indent}{key}:"
+        yield from inner

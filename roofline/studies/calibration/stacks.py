@@ -7,29 +7,32 @@ towards the one above by as much as its rows are few.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.catalog.store import Catalog
 from roofline.engine import inference
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
-from roofline.machine import Stack
-from roofline.machine.chip import EXPERTS
+from roofline.machine import Chip, Stack
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, EXPERTS, SCAN
 from roofline.numeric import Num
-from roofline.studies.calibration.fitting import Array, Constant, Fit, Values, fit
+from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
 from roofline.studies.measured import serving
 from roofline.studies.measured.serving import Setup
-from roofline.studies.measured.split import calibrates
+from roofline.studies.measured.split import SET_ASIDE, on_side
 from roofline.studies.measured.table import Case, Metric, SkipError
-from roofline.workload import Model, MoE
+from roofline.workload import GatedDeltaNet, LightningAttention, Mamba1, Mamba2, Model, MoE
 
 MS, US = 1e-3, 1e-6
 FEWEST = 6  # rows that a family or a chip needs for numbers of its own
 PULL = 1.0  # of the level above, and of what the stack states
+BARE = "ideal"  # the stack of chips without software of their own: it stays without numbers
 MOST = 4.0  # rows that those of one chip, model and phase count for at most: they share what the model gets wrong
 
 # Physical limits of each constant, how far from its start is far, and where it starts if nothing is stated.
@@ -41,12 +44,19 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
             Constant("layer", 0.0, 0.0, 5 * MS, 20 * US),
             Constant("request", 0.0, 0.0, 200 * MS, 10 * MS),
             Constant("latency", 1.0, 0.2, 5.0, 0.2),
-            Constant("compute", 1.0, 0.03, 1.3, 0.15),
-            Constant("memory", 1.0, 0.05, 1.2, 0.1),
+            Constant("compute", 1.0, 0.03, 1.1, 0.15),
+            Constant("memory", 1.0, 0.05, 1.15, 0.1),
+            Constant("stream", 0.1, 0.01, 1.0, 0.02),
+            Constant("flow", 1.0, 0.0, 1.0, 0.3),
             Constant(EXPERTS, 1.0, 0.1, 3.0, 0.2),
+            Constant(ATTENTION, 1.0, 0.02, 2.0, 0.3),
+            Constant(DECODE_ATTENTION, 1.0, 0.05, 2.0, 0.2),
+            Constant(SCAN, 1.0, 0.02, 2.0, 0.3),
         )
     }
 )
+KINDS = (EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN)  # constants that are rates of one kind of kernel
+LONG = 2048.0  # tokens of a prompt or context from which on attention is a part that rows can tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +68,28 @@ class Part:
     where: Deployment
     cases: Sequence[Case]
     metrics: Sequence[Metric]
+    before: Array = field(default_factory=lambda: np.empty(0))  # ln(predicted/measured) as the catalogue was when read
 
     @property
     def measured(self) -> Array:
         """Measured values in SI units, `[cases]`."""
-        return np.array([(case.numbers["value"] or 0.0) * m.unit for case, m in zip(self.cases, self.metrics, strict=True)])
+        values = zip(self.cases, self.metrics, strict=True)
+        return np.array([(case.numbers["value"] or 0.0) * metric.unit for case, metric in values])
+
+    def errors(self, values: Values = NO_VALUES) -> Array:
+        """ln(predicted/measured) of each row under a stack with these constants."""
+        found: Array = np.log(self.predicted(values)[0] / self.measured)
+        return found
+
+    def only(self, kept: NDArray[np.bool_]) -> Part:
+        """The part without some of its rows."""
+        cases = [case for case, keep in zip(self.cases, kept, strict=True) if keep]
+        return replace(self, cases=cases, metrics=[serving.of_case(case) for case in cases], before=self.before[kept])
+
+    def moved(self, catalog: Catalog) -> Part:
+        """The same with its chip and stack as another catalogue has them."""
+        stack = serving.stack_of(self.setup, catalog)
+        return replace(self, where=serving.deployment(self.setup, catalog, self.model, stack))
 
     def predicted(self, values: Values) -> Array:
         """Predictions under a stack with these constants, `[points, cases]`."""
@@ -79,8 +106,9 @@ class Part:
 
 def with_values(stack: Stack, values: Values) -> Stack:
     """The stack with these constants."""
-    rates = {**stack.rates, **{name: value for name, value in values.items() if name == EXPERTS}}
-    return replace(stack, rates=rates, **{name: value for name, value in values.items() if name != EXPERTS})
+    rates = {**stack.rates, **{name: value for name, value in values.items() if name in KINDS}}
+    others: dict[str, Any] = {name: value for name, value in values.items() if name not in KINDS}
+    return replace(stack, rates=rates, **others)
 
 
 def _column(found: Prediction, metric: Metric, points: int, cases: int) -> Array:
@@ -88,35 +116,71 @@ def _column(found: Prediction, metric: Metric, points: int, cases: int) -> Array
     return np.broadcast_to(np.asarray(value, dtype=np.float64), (points, cases))
 
 
-def parts(cases: Iterable[Case], catalog: Catalog, *, calibration: bool) -> dict[str, list[Part]]:
-    """Rows of one side of the split by stack; without those that queueing decides, beat physics or do not fit, and
-    those of everything queued at once, where the number of running requests is not stated."""
-    groups, _ = serving.group(cases, catalog)
-    found: dict[str, list[Part]] = defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """Rows by stack: those to fit to; those that can be predicted, but tell no constant; all that are not fitted to,
+    with the reason."""
+
+    fitted: dict[str, list[Part]]
+    watched: dict[str, list[Part]]
+    skipped: list[dict[str, str]]
+
+
+def parts(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) -> dict[str, list[Part]]:
+    """Rows of one side of the split, or of both, that constants are fitted to, by stack."""
+    return usable(cases, catalog, calibration=calibration).fitted
+
+
+def usable(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) -> Usable:
+    """Rows of one side of the split, or of both, by stack. Those that beat physics or do not fit in memory are left
+    out; those that queueing decides, or of everything queued at once, are only watched."""
+    groups, skipped = serving.group(cases, catalog)
+    fitted: dict[str, list[Part]] = defaultdict(list)
+    watched: dict[str, list[Part]] = defaultdict(list)
     for setup, members in groups.items():
-        if setup.offline or calibrates(setup.chip, setup.model, setup.stack) != calibration:
-            continue
         try:
-            part = _part(setup, members, catalog)
-        except SkipError:
+            part, faults = _read(setup, members, catalog, calibration)
+        except SkipError as reason:
+            skipped += [{"id": case["id"], "reason": str(reason)} for case in members]
             continue
-        if part is not None:
-            found[setup.stack].append(part)
-    return found
+        unknown = [left_open(setup, case, metric) for case, metric in zip(members, part.metrics, strict=True)]
+        reasons = [fault or why for fault, why in zip(faults, unknown, strict=True)]
+        skipped += [{"id": case["id"], "reason": why} for case, why in zip(members, reasons, strict=True) if why]
+        sound, told = np.array([not fault for fault in faults]), np.array([not why for why in unknown])
+        for rows, kept in ((fitted, sound & told), (watched, sound & ~told)):
+            if kept.any():
+                rows[setup.stack].append(part.only(kept))
+    return Usable(fitted, watched, skipped)
 
 
-def _part(setup: Setup, members: Sequence[Case], catalog: Catalog) -> Part | None:
+def _read(setup: Setup, members: Sequence[Case], catalog: Catalog, calibration: bool | None) -> tuple[Part, list[str]]:
+    """The part, and what is wrong with each of its rows, empty if nothing is."""
+    if not on_side(calibration, setup.chip, setup.model, setup.stack):
+        raise SkipError(SET_ASIDE)
+    if setup.stack == BARE:
+        raise SkipError(f"no stack of the catalogue stands for {members[0]['framework'] or 'software without a name'}")
     model, stack = serving.model_of(setup, catalog), serving.stack_of(setup, catalog)
     where = serving.deployment(setup, catalog, model, stack)
     part = Part(setup, model, where, members, [serving.of_case(case) for case in members])
-    prediction = part._predict(where)
-    fits = np.broadcast_to(prediction.fits, (len(members),))
-    kept = [
-        case
-        for index, (case, metric) in enumerate(zip(members, part.metrics, strict=True))
-        if fits[index] and not _queued(case, metric) and not _beats(prediction, metric, part.measured[index], index, len(members))
+    prediction, count = part._predict(where), len(members)
+    fits = np.broadcast_to(prediction.fits, (count,))
+    columns = [_column(prediction, metric, 1, count)[0, index] for index, metric in enumerate(part.metrics)]
+    faults = [
+        "does not fit in memory"
+        if not fits[index]
+        else "beats the ideal bound"
+        if _beats(prediction, metric, part.measured[index], index, count)
+        else ""
+        for index, metric in enumerate(part.metrics)
     ]
-    return replace(part, cases=kept, metrics=[serving.of_case(case) for case in kept]) if kept else None
+    return replace(part, before=np.log(np.array(columns) / part.measured)), faults
+
+
+def left_open(setup: Setup, case: Case, metric: Metric) -> str:
+    """What a row leaves open that decides its figure as much as the machine does; empty if nothing."""
+    if setup.offline:
+        return "how many requests ran at once is not stated"
+    return "waiting in a queue is part of it" if _queued(case, metric) else ""
 
 
 def _queued(case: Case, metric: Metric) -> bool:
@@ -143,27 +207,49 @@ class Fitted:
 def calibrate(cases: Iterable[Case], catalog: Catalog) -> list[Fitted]:
     """Numbers of every stack with enough rows, from the rows that are set aside for calibration."""
     found = parts(cases, catalog, calibration=True)
-    return [fitted for stack, rows in sorted(found.items()) if (fitted := _calibrate(stack, rows)) is not None]
+    return [fitted for stack, rows in sorted(found.items()) if (fitted := fit_stack(stack, rows)) is not None]
 
 
-def _calibrate(stack: str, rows: Sequence[Part]) -> Fitted | None:
+def fit_stack(
+    stack: str, rows: Sequence[Part], stated: Collection[str] = (), near: Fitted | None = None
+) -> Fitted | None:
+    """Numbers of a stack on every level with enough rows; None if it has too few. A chip that is the only one of its
+    family needs none of its own, unless it is among `stated`, those for which the catalogue has some. `near` is what
+    nearly the same rows told."""
     if _count(rows) < FEWEST:
         return None
-    fits = {"": fit_level(rows, _stated(rows[0].where.stack))}
+    guess = {level: found.values for level, found in near.fits.items()} if near else {}
+    fits = {"": fit_level(rows, _stated(rows[0].where.stack), guess.get("", NO_VALUES))}
     for family, own in _by(rows, "family"):
         if _count(own) >= FEWEST:
-            fits[family] = fit_level(own, fits[""].values)
+            fits[family] = fit_level(own, fits[""].values, guess.get(family, NO_VALUES))
     for chip, own in _by(rows, "id"):
         family = own[0].where.chip.family
-        above = fits.get(family, fits[""])
-        if _count(own) >= FEWEST and any(part.where.chip.id != chip for part in rows if part.where.chip.family == family):
-            fits[chip] = fit_level(own, above.values)
-    chips = tuple(sorted({part.where.chip.id for part in rows}))
-    return Fitted(stack, fits, chips, _count(rows))
+        alone = all(part.where.chip.id == chip for part in rows if part.where.chip.family == family)
+        if _count(own) >= FEWEST and (chip in stated or not alone):
+            fits[chip] = fit_level(own, fits.get(family, fits[""]).values, guess.get(chip, NO_VALUES))
+    return Fitted(stack, fits, _chips(rows), _count(rows))
+
+
+def fit_chip(stack: str, rows: Sequence[Part], chip: str) -> Fitted | None:
+    """Numbers of a stack on one chip alone, starting from what the catalogue says; None if it has too few rows."""
+    own = [part for part in rows if part.where.chip.id == chip]
+    if _count(own) < FEWEST:
+        return None
+    return Fitted(stack, {chip: fit_level(own, _stated(own[0].where.stack))}, _chips(own), _count(own))
+
+
+def level_of(fits: Collection[str], chip: Chip) -> str:
+    """The level whose numbers hold on a chip: its own, its family's, its kind's, else that of all chips."""
+    return next(level for level in (chip.id, chip.family, chip.kind, "") if level in fits or not level)
+
+
+def _chips(rows: Sequence[Part]) -> tuple[str, ...]:
+    return tuple(sorted({part.where.chip.id for part in rows}))
 
 
 def _stated(stack: Stack) -> dict[str, float]:
-    return {name: float(stack.rates.get(name, 1.0) if name == EXPERTS else getattr(stack, name)) for name in CONSTANTS}
+    return {name: float(stack.rates.get(name, 1.0) if name in KINDS else getattr(stack, name)) for name in CONSTANTS}
 
 
 def _by(rows: Sequence[Part], what: str) -> Iterator[tuple[str, list[Part]]]:
@@ -177,25 +263,72 @@ def _count(rows: Sequence[Part]) -> int:
     return sum(len(part.cases) for part in rows)
 
 
-def fit_level(rows: Sequence[Part], start: Mapping[str, float]) -> Fit:
+def fit_level(rows: Sequence[Part], start: Mapping[str, float], guess: Values = NO_VALUES) -> Fit:
     """Constants for all of these rows alike; what no row tells stays as it is."""
-    told = {"request": _waits(rows), EXPERTS: any(_mixes(part.model) for part in rows)}
+    told = {name: tells(rows) for name, tells in TELLS.items()}
     free = [replace(constant, start=start[name]) for name, constant in CONSTANTS.items() if told.get(name, True)]
 
     def predict(values: Values) -> Array:
         return np.concatenate([part.predicted(values) for part in rows], axis=1)
 
-    found = fit(free, predict, np.concatenate([part.measured for part in rows]), pull=PULL, weights=weights(rows))
-    return replace(found, values={**start, **found.values})
+    measured = np.concatenate([part.measured for part in rows])
+    found = fit(free, predict, measured, pull=PULL, weights=weights(rows), guess=guess)
+    before = np.concatenate([part.before for part in rows])
+    return replace(found, values={**start, **found.values}, start=before)
 
 
-def _mixes(model: Model) -> bool:
-    return any(isinstance(block.ffn, MoE) for block in model.blocks)
+def _any(tells: Callable[[Part], bool]) -> Callable[[Sequence[Part]], bool]:
+    return lambda rows: any(tells(part) for part in rows)
 
 
-def _waits(rows: Sequence[Part]) -> bool:
-    """Whether some row tells what a request costs before its first token."""
-    return any(metric.name in ("ttft_s", "e2e_latency_s") for part in rows for metric in part.metrics)
+def _waits(part: Part) -> bool:
+    return any(metric.name in ("ttft_s", "e2e_latency_s") for metric in part.metrics)
+
+
+def _chooses(part: Part) -> bool:
+    return any(isinstance(block.ffn, MoE) for block in part.model.blocks)
+
+
+def _reads_long(part: Part) -> bool:
+    return ATTENTION not in part.where.stack.rates and any(
+        metric.phase != "decode" and (case.numbers["input_len"] or 0.0) >= LONG
+        for case, metric in zip(part.cases, part.metrics, strict=True)
+    )
+
+
+def _remembers_long(part: Part) -> bool:
+    return DECODE_ATTENTION not in part.where.stack.rates and any(
+        metric.phase != "prefill" and (case.numbers["input_len"] or 0.0) >= LONG
+        for case, metric in zip(part.cases, part.metrics, strict=True)
+    )
+
+
+def _scans(part: Part) -> bool:
+    return any(
+        isinstance(block.mixer, (Mamba1, Mamba2, GatedDeltaNet, LightningAttention)) for block in part.model.blocks
+    )
+
+
+def _pipelines(part: Part) -> bool:
+    return bool(np.any(np.greater(part.where.plan.pp, 1.0))) and any(m.phase != "decode" for m in part.metrics)
+
+
+def _streams(part: Part) -> bool:
+    return bool(np.all(np.isfinite(part.where.stack.stream))) and part.where.chip.compute_units is not None
+
+
+# Which rows tell a constant at all; the others are told by every row.
+TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
+    {
+        "request": _any(_waits),
+        "stream": _any(_streams),
+        "flow": _any(_pipelines),
+        EXPERTS: _any(_chooses),
+        ATTENTION: _any(_reads_long),
+        DECODE_ATTENTION: _any(_remembers_long),
+        SCAN: _any(_scans),
+    }
+)
 
 
 def weights(rows: Sequence[Part]) -> Array:

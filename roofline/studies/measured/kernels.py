@@ -101,6 +101,8 @@ def _bench(case: Case, chip: str | None, stack: str) -> Bench:
         raise SkipError(f"operator {op or '(empty)'} is not priced")
     if "bwd" in software or "backward" in note:
         raise SkipError("a backward pass is not one operator")
+    if "alltoall_prepare" in note:
+        raise SkipError("preparing an exchange moves no activations")
     if "occupancy" in note:
         raise SkipError("a study of occupancy: few threads on purpose")
     _complete(case)

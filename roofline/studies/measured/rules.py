@@ -25,7 +25,7 @@ IDENTICAL = "identical"  # column that a rule fills: "yes" where all requests of
 
 class RuleSpec(Spec):
     """One rule for rows whose `source` and `note` hold a text, on these chips or all, with these cells: leave them out,
-    fill in a `date`, or know that all requests of a batch were `identical`."""
+    fill in a `date`, know that all requests of a batch were `identical`, or read other `cells` than are written."""
 
     source: Word = ""
     note: Word = ""
@@ -34,6 +34,7 @@ class RuleSpec(Spec):
     exclude: Word | None = None
     date: Day | None = None
     identical: bool = False
+    cells: Mapping[str, str] = {}
 
 
 class RulesSpec(Spec):
@@ -60,11 +61,14 @@ class Rules:
                 case = _with(case, "date", rule.date)
             if rule.identical:
                 case = _with(case, IDENTICAL, "yes")
+            for column, text in rule.cells.items():
+                case = _with(case, column, text)
         return case
 
 
 def _with(case: Case, column: str, text: str) -> Case:
-    return replace(case, cells={**case.cells, column: text})
+    numbers = {**case.numbers, column: float(text) if text else None} if column in case.numbers else case.numbers
+    return replace(case, cells={**case.cells, column: text}, numbers=numbers)
 
 
 def _meant(rule: RuleSpec, case: Case, chip: str | None) -> bool:

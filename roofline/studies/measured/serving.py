@@ -48,6 +48,7 @@ class Setup:
     decodes: bool
     prefills: bool
     identical: bool  # all requests of a batch are the same prompt
+    chunk: float  # tokens of a pass of the prompt where the source states them, else 0
 
 
 def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Case]], list[dict[str, str]]]:
@@ -56,11 +57,29 @@ def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Cas
     skipped: list[dict[str, str]] = []
     setup_of = reader(catalog)
     for case in cases:
+        case = canonical(case)
         try:
             groups[setup_of(case)].append(case)
         except SkipError as reason:
             skipped.append({"id": case["id"], "reason": str(reason)})
     return groups, skipped
+
+
+def canonical(case: Case) -> Case:
+    """The same figure as a metric that is predicted: seconds of a whole generation as those of a token, and tokens per
+    second of a whole request, its prompt included, as its latency."""
+    value, tokens = case.numbers["value"], case.numbers["output_len"]
+    if not value or not tokens:
+        return case
+    if case["metric"] == "e2e_latency_s" and case["phase"] == "decode":
+        return _stating(case, "tpot_ms", value / tokens * 1e3)
+    if case["metric"] == "tokens_per_s_per_user" and case["phase"] == "e2e" and case.numbers["input_len"]:
+        return _stating(case, "e2e_latency_s", tokens / value)
+    return case
+
+
+def _stating(case: Case, metric: str, value: float) -> Case:
+    return replace(case, cells={**case.cells, "metric": metric}, numbers={**case.numbers, "value": value})
 
 
 def reader(catalog: Catalog) -> Callable[[Case], Setup]:
@@ -113,11 +132,12 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
             kv_cache=_format(case["kv_dtype"] or usual_cache(stack, weights), "cache format"),
             degrees=degrees,
             stack=stack,
-            static=case["mode"] in STATIC_MODES,
+            static=case["mode"] in STATIC_MODES or metric.name == "prefill_tokens_per_s",
             offline=case["mode"] == OFFLINE_MODE and case.numbers["batch"] is None,
             decodes=metric.phase == "decode" or bool(case.numbers["output_len"]),
             prefills=bool(case.numbers["input_len"]),
             identical=case[IDENTICAL] == "yes",
+            chunk=chunk(case),
         )
 
     return setup
@@ -159,6 +179,8 @@ def model_of(setup: Setup, catalog: Catalog) -> Model:
 def stack_of(setup: Setup, catalog: Catalog) -> Stack:
     """The stack of a setup, batching as the measurement did."""
     stack = catalog.stack(setup.stack, catalog.chip(setup.chip))
+    if setup.chunk:
+        stack = replace(stack, prefill_chunk=setup.chunk)
     return replace(stack, batching="static") if setup.static else stack
 
 
@@ -168,10 +190,13 @@ def deployment(setup: Setup, catalog: Catalog, model: Model, stack: Stack) -> De
     precision = Precision(setup.weights, setup.activations, setup.kv_cache)
     try:
         plans.check_wiring(chip, setup.num_chips)
-        plan = _plan(setup, model, stack)
+        plan = _plan(setup, model, stack, chip.devices)
     except PlanError as reason:
         raise SkipError(str(reason)) from None
-    return Deployment(chip=chip, num_chips=setup.num_chips, stack=stack, plan=plan, precision=precision)
+    spreads = catalog.spreads(chip, stack)
+    return Deployment(
+        chip=chip, num_chips=setup.num_chips, stack=stack, plan=plan, precision=precision, spreads=spreads
+    )
 
 
 def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -> Serving:
@@ -197,7 +222,7 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
     )
     if setup.offline:
         most = inference.memory_room(replace(serving, batch=1.0), where, serving.precision).most
-        serving = replace(serving, batch=np.maximum(most, 1.0))
+        serving = replace(serving, batch=np.maximum(most, 1.0), saturated=True)
     return serving
 
 
@@ -209,14 +234,37 @@ def depth(case: Case) -> float:
     return float(found[1]) if found else 0.0
 
 
-def _plan(setup: Setup, model: Model, stack: Stack) -> Plan:
+def chunk(case: Case) -> float:
+    """Tokens that passed at once: as stated, or `n_ubatch 2048` in the words of llama-bench; 0 if the source is silent."""
+    if case.numbers.get("chunk"):
+        return float(case.numbers["chunk"] or 0.0)
+    found = re.search(r"\bn_ubatch (\d+)$|\bn_ubatch (\d+)[;,]", case["note"])
+    return float(found[1] or found[2]) if found else 0.0
+
+
+def _plan(setup: Setup, model: Model, stack: Stack, devices: float) -> Plan:
     """The plan as stated; where it is not, as much tensor parallelism as the chips and the model allow."""
-    given = dict(setup.degrees)
-    found = plans.candidates(model, setup.num_chips, given, stack.placement)
+    given = in_chips(dict(setup.degrees), setup.num_chips, int(devices))
+    found = plans.candidates(model, setup.num_chips, given, stack.placement, devices)
     order = np.lexsort((np.asarray(found.ep), np.asarray(found.pp), -np.asarray(found.tp)))
     plan = plans.pick(found, int(order[0]))
     plans.check(plan, model, setup.num_chips)
     return plan
+
+
+def in_chips(degrees: dict[str, int], chips: int, devices: int) -> dict[str, int]:
+    """Degrees in chips, where a source counts the devices of each chip as ranks.
+
+    >>> in_chips({"tp": 24}, 12, 2), in_chips({"tp": 2, "ep": 320}, 160, 2), in_chips({"tp": 12}, 12, 2)
+    ({'tp': 12}, {'tp': 1, 'ep': 160}, {'tp': 12})
+    """
+    ranks = chips * devices
+    counted = int(np.prod([degrees.get(name, 1) for name in ("tp", "pp", "dp")])) == ranks or degrees.get("ep") == ranks
+    if devices == 1 or not counted:
+        return degrees
+    first = next((name for name in ("tp", "dp") if degrees.get(name, 1) % devices == 0), None)
+    divided = [name for name in (first, "ep" if degrees.get("ep", 1) % devices == 0 else None) if name in degrees]
+    return {name: value // devices if name in divided else value for name, value in degrees.items()}
 
 
 def of_case(case: Case) -> Metric:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+SET_ASIDE = "set aside for scoring"  # why a row is not fitted to
 
 def calibrates(chip: str, subject: str, software: str) -> bool:
     """Whether the rows of a group are for calibration; otherwise they score.
@@ -16,3 +17,8 @@ def calibrates(chip: str, subject: str, software: str) -> bool:
     False
     """
     return sha256(f"{chip}|{subject}|{software}".encode()).digest()[0] % 3 != 0
+
+
+def on_side(calibration: bool | None, chip: str, subject: str, software: str) -> bool:
+    """Whether the rows of a group are on the side for calibration (True) or scoring (False); None takes both."""
+    return calibration is None or calibrates(chip, subject, software) == calibration

@@ -85,7 +85,7 @@ class Layout:
 SERVING = Layout(
     name="serving",
     needed=("id", "chip", "model", "metric", "value"),
-    numbers=("num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "cached", "value"),
+    numbers=("num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "cached", "chunk", "value"),
     filled=("value",),
 )
 KERNELS = Layout(

@@ -1,0 +1,69 @@
+"""The table of spreads: how far predictions were off, by what stands behind them, as `roofline calibrate` writes it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from roofline.errors import Finding, SpecError
+from roofline.machine import Chip
+from roofline.machine.evidence import Calibration, Spread
+
+FILE = "spreads.csv"
+KEYS = ("evidence", "stack", "kind", "chip", "figure")
+NUMBERS = ("cases", "groups", "median_error", "low", "high")
+COLUMNS = (*KEYS, *NUMBERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row: whose predictions (an empty key stands for all) of what figure, and how far off they were."""
+
+    evidence: str
+    stack: str
+    kind: str
+    chip: str
+    figure: str
+    spread: Spread
+
+
+def closest(entries: Sequence[Entry], evidence: Calibration, stack: str, chip: Chip) -> dict[str, Spread]:
+    """The spread of every figure from the closest evidence: of this stack on this chip, on its kind, of all stacks on
+    its kind, of all."""
+    places = {"measured": (stack, chip.kind, chip.id), "transferred": (stack, chip.kind, ""), "datasheet": ("", "", "")}
+    found: dict[str, Spread] = {}
+    for place in dict.fromkeys((places[evidence], (stack, chip.kind, ""), ("", chip.kind, ""), ("", "", ""))):
+        for entry in entries:
+            if entry.evidence == evidence and (entry.stack, entry.kind, entry.chip) == place:
+                found.setdefault(entry.figure, entry.spread)
+    return found
+
+
+def read(path: Path) -> list[Entry]:
+    """The rows of a table; `SpecError` if a column or a number is missing."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                raise SpecError([Finding(str(path), column, "missing column", 1, 1) for column in missing])
+            return list(_entries(path, reader))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SpecError([Finding(str(path), "", f"can't be read: {error}")]) from None
+
+
+def _entries(path: Path, rows: Iterator[dict[str, str]]) -> Iterator[Entry]:
+    for line, row in enumerate(rows, start=2):
+        try:
+            spread = Spread(
+                low=float(row["low"]),
+                high=float(row["high"]),
+                cases=int(row["cases"]),
+                groups=int(row["groups"]),
+                median_error=float(row["median_error"]),
+            )
+        except (TypeError, ValueError):
+            raise SpecError([Finding(str(path), "", "cases, groups, median_error, low and high must be numbers", line)]) from None
+        yield Entry(*(row[key] for key in KEYS), spread=spread)

@@ -1,0 +1,123 @@
+"""`roofline calibrate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roofline.cli import options as given
+from roofline.cli.ask import Ask, asking, files
+from roofline.cli.emit import emit
+from roofline.cli.help import Command, examples
+from roofline.cli.options import OUTPUT
+
+MEASUREMENTS, SCOPE = "Measurements", "What is fitted"
+
+Fit = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="A CSV of requests served or of kernels; repeatable.",
+        rich_help_panel=MEASUREMENTS,
+    ),
+]
+Shipped = Annotated[
+    bool,
+    typer.Option(
+        "--shipped",
+        help="Fit to the shipped measurements, as if nothing had been fitted before.",
+        rich_help_panel=MEASUREMENTS,
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIDE",
+        help="calibration (leaves out rows that score) or all; by default calibration of the shipped, all of FILE.",
+        rich_help_panel=MEASUREMENTS,
+    ),
+]
+OneChip = Annotated[str | None, typer.Option("--chip", metavar="ID", help="Only this chip.", rich_help_panel=SCOPE)]
+OneStack = Annotated[
+    str | None, typer.Option("--stack", metavar="ID", help="Only this stack, from requests.", rich_help_panel=SCOPE)
+]
+CrossCheck = Annotated[
+    bool,
+    typer.Option(
+        "--cross-check/--no-cross-check",
+        help="Fit again without some shapes, models and chips, and predict these: most of the time.",
+        rich_help_panel=SCOPE,
+    ),
+]
+Into = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--into",
+        metavar="DIR",
+        help="Write the constants as files, laid out like hardware/; replaces what an earlier run wrote there.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+To = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--to",
+        metavar="FILE",
+        help="Write this report to a file; its suffix is the format. Repeatable; - is stdout.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="Every constant and every reason.", rich_help_panel=OUTPUT)]
+
+
+def output(format: given.Format = None, to: To = None) -> None:
+    """Options that say where the report goes; -o is where constants go."""
+
+
+@asking(files, output)
+def calibrate(
+    ask: Ask,
+    fit: Fit = None,
+    shipped: Shipped = False,
+    split: Split = None,
+    chip: OneChip = None,
+    stack: OneStack = None,
+    cross_check: CrossCheck = True,
+    into: Into = None,
+    all_: All = False,
+) -> None:
+    """Fit the constants of chips and stacks to measurements.
+
+    With '-o mine' the constants become files that '--hardware-dir mine' lays over the catalogue. Those that ship are
+    what '--shipped -o hardware/calibrated' writes, the same whatever was there before."""
+    from roofline.studies.calibrate import Wanted
+    from roofline.studies.calibrate import calibrate as study
+
+    wanted = Wanted(chip, stack, split, cross_check)
+    emit(
+        ask,
+        lambda: study(fit or [], ask.catalog, shipped=shipped, into=into, wanted=wanted, say=_say),
+        all_rows=all_,
+    )
+
+
+def _say(text: str) -> None:
+    """What is being done, for whoever waits at a terminal."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        cls=Command,
+        epilog=examples(
+            "roofline calibrate --fit examples/my-measurements.csv",
+            "roofline calibrate --fit examples/my-measurements.csv --chip h100-sxm -o mine",
+            "roofline calibrate --fit examples/my-measurements.csv --no-cross-check --format json",
+        ),
+    )(calibrate)

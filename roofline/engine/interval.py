@@ -1,0 +1,82 @@
+"""Intervals: where nine of ten measurements of a metric should lie, from how far like predictions were off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from roofline.machine.evidence import (
+    DECODE,
+    FIRST_TOKEN,
+    OFFLINE,
+    PREFILL,
+    REQUEST,
+    SERVER_DECODE,
+    SERVER_REQUEST,
+    Spread,
+    Spreads,
+    spread_of,
+)
+from roofline.numeric import Num
+
+Metrics = Mapping[str, "Num | None"]
+
+# What each metric of serving spans; times first, then rates.
+TIMES: Mapping[str, str] = MappingProxyType({"ttft_s": PREFILL, "tpot_s": DECODE, "e2e_latency_s": REQUEST})
+RATES: Mapping[str, str] = MappingProxyType(
+    {
+        "output_tokens_per_s": REQUEST,
+        "output_tokens_per_s_per_chip": REQUEST,
+        "output_tokens_per_s_per_user": DECODE,
+        "total_tokens_per_s": REQUEST,
+        "prefill_tokens_per_s": PREFILL,
+        "decode_tokens_per_s": DECODE,
+        "decode_tokens_per_s_per_chip": DECODE,
+    }
+)
+SERVED: Mapping[str, str] = MappingProxyType({DECODE: SERVER_DECODE, REQUEST: SERVER_REQUEST})
+
+
+def around(
+    metrics: Metrics, spreads: Spreads, *, served: bool, among: Num, saturated: bool
+) -> Iterator[tuple[str, Num]]:  # fmt: skip
+    """`_low` and `_high` of every metric whose like was measured, around the expectation, never better than the bound.
+
+    `served` says whether requests join and leave, `among` whether others run beside one, so that its first token may
+    wait in a queue, `saturated` whether as many run as memory holds.
+    """
+    for name, spans in (*TIMES.items(), *RATES.items()):
+        value, ideal = metrics.get(name), metrics.get(f"{name}_ideal")
+        spread = spread_of(spreads, figure(spans, served=served, saturated=saturated))
+        if value is None or ideal is None or spread is None:
+            continue
+        shortest, longest = _factors(spread)
+        if name == "ttft_s" and served:
+            shortest, longest = _queueing(spreads, spread, among)
+        if name in TIMES:
+            yield f"{name}_low", np.minimum(np.maximum(value * shortest, ideal), value)
+            yield f"{name}_high", value * longest
+        else:
+            yield f"{name}_low", value / longest
+            yield f"{name}_high", np.maximum(np.minimum(value / shortest, ideal), value)
+
+
+def figure(spans: str, *, served: bool, saturated: bool) -> str:
+    """The kind of figure that a metric of some span is."""
+    if saturated and spans == REQUEST:
+        return OFFLINE
+    return SERVED.get(spans, spans) if served else spans
+
+
+def _factors(spread: Spread) -> tuple[Num, Num]:
+    """Of the expectation, which stays inside."""
+    return min(spread.low, 1.0), max(spread.high, 1.0)
+
+
+def _queueing(spreads: Spreads, alone: Spread, among: Num) -> tuple[Num, Num]:
+    """A first token alone takes what reading the prompt takes; among others it waits."""
+    waiting = spread_of(spreads, FIRST_TOKEN) or alone
+    (low, high), (soon, late) = _factors(alone), _factors(waiting)
+    return np.where(among, soon, low), np.where(among, late, high)

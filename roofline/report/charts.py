@@ -1,0 +1,19 @@
+"""Which chart each kind of result is drawn as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def draw(result: Mapping[str, Any], path: Path, *, suffix: str | None = None) -> None:
+    """Draw a result into a file: a validation as a scatter of its rows, predictions as rooflines."""
+    if str(result.get("schema", "")).startswith("roofline.validation/"):
+        from roofline.report.scatter import scatter_chart
+
+        scatter_chart(result, path, suffix=suffix)
+    else:
+        from roofline.report.chart import roofline_chart
+
+        roofline_chart(result.get("rows", [result]), path, suffix=suffix)

@@ -1,0 +1,434 @@
+"""Prices written out: the constants that enter an operator's time, and each step of the law as text over them.
+
+The engine computes (`roofline.engine.roof`, `collectives`). Here the same laws stand as text for people, without the
+factors that do nothing for this operator on this chip. Every value is that of its text, so a test need only compare
+the last one with the engine's price: the two can't drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from roofline.engine import collectives, roof
+from roofline.engine.ops import Message, Op
+from roofline.machine import Chip, Link, Stack
+from roofline.machine.chip import IDEAL_LINK
+from roofline.machine.stack import DIRECT
+from roofline.source import Source
+from roofline.studies.formula import evaluate, names
+
+UNMEASURED = "not measured: the datasheet"
+RINGS = "Thakur, Rabenseifner, Gropp 2005, sections 3 and 4"
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number that steps use: its name in them, what it is, its value [unit, empty: none], who says so."""
+
+    name: str
+    meaning: str
+    value: float
+    unit: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One formula: the name of its result, its text, the terms in it (value and unit), its value [unit]."""
+
+    name: str
+    formula: str
+    terms: Mapping[str, tuple[float, str]]
+    value: float
+    unit: str = "s"
+    source: str = ""
+
+
+Line = Constant | Step
+
+
+class Sheet:
+    """Constants and steps in the order in which they are written; a step may use all that stands above it."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.known: dict[str, tuple[float, str]] = {}
+
+    def put(self, *constants: Constant) -> None:
+        """Write constants down."""
+        for constant in constants:
+            self.lines.append(constant)
+            self.known[constant.name] = constant.value, constant.unit
+
+    def take(self, name: str, formula: str, unit: str = "s", source: str = "") -> float:
+        """Write a step down and return its value."""
+        terms = {term: self.known[term] for term in names(formula)}
+        value = evaluate(formula, {term: number for term, (number, _) in terms.items()})
+        self.lines.append(Step(name, formula, terms, value, unit, source))
+        self.known[name] = value, unit
+        return value
+
+
+def cited(source: Source | None, otherwise: str = "") -> str:
+    """A source as one line: its title and when it was read."""
+    if source is None:
+        return otherwise
+    return source.title + (f" ({source.date})" if source.date else "")
+
+
+def stack_source(stack: Stack, chip: Chip, path: str) -> str:
+    """Who states a number of a stack: for this chip, for its family or kind, or for every chip."""
+    places = [f"variants.{place}.{path}" for place in (chip.id, chip.family, chip.kind)]
+    return next((cited(stack.sources[place]) for place in (*places, path) if place in stack.sources), stack.name)
+
+
+def product(*factors: str) -> str:
+    """The factors that are there, multiplied; 1 if none is.
+
+    >>> product("peak", "", "compute"), product()
+    ('peak*compute', '1')
+    """
+    return "*".join(factor for factor in factors if factor) or "1"
+
+
+def grouped(formula: str) -> str:
+    """A formula that may stand below a fraction's line.
+
+    >>> grouped("a*b"), grouped("a"), grouped("min(a*b, c)")
+    ('(a*b)', 'a', 'min(a*b, c)')
+    """
+    return formula if formula.isidentifier() or formula.startswith("min(") else f"({formula})"
+
+
+def joined(first: str, second: str, overlap: float, name: str = "overlap") -> str:
+    """How two times make one (`p_norm`): their sum, the longer of them, or something between.
+
+    >>> joined("a", "b", 1.0), joined("a", "b", float("inf")), joined("a", "b", 2.0)
+    ('a + b', 'max(a, b)', '(a^overlap + b^overlap)^(1/overlap)')
+    """
+    if overlap == 1.0:
+        return f"{first} + {second}"
+    if np.isinf(overlap):
+        return f"max({first}, {second})"
+    return f"({first}^{name} + {second}^{name})^(1/{name})"
+
+
+# --- kernels ----------------------------------------------------------------------------------------------------
+
+
+def kernel(op: Op, chip: Chip, stack: Stack) -> list[Line]:
+    """The time of one execution of a kernel, expected (`one_execution`) and at best (`at_best`)."""
+    sheet = Sheet()
+    sheet.known |= {"FLOPs": (float(op.flops), "FLOP"), "bytes": (float(op.bytes), "B")}
+    sheet.put(*_datasheet(op, chip, stack), *_reached(op, chip), *_software(op, chip, stack))
+    has = sheet.known
+    ramp = "half/rows" if "half" in has else ""
+    if op.flops:
+        work = product("FLOPs", "(1 + score/columns)" if "score" in has else "", f"(1 + {ramp})" if ramp else "")
+        sheet.take("compute_time", f"{work}/{grouped(_rate_of_compute(sheet))}")
+    sheet.take("memory_time", f"{_moved(sheet, ramp)}/{grouped(_rate_of_memory(sheet))}")
+    busy = "memory_time"
+    if op.flops:
+        overlap = has["overlap"][0] if "overlap" in has else np.inf
+        sheet.take("work", joined("compute_time", "memory_time", overlap))
+        busy = "work"
+    if "fill" in has:
+        loss = f"{busy}*fill*units/tiles"
+        sheet.take("idle_units", f"min({loss}, split)" if "split" in has else loss)
+    launch = product("latency", "software_latency" if "software_latency" in has else "")
+    sheet.take(
+        "one_execution", " + ".join([launch, *(term for term in ("operator", busy, "idle_units") if term in has)])
+    )
+    sheet.take("at_best", _best(op, sheet), source="the same without software, arithmetic and memory overlapped")
+    return sheet.lines
+
+
+def _datasheet(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
+    """What the chip could do at best."""
+    if op.flops:
+        peak, most = float(roof.summed(chip, op.dtype, stack)), float(roof.most(chip, op))
+        found = roof.arithmetic(chip, op.dtype)
+        path = f"compute.peaks.{found}" if found in chip.peaks else "compute.vector"
+        source = cited(chip.sources.get(path), "not published")
+        yield Constant("peak", f"dense {found}", peak, "FLOP/s", source)
+        if most != peak:
+            yield Constant("most", "in the narrowest format and sums that it could run in", most, "FLOP/s", source)
+    main = chip.main_memory.name
+    source = cited(chip.sources.get(f"memory.{main}"), "not published")
+    yield Constant("bandwidth", main, float(chip.bandwidth), "B/s", source)
+
+
+def _reached(op: Op, chip: Chip) -> Iterator[Constant]:
+    """What kernels of its kind reach, as far as it matters to this one."""
+    key = chip.efficiency_key(op.kind, *roof.formats(op, chip))
+    reached = chip.efficiency(op.kind, *roof.formats(op, chip))
+    source = cited(chip.sources.get(f"achieved.kernels.{key}"), UNMEASURED)
+    if op.flops:
+        yield Constant(
+            "compute", f"share of the peak that {key or op.kind} reaches", float(reached.compute), "", source
+        )
+    yield Constant("memory", "share of the bandwidth", float(reached.memory), "", source)
+    yield Constant("latency", "what an empty kernel costs", float(reached.latency), "s", source)
+    if op.flops and np.isfinite(reached.overlap):
+        meaning = "1: arithmetic waits for memory; larger: each hides the other"
+        yield Constant("overlap", meaning, float(reached.overlap), "", source)
+    if reached.half and np.isfinite(op.rows):
+        yield Constant(
+            "half", "rows at which half of the rate is reached (Hockney's n½)", float(reached.half), "", source
+        )
+        yield Constant("rows", "rows that share what it loads", float(np.maximum(op.rows, 1.0)))
+        if op.growing:
+            yield Constant("growing", "share of its bytes that come with its rows", float(op.growing))
+    if reached.score and np.isfinite(op.columns):
+        yield Constant("score", "cost of a pair's softmax, in columns", float(reached.score), "", source)
+        yield Constant("columns", "of the two products of a pair", float(op.columns))
+    if reached.fill and chip.compute_units is not None and np.isfinite(op.tiles):
+        yield Constant("fill", "share of one unit's time that a tile loses", float(reached.fill), "", source)
+        units = cited(chip.sources.get("compute.units"))
+        yield Constant("units", "compute units of the chip", float(chip.compute_units), "", units)
+        yield Constant("tiles", "pieces of the result that units can work on apart", float(op.tiles))
+        if np.isfinite(reached.split):
+            yield Constant("split", "cost of dividing tiles among idle units", float(reached.split), "s", source)
+    if op.resident:
+        yield Constant("resident", "share that the last cache holds already", float(op.resident))
+    if op.resident and chip.cache_speed is not None:
+        cache = cited(chip.sources.get("achieved.cache"), UNMEASURED)
+        yield Constant(
+            "cache", "speed of that cache, in multiples of the bandwidth", float(chip.cache_speed), "", cache
+        )
+
+
+def _software(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
+    """What the stack makes of kernels on the chip, as far as it changes anything."""
+    kind = float(stack.rates.get(op.kind, 1.0))
+    for name, value, path, meaning in (
+        ("software_latency", stack.latency, "rates.latency", "latency"),
+        ("software_compute", stack.compute, "rates.compute", "compute"),
+        ("software_memory", stack.memory, "rates.memory", "memory"),
+        ("software_kind", kind, f"rates.{op.kind}", f"{op.kind} rates"),
+    ):
+        if value != 1.0 and (op.flops or name != "software_compute"):
+            source = stack_source(stack, chip, path)
+            yield Constant(name, f"{stack.id}, as a multiple of measured {meaning}", float(value), "", source)
+    if stack.operator:
+        source = stack_source(stack, chip, "overheads.operator")
+        yield Constant("operator", f"{stack.id}, for each operator", float(stack.operator), "s", source)
+    if np.isfinite(roof.streamed(chip, stack)):
+        source = stack_source(stack, chip, "rates.stream")
+        yield Constant(
+            "stream", "what all compute units together get", float(roof.streamed(chip, stack)), "B/s", source
+        )
+    if op.expanded and op.rows > stack.expand_rows:
+        source = stack_source(stack, chip, "expansion")
+        yield Constant("expanded", "narrow weights written at 16 bits and read again", float(op.expanded), "B", source)
+
+
+def _rate_of_compute(sheet: Sheet) -> str:
+    """FLOP/s of a kernel, never more than the chip could do."""
+    has = sheet.known
+    rate = product("peak", "compute", *(name for name in ("software_compute", "software_kind") if name in has))
+    limit = "most" if "most" in has else "peak"
+    return f"min({rate}, {limit})" if "software_compute" in has or "software_kind" in has else rate
+
+
+def _rate_of_memory(sheet: Sheet) -> str:
+    """Bytes per second of a kernel, never more than the datasheet's."""
+    has = sheet.known
+    faster = [name for name in ("software_memory", "software_kind") if name in has]
+    share = product("memory", *faster)
+    rate = product("bandwidth", f"min({share}, 1)" if faster else share)
+    return f"min({rate}, stream)" if "stream" in has else rate
+
+
+def _moved(sheet: Sheet, ramp: str) -> str:
+    """Bytes that a kernel moves, with those that its ramp, its software and the cache add or save."""
+    has = sheet.known
+    moved = product("bytes", f"(1 + growing*{ramp})" if ramp and "growing" in has else "")
+    moved = f"({moved} + expanded)" if "expanded" in has else moved
+    return product(moved, "(1 - resident*(1 - 1/cache))" if "cache" in has else "")
+
+
+def _best(op: Op, sheet: Sheet) -> str:
+    """The least time: datasheet rates, and what a better kernel would keep on the chip kept there."""
+    has = sheet.known
+    bytes_left = "bytes*(1 - resident)" if "resident" in has else "bytes"
+    memory = "0" if op.fusable else f"{bytes_left}/bandwidth"
+    if not op.flops:
+        return memory
+    compute = f"FLOPs/{'most' if 'most' in has else 'peak'}"
+    return compute if op.fusable else f"max({compute}, {memory})"
+
+
+# --- collectives ------------------------------------------------------------------------------------------------
+
+# `collectives.VOLUME` and `STEPS` as text.
+VOLUME: Mapping[str, str] = MappingProxyType(
+    {
+        "all-reduce": "2*(ranks - 1)/ranks",
+        "all-gather": "(ranks - 1)/ranks",
+        "reduce-scatter": "(ranks - 1)/ranks",
+        "all-to-all": "(ranks - 1)/ranks",
+        "send": "min(ranks - 1, 1)",
+    }
+)
+EXCHANGES: Mapping[str, str] = MappingProxyType(
+    {
+        "all-reduce": "2*(ranks - 1)",
+        "all-gather": "(ranks - 1)",
+        "reduce-scatter": "(ranks - 1)",
+        "all-to-all": "min(ranks - 1, 1)",
+        "send": "min(ranks - 1, 1)",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The members of a group that share a link, and the message that passes among them as text over the whole one."""
+
+    link: Link
+    ranks: float
+    message: str
+    others: tuple[str, str, float] | None  # a term of that text: name, meaning, value
+
+
+def levels(message: Message, chip: Chip) -> Iterator[Level]:
+    """Inside a scale-up domain and beyond it, where there is anybody to talk to."""
+    near, far = chip.link("scale-up"), chip.link("scale-out")
+    inside = float(np.clip(np.floor((near.chips if near else 1.0) / message.stride), 1.0, message.ranks))
+    outside = float(message.ranks) / inside
+    if near is not None and inside > 1.0:
+        if message.algorithm == "all-to-all" and outside > 1.0:
+            yield Level(near, inside, "message/domains", ("domains", "domains that the group spreads over", outside))
+        else:
+            yield Level(near, inside, "message", None)
+    if far is not None and outside > 1.0:
+        if message.algorithm != "all-to-all" and inside > 1.0:
+            yield Level(far, outside, "message/members", ("members", "members of each domain, who share it", inside))
+        else:
+            yield Level(far, outside, "message", None)
+
+
+def collective(op: Op, chip: Chip, stack: Stack) -> list[Line]:
+    """The time of one execution of a collective (`one_execution`)."""
+    sheet = Sheet()
+    if op.message is None:
+        return sheet.lines
+    sheet.known["message"] = float(op.message.size), "B"
+    found = [_level(sheet, level, op.message.algorithm, chip, stack) for level in levels(op.message, chip)]
+    if stack.operator and float(op.message.ranks) > 1.0:
+        source = stack_source(stack, chip, "overheads.operator")
+        sheet.put(Constant("operator", f"{stack.id}, for each operator", float(stack.operator), "s", source))
+        found.append("operator")
+    sheet.take("one_execution", " + ".join(found) or "0")
+    return sheet.lines
+
+
+def _level(sheet: Sheet, level: Level, algorithm: str, chip: Chip, stack: Stack) -> str:
+    """The time on one level; the name of its result."""
+    link, scope = level.link, level.link.scope.replace("-", "_")
+    sheet.put(*_link(level, chip))
+    size = "message"
+    if level.others is not None:
+        size = f"{scope}_message"
+        sheet.put(Constant(*level.others))
+        sheet.take(size, level.message, "B")
+    sent = f"{size}*{VOLUME[algorithm]}", _link_rate(sheet, link, algorithm), _hops(link)
+    own = chip.achieved_links.get(f"{link.scope}/{algorithm}") if stack.collectives == DIRECT else None
+    if own is None:
+        return _way(sheet, "library", scope, chip, link.scope, sent, EXCHANGES[algorithm])
+    if algorithm != "all-reduce":
+        return _way(sheet, "own", scope, chip, f"{link.scope}/{algorithm}", sent, "(ranks - 1)")
+    ways = (
+        _way(sheet, "library", "library_time", chip, link.scope, sent, EXCHANGES[algorithm]),
+        _way(sheet, "own", "own_time", chip, f"{link.scope}/{algorithm}", sent, "(ranks - 1)"),
+    )
+    sheet.take(scope, f"min({', '.join(ways)})", source=stack_source(stack, chip, "collectives"))
+    return scope
+
+
+def _link(level: Level, chip: Chip) -> Iterator[Constant]:
+    """The link of a level and who uses it."""
+    link, source = level.link, cited(chip.sources.get(f"links.{level.link.name}"))
+    yield Constant(
+        "link", f"{link.name}: {link.scope}, {link.topology}, one direction", float(link.bandwidth), "B/s", source
+    )
+    yield Constant("ranks", "chips that share it", level.ranks)
+    if link.topology == "mesh":
+        yield Constant("chips", "that the mesh joins", float(link.chips), "", source)
+    if link.latency:
+        yield Constant("hop", "latency of the link", float(link.latency), "s", source)
+
+
+def _link_rate(sheet: Sheet, link: Link, algorithm: str) -> str:
+    """The bandwidth towards the others, by name or as text (`collectives.bandwidth`)."""
+    if link.topology == "mesh":
+        sheet.take("to_others", "link*min((ranks - 1)/max(chips - 1, 1), 1)", "B/s")
+        return "to_others"
+    if link.topology in collectives.TORUS_AXES and algorithm == "all-to-all":
+        axes = f"{collectives.TORUS_AXES[link.topology]:g}"
+        sheet.take("to_others", f"link/max(ranks^(1/{axes})/4, 1)", "B/s")
+        return "to_others"
+    return "link"
+
+
+def _hops(link: Link) -> str:
+    """The time of the hops that a message takes at least (`collectives.steps`), empty if the link states none."""
+    if not link.latency:
+        return ""
+    if link.topology in collectives.TORUS_AXES:
+        axes = f"{collectives.TORUS_AXES[link.topology]:g}"
+        return f"{axes}*(ranks^(1/{axes}) - 1)*hop"
+    return "ceil(log2(ranks))*hop"
+
+
+def _way(
+    sheet: Sheet, name: str, result: str, chip: Chip, key: str, sent: tuple[str, str, str], exchanges: str
+) -> str:  # fmt: skip
+    """One algorithm on one level: a library's ring, or a stack's own kernel; the name of its result."""
+    reached = chip.achieved_links.get(key, IDEAL_LINK)
+    source = cited(chip.sources.get(f"achieved.links.{key}"), UNMEASURED)
+    volume, rate, hops = sent
+    whose = {"library": "a library's", "own": "the stack's own"}[name]
+    fraction = Constant(
+        f"{name}_fraction", f"share of the link that {whose} kernels reach", float(reached.bandwidth), "", source
+    )
+    sheet.put(fraction)
+    sheet.take(f"{name}_transfer", f"{volume}/({rate}*{fraction.name})", source=RINGS)
+    body = f"{name}_transfer"
+    if reached.latency or reached.step:
+        sheet.put(
+            Constant(f"{name}_latency", "what beginning costs", float(reached.latency), "s", source),
+            Constant(f"{name}_step", "of each exchange with a neighbour", float(reached.step), "s", source),
+        )
+        sheet.take(f"{name}_start", f"{name}_latency + {name}_step*{exchanges}")
+        if reached.overlap != 1.0:
+            meaning = "1: start and bytes add; less: a pipeline of pieces fills slowly"
+            sheet.put(Constant(f"{name}_overlap", meaning, float(reached.overlap), "", source))
+        body = joined(f"{name}_start", body, float(reached.overlap), f"{name}_overlap")
+    sheet.take(result, " + ".join(part for part in (body, hops) if part))
+    return result
+
+
+# --- software ---------------------------------------------------------------------------------------------------
+
+
+def overhead(layers: int, chip: Chip, stack: Stack) -> list[Line]:
+    """What the software adds to each pass of a model with so many layers."""
+    sheet = Sheet()
+    sheet.put(
+        Constant("step", f"{stack.id}, for each pass", float(stack.step), "s", _stated(stack, chip, "step")),
+        Constant("layer", f"{stack.id}, for each layer", float(stack.layer), "s", _stated(stack, chip, "layer")),
+        Constant("layers", "of the model", float(layers)),
+    )
+    sheet.take("one_execution", "step + layer*layers")
+    return sheet.lines
+
+
+def _stated(stack: Stack, chip: Chip, name: str) -> str:
+    """Who states an overhead of a stack."""
+    return stack_source(stack, chip, f"overheads.{name}") if getattr(stack, name) else ""

@@ -1,0 +1,90 @@
+"""From residuals to intervals: the table of spreads that predictions carry.
+
+Rows of one group (a model on a chip, or a shape) err alike, so a group weighs as the square root of its rows, and the
+percentiles are those that make intervals cover as often as promised when another group of a finite number comes
+(split conformal prediction, Vovk et al. 2005).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from roofline.catalog.spreads import COLUMNS, Entry
+from roofline.machine.evidence import Calibration, Spread
+from roofline.studies.calibration.fitting import Array
+from roofline.studies.calibration.residuals import LeftOut, Residual
+
+COVER = 0.9
+FEWEST_GROUPS, FEWEST_CASES = 4, 12  # below which a stack or chip has no spread of its own
+EVIDENCE: Mapping[LeftOut | None, Calibration] = MappingProxyType(
+    {"model": "measured", "shape": "measured", "chip": "transferred", None: "datasheet"}
+)
+
+
+def table(residuals: Iterable[Residual]) -> str:
+    """The table of spreads as CSV, a row for every place whose residuals are enough."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for entry in entries(residuals):
+        spread = entry.spread
+        writer.writerow(
+            (entry.evidence, entry.stack, entry.kind, entry.chip, entry.figure, spread.cases, spread.groups)
+            + tuple(f"{value:.3g}" for value in (spread.median_error, spread.low, spread.high))
+        )
+    return out.getvalue()
+
+
+def entries(residuals: Iterable[Residual]) -> Iterator[Entry]:
+    """Spreads of stacks on chips, of stacks on kinds, of kinds and of all, in that order."""
+    places: dict[tuple[str, ...], list[Residual]] = defaultdict(list)
+    for residual in residuals:
+        evidence = EVIDENCE[residual.left_out]
+        for stack, kind, chip in _places(residual, evidence):
+            places[evidence, stack, kind, chip, residual.figure].append(residual)
+    for place in sorted(places, key=lambda place: (place[0], [part == "" for part in place[1:4]], place)):
+        found = spread(places[place])
+        whole = place[2] == ""
+        if whole or (found.groups >= FEWEST_GROUPS and found.cases >= FEWEST_CASES):
+            yield Entry(*place, spread=found)
+
+
+def _places(residual: Residual, evidence: Calibration) -> Iterator[tuple[str, str, str]]:
+    """Stack, kind and chip of every place that a residual is an example of."""
+    if evidence == "measured":
+        yield residual.stack, residual.kind, residual.chip
+    if evidence != "datasheet":
+        yield residual.stack, residual.kind, ""
+    yield "", residual.kind, ""
+    yield "", "", ""
+
+
+def spread(residuals: Sequence[Residual]) -> Spread:
+    """The percentiles of measured over predicted seconds, and the median of the absolute error."""
+    group = [residual.group for residual in residuals]
+    count = Counter(group)
+    weights = np.array([count[name] ** -0.5 for name in group])
+    errors = -np.array([residual.error for residual in residuals])  # ln(measured/predicted)
+    tail = (1.0 - COVER) / 2.0
+    beyond = max(tail - (1.0 - tail) / len(count), 0.0)
+    low, high = (float(np.exp(quantile(errors, weights, level))) for level in (beyond, 1.0 - beyond))
+    median = float(np.median(np.abs(np.expm1(-errors))))
+    return Spread(low=low, high=high, cases=len(residuals), groups=len(count), median_error=median)
+
+
+def quantile(values: Array, weights: Array, level: float) -> float:
+    """The value below which a share of the weight lies, between the middles of neighbours.
+
+    >>> quantile(np.array([3.0, 1.0, 2.0]), np.ones(3), 0.5)
+    2.0
+    """
+    order = np.argsort(values)
+    weights = weights[order]
+    middles = (np.cumsum(weights) - weights / 2.0) / np.sum(weights)
+    return float(np.interp(level, middles, values[order]))

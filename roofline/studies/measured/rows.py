@@ -1,0 +1,219 @@
+"""Measured cases as flat rows, each predicted beside measured; and those that can't be predicted, with the reason.
+
+Requests served and kernels have the same columns, which `workloads/measured/README.md` describes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from roofline.catalog.store import Catalog
+from roofline.engine import inference
+from roofline.engine.prediction import Prediction, evidence_of
+from roofline.studies.measured import kernels, serving
+from roofline.studies.measured.kernels import COLLECTIVES, Bench
+from roofline.studies.measured.serving import OFFLINE_MODE, STATIC_MODES, Setup
+from roofline.studies.measured.split import calibrates
+from roofline.studies.measured.table import KERNELS, Case, Metric, SkipError, Table
+
+Row = dict[str, Any]
+Skips = list[dict[str, str]]
+
+COLUMNS = (
+    "id", "what", "metric", "unit", "chip", "chip_kind", "model", "num_chips", "mode", "phase", "framework", "version",
+    "stack", "weights", "batch", "input_len", "output_len", "split", "predicted", "measured", "error", "ideal",
+    "beats_ideal", "fits", "low", "high", "evidence", "source",
+)  # fmt: skip
+CALIBRATION, SCORING = "calibration", "scoring"
+SIDES = {True: CALIBRATION, False: SCORING}
+# What a figure says of requests served, alone and on a server that takes more in meanwhile, by what it spans.
+SERVED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "decode": ("decode", "server decode"),
+        "prefill": ("prefill", "server first token"),
+        "e2e": ("end to end", "server end to end"),
+    }
+)
+OFFLINE = "offline"
+CLASSES: Mapping[str, str] = MappingProxyType(
+    {
+        "gemm": "matmul",
+        "moe_gemm": "experts",
+        "attention_prefill": "prefill attention",
+        "attention_decode": "decode attention",
+        **dict.fromkeys(COLLECTIVES, "collective"),
+        **dict.fromkeys(("memcpy", "norm", "other"), "elementwise"),
+    }
+)
+ROUNDING = 1.001  # sources round: a measurement beats physics only beyond this factor
+
+
+def predicted(table: Table, catalog: Catalog) -> tuple[list[Row], Skips]:
+    """Every case of a table as a row, or skipped with its reason."""
+    found, skipped = (_kernels if table.layout is KERNELS else _served)(table, catalog)
+    faults = [fault(row) for row in found]
+    skipped += [{"id": row["id"], "reason": reason} for row, reason in zip(found, faults, strict=True) if reason]
+    return [row for row, reason in zip(found, faults, strict=True) if not reason], skipped
+
+
+def fault(row: Row) -> str:
+    """Why a row's figures can't be compared; empty if they can."""
+    if not row["measured"] > 0:
+        return "a rate is given, but not the size that it goes with"
+    if not math.isfinite(row["measured"]):
+        return "the rate is zero"
+    return "" if math.isfinite(row["predicted"]) else "no finite prediction"
+
+
+def what_served(metric: Metric, mode: str) -> str:
+    """What a figure of requests served says, as a class of figures that err alike."""
+    if mode == OFFLINE_MODE:
+        return OFFLINE
+    alone, shared = SERVED[metric.phase]
+    return alone if mode in STATIC_MODES else shared
+
+
+def _served(table: Table, catalog: Catalog) -> tuple[list[Row], Skips]:
+    groups, skipped = serving.group(table.cases, catalog)
+    rows: list[Row] = []
+    for setup, cases in groups.items():
+        try:
+            rows += _of_setup(setup, cases, catalog)
+        except SkipError as reason:
+            skipped += [{"id": case["id"], "reason": str(reason)} for case in cases]
+    return rows, skipped
+
+
+def _of_setup(setup: Setup, cases: Sequence[Case], catalog: Catalog) -> list[Row]:
+    """Cases that differ in numbers alone: one prediction."""
+    model, stack = serving.model_of(setup, catalog), serving.stack_of(setup, catalog)
+    where = serving.deployment(setup, catalog, model, stack)
+    found = inference.predict(serving.work(setup, cases, model, where), where)
+    shared = {
+        "chip": where.chip.id,
+        "chip_kind": where.chip.kind,
+        "model": model.id,
+        "num_chips": setup.num_chips,
+        "stack": stack.id,
+        "weights": setup.weights,
+        "split": SIDES[calibrates(where.chip.id, model.id, stack.id)],
+        "evidence": evidence_of(where)[0],
+    }
+    fits = np.broadcast_to(found.fits, (len(cases),))
+    return [
+        _request(case, shared | {"fits": bool(fits[index])}, found, index, len(cases))
+        for index, case in enumerate(cases)
+    ]
+
+
+def _request(case: Case, shared: Row, found: Prediction, index: int, count: int) -> Row:
+    metric = serving.of_case(case)
+    figures = [_one(found, metric, suffix, index, count) for suffix in ("", "_ideal", "_low", "_high")]
+    about = {
+        "id": case["id"],
+        "what": what_served(metric, case["mode"]),
+        "metric": case["metric"],
+        "unit": _unit(metric),
+        "mode": case["mode"],
+        "phase": metric.phase,
+        "framework": case["framework"],
+        "version": case["version"],
+        "batch": case.numbers["batch"],
+        "input_len": case.numbers["input_len"],
+        "output_len": case.numbers["output_len"],
+        "source": case["source"],
+    }
+    measured = float(case.numbers["value"] or 0.0)
+    return _row(about | shared, measured, *figures, more_is_better=metric.more_is_better)
+
+
+def _unit(metric: Metric) -> str:
+    return "tokens/s" if metric.more_is_better else {1.0: "s", 1e-3: "ms"}[metric.unit]
+
+
+def _one(found: Prediction, metric: Metric, suffix: str, index: int, count: int) -> float:
+    """One case's figure in the metric's own unit; not a number where the prediction has none."""
+    value = found.metrics.get(f"{metric.name}{suffix}")
+    if value is None:
+        return math.nan
+    return float(np.broadcast_to(np.asarray(value, dtype=np.float64), (count,))[index]) / metric.unit
+
+
+def _kernels(table: Table, catalog: Catalog) -> tuple[list[Row], Skips]:
+    groups, skipped = kernels.group(table.cases, catalog)
+    rows: list[Row] = []
+    for bench, cases in groups.items():
+        try:
+            rows += _of_bench(bench, cases, catalog)
+        except SkipError as reason:
+            skipped += [{"id": case["id"], "reason": str(reason)} for case in cases]
+    return rows, skipped
+
+
+def _of_bench(bench: Bench, cases: Sequence[Case], catalog: Catalog) -> list[Row]:
+    """Kernels that differ in numbers alone: priced together."""
+    chip = catalog.chip(bench.chip)
+    times = kernels.seconds(bench, cases, chip, kernels.stack_for(bench, catalog, chip))
+    shared = {
+        "what": CLASSES[bench.op],
+        "metric": "time_us",
+        "unit": "us",
+        "chip": chip.id,
+        "chip_kind": chip.kind,
+        "model": "",
+        "mode": "kernel",
+        "phase": bench.op,
+        "version": "",
+        "stack": bench.stack,
+        "weights": bench.dtype,
+        "output_len": None,
+        "fits": True,
+        "evidence": kernels.evidence(chip),
+    }
+    measured, expected, ideal = (np.broadcast_to(time, (len(cases),)) * 1e6 for time in times)
+    return [
+        _kernel(bench, case, shared, float(measured[index]), float(expected[index]), float(ideal[index]))
+        for index, case in enumerate(cases)
+    ]
+
+
+def _kernel(bench: Bench, case: Case, shared: Row, measured: float, expected: float, ideal: float) -> Row:
+    about = {
+        "id": case["id"],
+        "num_chips": int(case.numbers["num_chips"] or 1),
+        "framework": case["software"],
+        "batch": case.numbers["batch"],
+        "input_len": case.numbers["q_len"],
+        "split": SIDES[calibrates(*kernels.split_key(bench, case))],
+        "source": case["source"],
+    }
+    return _row(about | shared, measured, expected, ideal, more_is_better=False)
+
+
+def _row(
+    about: Row,
+    measured: float,
+    expected: float,
+    ideal: float,
+    low: float = math.nan,
+    high: float = math.nan,
+    *,
+    more_is_better: bool,
+) -> Row:
+    """What a row is about, with its figures, in the order of the columns."""
+    worse, better = (ideal, measured) if more_is_better else (measured, ideal)
+    found = about | {
+        "predicted": expected,
+        "measured": measured,
+        "error": expected / measured - 1.0 if measured else math.inf,
+        "ideal": ideal,
+        "beats_ideal": better > worse * ROUNDING,
+        "low": None if math.isnan(low) else low,
+        "high": None if math.isnan(high) else high,
+    }
+    return {column: found[column] for column in COLUMNS}

@@ -1,0 +1,153 @@
+"""Architectures and requests in words: what `show` says of a block group or a step, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from roofline.workload import (
+    MLA,
+    Attention,
+    Block,
+    CompressedAttention,
+    DenseFFN,
+    GatedDeltaNet,
+    LightningAttention,
+    Mamba1,
+    Mamba2,
+    MoE,
+    Pause,
+    Prefill,
+    Selection,
+    Step,
+)
+from roofline.workload.model import FFN, Mixer
+
+
+def block(group: Block) -> str:
+    """A group of layers: how many, their mixer, their ffn.
+
+    >>> block(Block(count=2, mixer=LightningAttention(heads=64, head_dim=96), ffn=DenseFFN(width=8192)))
+    '2 x lightning attention, 64 heads of 96; ffn of 8,192'
+    """
+    parts = [part(item) for item in (group.mixer, group.ffn) if item is not None]
+    beside = ", side by side" if group.parallel and len(parts) > 1 else ""
+    return f"{group.count} x {'; '.join(parts)}{beside}"
+
+
+def part(item: Mixer | FFN) -> str:
+    """A mixer or an ffn."""
+    return _WORDS[type(item)](item)
+
+
+def step(item: Step) -> str:
+    """A step of a request.
+
+    >>> step(Prefill(1155.0)), step(Pause(0.3))
+    ('read 1,155 tokens', 'pause for 0.3 s')
+    """
+    if isinstance(item, Pause):
+        return f"pause for {float(item.seconds):g} s"
+    return f"{'read' if isinstance(item, Prefill) else 'generate'} {float(item.tokens):,.0f} tokens"
+
+
+def _listed(*parts: str) -> str:
+    """The parts that are not empty, with commas."""
+    return ", ".join(found for found in parts if found)
+
+
+def _attention(item: Attention) -> str:
+    width = f"{item.head_dim:,}" + (f" (values {item.value_dim:,})" if item.value_dim != item.head_dim else "")
+    kept = "one of keys and values" if item.kv_heads == 1 else f"{item.kv_heads:,} of keys and values"
+    reach = {"full": "", "sliding": f"last {item.window:,} tokens", "chunked": f"chunks of {item.window:,} tokens"}
+    gate = {False: "", True: "gated", "heads": "gated by head"}
+    return _listed(
+        f"attention, {item.heads:,} heads of {width}",
+        kept if item.kv_heads != item.heads else "",
+        reach[item.reach],
+        "values made of keys" if item.tied_values else "",
+        gate[item.gated],
+        "sinks" if item.sinks else "",
+        _selection(item.selection, "tokens"),
+    )
+
+
+def _selection(item: Selection | None, what: str) -> str:
+    """What an indexer chooses, and how."""
+    if item is None:
+        return ""
+    chosen = f"{item.top_k:,} {what} chosen"
+    return f"{chosen} by {item.heads:,} heads of {item.head_dim:,}" if item.heads else f"{chosen} by an earlier layer"
+
+
+def _mla(item: MLA) -> str:
+    queries = f"queries through {item.q_lora_rank:,}" if item.q_lora_rank else ""
+    return _listed(
+        f"latent attention, {item.heads:,} heads of {item.nope_dim + item.rope_dim:,} (values {item.v_dim:,})",
+        f"a latent of {item.latent_per_token:,.0f}",
+        queries,
+        "gated" if item.gated else "",
+        _selection(item.selection, "tokens"),
+    )
+
+
+def _compressed(item: CompressedAttention) -> str:
+    groups = f"groups of {item.ratio:,} tokens" if item.ratio else ""
+    return _listed(
+        f"compressed attention, {item.heads:,} heads of {item.head_dim:,}",
+        f"last {item.window:,} tokens",
+        f"overlapping {groups}" if groups and item.overlap else groups,
+        _selection(item.selection, "groups"),
+    )
+
+
+def _mamba1(item: Mamba1) -> str:
+    return f"Mamba, {item.inner:,} channels of {item.state_dim:,} states"
+
+
+def _mamba2(item: Mamba2) -> str:
+    groups = f"{item.groups:,} groups" if item.groups > 1 else ""
+    return _listed(f"Mamba-2, {item.heads:,} heads of {item.head_dim:,} x {item.state_dim:,}", groups)
+
+
+def _delta(item: GatedDeltaNet) -> str:
+    return _listed(
+        f"gated delta rule, {item.value_heads:,} heads of {item.key_dim:,} x {item.value_dim:,}",
+        f"{item.key_heads:,} of keys" if item.key_heads != item.value_heads else "",
+        f"decays per channel through {item.decay_rank:,}" if item.decay_rank else "",
+    )
+
+
+def _lightning(item: LightningAttention) -> str:
+    return f"lightning attention, {item.heads:,} heads of {item.head_dim:,}"
+
+
+def _dense(item: DenseFFN) -> str:
+    return f"ffn of {item.width:,}" + ("" if item.gated else ", not gated")
+
+
+def _moe(item: MoE) -> str:
+    shared = f"{item.shared:,} shared" if item.shared else ""
+    wider = f" of {item.shared_width:,}" if item.shared_width and item.shared_width != item.width else ""
+    return _listed(
+        f"{item.top_k:,} of {item.experts:,} experts of {item.width:,}",
+        shared + wider if shared else "",
+        f"on a latent of {item.latent:,}" if item.latent else "",
+        "" if item.gated else "not gated",
+    )
+
+
+_WORDS: Mapping[type, Callable[[Any], str]] = MappingProxyType(
+    {
+        Attention: _attention,
+        MLA: _mla,
+        CompressedAttention: _compressed,
+        Mamba1: _mamba1,
+        Mamba2: _mamba2,
+        GatedDeltaNet: _delta,
+        LightningAttention: _lightning,
+        DenseFFN: _dense,
+        MoE: _moe,
+    }
+)

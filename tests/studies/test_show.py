@@ -1,0 +1,143 @@
+"""Entries of the catalogue as people read them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from roofline.catalog.store import KINDS, Catalog
+from roofline.studies import words
+from roofline.studies.show import entry
+from roofline.workload import (
+    MLA,
+    Attention,
+    Block,
+    CompressedAttention,
+    Decode,
+    DenseFFN,
+    GatedDeltaNet,
+    LightningAttention,
+    Mamba1,
+    Mamba2,
+    MoE,
+    Selection,
+)
+from roofline.workload.model import FFN, Mixer
+
+ENTRIES = [name for kind in KINDS.values() for name in Catalog().files(kind)]
+INDEXER = Selection(top_k=2048, heads=64, head_dim=128)
+PLAIN = Attention(heads=64, kv_heads=64, head_dim=128)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_no_entry_shows_how_python_writes_it(catalog: Catalog, name: str) -> None:
+    """No `Name(field=value)` anywhere, however deep things are nested."""
+    shown = [field["value"] for field in entry(name, catalog)["fields"]]
+    assert not [value for value in shown if re.search(r"\w+\(\w+=|\w+=\w", value)]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (PLAIN, "attention, 64 heads of 128"),
+        (Attention(heads=64, kv_heads=8, head_dim=128), "attention, 64 heads of 128, 8 of keys and values"),
+        (Attention(heads=8, kv_heads=1, head_dim=64), "attention, 8 heads of 64, one of keys and values"),
+        (
+            Attention(heads=8, kv_heads=8, head_dim=64, reach="sliding", window=1024, sinks=True, gated=True),
+            "attention, 8 heads of 64, last 1,024 tokens, gated, sinks",
+        ),
+        (
+            Attention(heads=8, kv_heads=8, head_dim=192, v_dim=128, reach="chunked", window=8192, gated="heads"),
+            "attention, 8 heads of 192 (values 128), chunks of 8,192 tokens, gated by head",
+        ),
+        (
+            Attention(heads=8, kv_heads=8, head_dim=64, tied_values=True, selection=INDEXER),
+            "attention, 8 heads of 64, values made of keys, 2,048 tokens chosen by 64 heads of 128",
+        ),
+        (
+            MLA(
+                heads=128,
+                q_lora_rank=1536,
+                kv_lora_rank=512,
+                rope_dim=64,
+                nope_dim=128,
+                v_dim=128,
+                selection=Selection(top_k=2048),
+            ),
+            "latent attention, 128 heads of 192 (values 128), a latent of 576, queries through 1,536, "
+            "2,048 tokens chosen by an earlier layer",
+        ),
+        (
+            MLA(heads=96, q_lora_rank=0, kv_lora_rank=512, rope_dim=64, nope_dim=128, v_dim=128, gated=True),
+            "latent attention, 96 heads of 192 (values 128), a latent of 576, gated",
+        ),
+        (
+            CompressedAttention(
+                heads=64,
+                head_dim=512,
+                q_lora_rank=1024,
+                output_groups=8,
+                output_lora_rank=1024,
+                window=128,
+                ratio=4,
+                overlap=True,
+                selection=Selection(top_k=512, heads=64, head_dim=128),
+            ),
+            "compressed attention, 64 heads of 512, last 128 tokens, overlapping groups of 4 tokens, "
+            "512 groups chosen by 64 heads of 128",
+        ),
+        (
+            CompressedAttention(
+                heads=64, head_dim=512, q_lora_rank=1024, output_groups=8, output_lora_rank=1024, window=128
+            ),
+            "compressed attention, 64 heads of 512, last 128 tokens",
+        ),
+        (Mamba1(inner=8192, state_dim=16, dt_rank=256), "Mamba, 8,192 channels of 16 states"),
+        (Mamba2(heads=128, head_dim=64, state_dim=128, groups=8), "Mamba-2, 128 heads of 64 x 128, 8 groups"),
+        (
+            GatedDeltaNet(key_heads=16, value_heads=32, key_dim=128, value_dim=128),
+            "gated delta rule, 32 heads of 128 x 128, 16 of keys",
+        ),
+        (
+            GatedDeltaNet(key_heads=96, value_heads=96, key_dim=128, value_dim=128, decay_rank=128),
+            "gated delta rule, 96 heads of 128 x 128, decays per channel through 128",
+        ),
+        (LightningAttention(heads=64, head_dim=96), "lightning attention, 64 heads of 96"),
+        (DenseFFN(width=14336), "ffn of 14,336"),
+        (DenseFFN(width=14336, gated=False), "ffn of 14,336, not gated"),
+        (MoE(experts=256, top_k=8, width=2048, shared=1), "8 of 256 experts of 2,048, 1 shared"),
+        (
+            MoE(experts=512, top_k=22, width=2688, shared=1, shared_width=5376, latent=1024, gated=False),
+            "22 of 512 experts of 2,688, 1 shared of 5,376, on a latent of 1,024, not gated",
+        ),
+    ],
+)
+def test_parts_of_a_layer_in_words(item: Mixer | FFN, expected: str) -> None:
+    assert words.part(item) == expected
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        (Block(count=3, mixer=PLAIN), "3 x attention, 64 heads of 128"),
+        (Block(count=3, ffn=DenseFFN(width=64)), "3 x ffn of 64"),
+        (
+            Block(count=3, mixer=PLAIN, ffn=DenseFFN(width=64), parallel=True),
+            "3 x attention, 64 heads of 128; ffn of 64, side by side",
+        ),
+    ],
+)
+def test_groups_of_layers_in_words(group: Block, expected: str) -> None:
+    assert words.block(group) == expected
+
+
+def test_steps_in_words() -> None:
+    assert words.step(Decode(2048.0)) == "generate 2,048 tokens"
+
+
+def test_constants_that_say_something_are_shown(catalog: Catalog) -> None:
+    """A law's constants by name, those that do nothing left out."""
+    values = {field["key"]: field["value"] for field in entry("hopper", catalog)["fields"]}
+    names = re.findall(r"[a-z]+(?= [0-9])", values["achieved.kernels.experts"])
+    assert names == ["compute", "memory", "latency", "overlap", "half"]
