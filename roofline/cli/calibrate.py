@@ -118,6 +118,6 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "roofline calibrate --fit examples/my-measurements.csv",
             "roofline calibrate --fit examples/my-measurements.csv --chip h100-sxm -o mine",
-            "roofline calibrate --fit examples/my-measurements.csv --no-cross-check --format json",
+            "roofline calibrate --fit examples/my-measurements.csv --stack vllm --no-cross-check --format csv",
         ),
     )(calibrate)

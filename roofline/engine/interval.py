@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from roofline.engine.deployment import Deployment
 from roofline.machine.evidence import (
     DECODE,
     FIRST_TOKEN,
@@ -61,6 +62,21 @@ def around(
         else:
             yield f"{name}_low", value / longest
             yield f"{name}_high", np.maximum(np.minimum(value / shortest, ideal), value)
+
+
+def of_phase(name: str, where: Deployment) -> tuple[Num, Num] | None:
+    """Factors of the time of a prefill or of decode steps by themselves; None if nothing like it was measured."""
+    spread = spread_of(where.spreads, name) if name in (PREFILL, DECODE) else None
+    return _factors(spread) if spread else None
+
+
+def headline(where: Deployment, metrics: Metrics) -> Spread | None:
+    """How far off predictions like this one were: of whole requests, or of the one phase that was asked for."""
+    reads, writes = (bool(np.any(metrics.get(name) or 0.0)) for name in ("ttft_s", "tpot_s"))
+    if not reads and not writes:
+        return None
+    spans = REQUEST if reads and writes else PREFILL if reads else DECODE
+    return spread_of(where.spreads, figure(spans, served=where.stack.batching == "continuous", saturated=False))
 
 
 def figure(spans: str, *, served: bool, saturated: bool) -> str:

@@ -121,7 +121,7 @@ def lower(model: Model, precision: Precision, plan: Plan, work: Pass) -> list[Op
         if prefix and sum(_label(other) == _label(block) for other in model.blocks) > 1:
             prefix = f"{index}-{prefix}"
         operators += [
-            replace(op, name=prefix + op.name, count=op.count * block.count)
+            replace(op, name=prefix + op.name, count=op.count * block.count, layer=prefix.rstrip("/") or "layer")
             for op in _layer(model, block, widths, plan, work)
         ]
     operators += list(_head(model, widths, plan, work))

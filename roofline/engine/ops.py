@@ -55,7 +55,8 @@ class Op:
     where a ramp counts those too; `tiles` the pieces of the result that compute units can work on
     apart, `columns` those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast, `least` the
     narrowest in which its arithmetic could be done, `resident` the share that the last cache holds already, `expanded` [B] what writing
-    its narrow weights at 16 bits and reading them again moves. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound.
+    its narrow weights at 16 bits and reading them again moves. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound. `layer` names the
+    group of layers that it is part of, nothing outside of layers.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Op:
     growing: Num = 0.0
     expanded: Num = 0.0
     fusable: bool = False
+    layer: str = ""
     formula: Formula = Formula()
     terms: Mapping[str, Num] = field(default_factory=dict)
 

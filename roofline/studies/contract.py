@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from roofline import __version__
-from roofline.engine import roof
+from roofline.engine import interval, roof
 from roofline.engine.memory import Memory
 from roofline.engine.ops import COLLECTIVE
 from roofline.engine.prediction import Phase, Prediction
 from roofline.engine.roof import BOUNDS, Priced
+from roofline.machine.evidence import Spread
 from roofline.numeric import Num
 from roofline.units import show
 from roofline.workload import Decode as DecodeStep
@@ -21,6 +23,8 @@ from roofline.workload.dtype import bytes_of
 
 PREDICTION_SCHEMA = "roofline.prediction/1"
 BESIDE = ("_ideal", "_low", "_high")  # what stands beside each time and rate
+# By what deployments are compared: the first of these that a workload has.
+RANKED = ("output_tokens_per_s_per_chip", "prefill_tokens_per_s", "tokens_per_s_per_chip")
 COMPARISON_SCHEMA = "roofline.comparison/1"
 
 
@@ -73,7 +77,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
             "total_bytes": number(result.memory.total),
             "max_batch": number(result.max_batch),
         },
-        "phases": [phase(item, chip_ridge=_ridge(item)) for item in result.phases],
+        "phases": [phase(item, _ridge(item), interval.of_phase(item.name, deployment)) for item in result.phases],
         "metrics": _metrics(result.metrics),
         "roofs": {
             "dtype": roof.arithmetic(chip, precision.arithmetic),
@@ -90,8 +94,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
         },
         "evidence": {
             "calibration": result.evidence,
-            "cases": 0,
-            "median_error": None,
+            **_worth(interval.headline(deployment, result.metrics)),
             "sources": list(result.sources),
         },
         "notes": list(result.notes),
@@ -99,13 +102,30 @@ def prediction(result: Prediction) -> dict[str, Any]:
 
 
 def comparison(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Predictions of one workload on several deployments."""
+    """Predictions of one workload on several deployments, and which of them the evidence can't tell apart."""
+    metric = next((name for name in RANKED if rows and rows[0]["metrics"].get(name)), None)
     return {
         "schema": COMPARISON_SCHEMA,
         "version": __version__,
         "workload": rows[0]["workload"] if rows else None,
         "rows": rows,
+        "indistinguishable": {"metric": metric, "pairs": _pairs(rows, metric) if metric else []},
     }
+
+
+def _pairs(rows: list[dict[str, Any]], metric: str) -> list[list[str]]:
+    """Deployments that fit and whose intervals of a metric overlap, two and two."""
+    known = [row for row in rows if row["fits"] and row["metrics"].get(f"{metric}_low") is not None]
+    return [
+        [one["deployment"]["label"], other["deployment"]["label"]]
+        for one, other in combinations(known, 2)
+        if _overlap(one["metrics"], other["metrics"], metric)
+    ]
+
+
+def _overlap(one: Mapping[str, float], other: Mapping[str, float], metric: str) -> bool:
+    low, high = f"{metric}_low", f"{metric}_high"
+    return one[low] <= other[high] and other[low] <= one[high]
 
 
 def workload(job: Workload) -> dict[str, Any]:
@@ -162,15 +182,22 @@ def _ridge(item: Phase) -> Num:
     return np.divide(item.peak, item.bandwidth) if np.isfinite(item.bandwidth) else np.inf
 
 
-def phase(item: Phase, chip_ridge: Num) -> dict[str, Any]:
-    """One phase with its operators, most expensive first."""
+def _worth(spread: Spread | None) -> dict[str, float | None]:
+    """How many measurements of its like there were, and how far off predictions of them were."""
+    if spread is None:
+        return {"cases": 0, "median_error": None}
+    return {"cases": spread.cases, "median_error": spread.median_error}
+
+
+def phase(item: Phase, chip_ridge: Num, factors: tuple[Num, Num] | None = None) -> dict[str, Any]:
+    """One phase with its operators, most expensive first; `factors` of its time make the interval."""
     operators = [_operator(priced, item) for priced in item.operators]
     return {
         "phase": item.name,
         "time_s": number(item.time),
         "ideal_time_s": number(item.ideal_time),
-        "low_time_s": None,
-        "high_time_s": None,
+        "low_time_s": number(np.maximum(item.time * factors[0], item.ideal_time)) if factors else None,
+        "high_time_s": number(item.time * factors[1]) if factors else None,
         "bound": BOUNDS[int(item.bound)] if item.operators else None,
         "flops": number(item.flops),
         "memory_bytes": number(item.memory_bytes),
@@ -179,8 +206,21 @@ def phase(item: Phase, chip_ridge: Num) -> dict[str, Any]:
         "ridge_point": number(chip_ridge),
         "mfu": number(item.mfu) if item.operators else None,
         "mbu": number(item.mbu) if item.operators else None,
+        "layers": _layers(item),
         "operators": sorted(operators, key=lambda operator: -(operator["time_s"] or 0.0)),
     }
+
+
+def _layers(item: Phase) -> list[dict[str, Any]]:
+    """Each group of layers: how many there are, and the time of one in one pass; last, all that is outside of layers."""
+    groups = dict.fromkeys(priced.op.layer for priced in item.operators)
+    rows = []
+    for group in sorted(groups, key=lambda name: name == ""):
+        inside = [priced for priced in item.operators if priced.op.layer == group]
+        layers = min((priced.op.count for priced in inside), default=1.0) if group else 1.0
+        each = number(roof.expected_time(inside) / layers)
+        rows.append({"name": group or "outside of layers", "count": number(layers), "time_s": each})
+    return rows
 
 
 def _operator(priced: Priced, item: Phase) -> dict[str, Any]:

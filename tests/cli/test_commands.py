@@ -305,7 +305,7 @@ def test_version_and_module(run: Callable[..., Any]) -> None:
     assert run("--version").out.strip() == "roofline 0.1.0"
 
 
-@pytest.mark.parametrize("command", ["analyze", "compare", "explain", "validate", "show", "lint", "new"])
+@pytest.mark.parametrize("command", ["analyze", "compare", "explain", "validate", "calibrate", "show", "lint", "new"])
 def test_every_command_has_help_with_examples_that_run(
     run: Callable[..., Any], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ def test_constants_of_the_stack_are_found_again(house: Any, run: tuple[rl.Result
     stack = catalog.stack("synthetic-stack", catalog.chip("synth-1"))
     assert stack.measured_on == ("synth-1", "synth-3")
     for name in ("latency", "compute", "memory"):
-        assert getattr(stack, name) == pytest.approx(house.software[name], rel=0.05), name
+        assert getattr(stack, name) == pytest.approx(house.software[name], rel=0.1), name
     found, true = (
         step + 30 * layer
         for step, layer in ((stack.step, stack.layer), (house.software["step"], house.software["layer"]))
@@ -329,7 +329,7 @@ def test_what_was_left_out_is_predicted_too(from_requests: Outcome, from_sums: O
         single = "model" if row["level"].startswith("synth-") else "chip"
         assert row["left_out"] == {"family": "chip", "chip": "shape", "stack": single}[row["subject"]]
         assert row["left_out_rows"] == row["rows"], row
-        assert row["median_error_left_out"] < 0.03, row
+        assert row["median_error_left_out"] < 0.06, row
 
 
 def test_a_flat_table_has_a_row_for_each_constant(from_sums: Outcome) -> None:

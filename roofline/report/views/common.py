@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from roofline.report.document import Text
@@ -38,6 +38,15 @@ def _step(step: Mapping[str, float]) -> str:
     return f"{name} {quantity(value, 's')}" if name == "pause" else f"{name} {count(value)}"
 
 
+def between(low: float | None, high: float | None, show: Callable[[float | None], str]) -> str:
+    """An interval, empty where none is known.
+
+    >>> between(1.0, 2.0, str), between(None, None, str)
+    ('1.0 to 2.0', '')
+    """
+    return f"{show(low)} to {show(high)}" if low is not None and high is not None else ""
+
+
 EVIDENCE = {
     "measured": "expected: calibrated with measurements on this chip or its software",
     "transferred": "expected: constants carried over from chips of its kind",
@@ -49,8 +58,9 @@ def evidence_text(evidence: Result) -> str:
     """What the numbers are worth, in one line."""
     text = EVIDENCE[evidence["calibration"]]
     if evidence["cases"]:
-        return f"{text}; median error {evidence['median_error']:.0%} on {evidence['cases']} published cases"
-    return f"{text}; without an interval so far ('roofline validate' has the errors by kind of case)"
+        cases = f"{evidence['cases']:,} published measurements that the constants were not fitted to"
+        return f"{text}; such predictions were {evidence['median_error']:.0%} off (median of {cases})"
+    return f"{text}; nothing like it was measured, so there is no interval"
 
 
 def notes(predictions: Sequence[Result]) -> Iterator[Text]:

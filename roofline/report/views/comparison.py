@@ -7,7 +7,7 @@ from typing import Any
 
 from roofline.report.document import Cell, Column, Document, Grid, Heading, Text
 from roofline.report.human import UNKNOWN, duration, percent, quantity, rate, usd
-from roofline.report.views.common import notes, plan_text, work_text
+from roofline.report.views.common import between, notes, plan_text, work_text
 
 Result = Mapping[str, Any]
 Field = tuple[Column, Callable[[Result], str]]
@@ -21,7 +21,7 @@ def view(result: Result, *, width: int | None = None, **_: Any) -> Document:
     heads = (Column("deployment"), Column("fits"), *(column for column, _ in fields))
     table = Grid.of(heads, [_row(row, fields) for row in rows], turns=True)
     heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
-    return (heading, table, *_below(rows))
+    return (heading, table, *_apart(result), *_below(rows))
 
 
 def _row(row: Result, fields: list[Field]) -> list[str | Cell]:
@@ -34,6 +34,13 @@ def _row(row: Result, fields: list[Field]) -> list[str | Cell]:
 
 def _metric(name: str, show: Callable[[float | None], str]) -> Callable[[Result], str]:
     return lambda row: show(row["metrics"].get(name))
+
+
+def _interval(name: str, show: Callable[[float | None], str]) -> Callable[[Result], str]:
+    def shown(row: Result) -> str:
+        return between(row["metrics"].get(f"{name}_low"), row["metrics"].get(f"{name}_high"), show) or UNKNOWN
+
+    return shown
 
 
 def _bound(phase: str) -> Callable[[Result], str]:
@@ -53,6 +60,7 @@ def _serving() -> Iterator[Field]:
     yield Column("tok/s/user", right=True), _metric("output_tokens_per_s_per_user", rate)
     yield Column("tok/s", right=True), _metric("output_tokens_per_s", rate)
     yield Column("tok/s/chip", right=True), _metric("output_tokens_per_s_per_chip", rate)
+    yield Column("of 90 %", right=True), _interval("output_tokens_per_s_per_chip", rate)
     yield Column("prefill"), _bound("prefill")
     yield Column("decode"), _bound("decode")
     yield Column("power", right=True), _metric("power_w", lambda value: quantity(value, "W"))
@@ -72,6 +80,21 @@ def _training() -> Iterator[Field]:
     yield Column("power", right=True), _metric("power_w", lambda value: quantity(value, "W"))
     yield Column("cost", right=True), _metric("cost_usd", usd)
     yield Column("evidence"), lambda row: str(row["evidence"]["calibration"])
+
+
+RANKED = {
+    "output_tokens_per_s_per_chip": "tokens/s per chip",
+    "prefill_tokens_per_s": "prefill tokens/s",
+    "tokens_per_s_per_chip": "tokens/s per chip",
+}
+
+
+def _apart(result: Result) -> Iterator[Text]:
+    """Which deployments the evidence can't tell apart."""
+    found = result.get("indistinguishable") or {"pairs": []}
+    if found["pairs"]:
+        pairs = "; ".join(" and ".join(pair) for pair in found["pairs"])
+        yield Text(f"not distinguishable, their intervals of {RANKED[found['metric']]} overlap: {pairs}")
 
 
 def _below(rows: list[Result]) -> Iterator[Text]:

@@ -8,7 +8,8 @@ from typing import Any
 from roofline.report import terminal_chart
 from roofline.report.document import Cell, Column, Document, Drawing, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, count, duration, percent, quantity, rate, ratio, usd
-from roofline.report.views.common import evidence_text, notes, plan_text, work_text
+from roofline.report.views.common import between, evidence_text, notes, plan_text, work_text
+from roofline.report.views.costs import costs_text, layers_text
 
 Result = Mapping[str, Any]
 TOP = 8
@@ -40,6 +41,8 @@ def _speed(result: Result, width: int | None, all_rows: bool, unicode: bool) -> 
     for phase in result["phases"]:
         if phase["operators"]:
             yield from _operators(phase, all_rows)
+            yield Text(costs_text(phase))
+            yield Text(layers_text(phase))
     yield Drawing(tuple(terminal_chart.draw(result, width=min(width or 100, 100), unicode=unicode)))
     yield Text(evidence_text(result["evidence"]), "quiet")
 
@@ -53,14 +56,22 @@ def _verdict(result: Result) -> Text:
 
 
 def _metrics(result: Result) -> Grid:
-    """Every metric: expected beside the ideal bound."""
+    """Every metric: expected, where nine of ten measurements should lie, and the ideal bound."""
     metrics = result["metrics"]
     rows = [
-        (title, show(metrics[name]), show(metrics[f"{name}_ideal"]) if f"{name}_ideal" in metrics else "")
+        (
+            title,
+            show(metrics[name]),
+            between(metrics.get(f"{name}_low"), metrics.get(f"{name}_high"), show),
+            show(metrics[f"{name}_ideal"]) if f"{name}_ideal" in metrics else "",
+        )
         for name, title, show in _METRICS
         if name in metrics
     ]
-    return Grid.of((Column("metric"), Column("expected", right=True), Column("ideal", right=True)), rows)
+    columns = ("metric", "expected", "90 % of measurements", "ideal")
+    if not any(row[2] for row in rows):
+        columns, rows = ("metric", "expected", "ideal"), [(row[0], row[1], row[3]) for row in rows]
+    return Grid.of([Column(name, right=name != "metric") for name in columns], rows)
 
 
 def _watts(value: float | None) -> str:

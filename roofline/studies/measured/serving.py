@@ -66,8 +66,10 @@ def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Cas
 
 
 def canonical(case: Case) -> Case:
-    """The same figure as a metric that is predicted: seconds of a whole generation as those of a token, and tokens per
+    """The same case with its mode's whole name, and its figure as a metric that is predicted: seconds of a whole generation as those of a token, and tokens per
     second of a whole request, its prompt included, as its latency."""
+    if case["mode"] == "offline_max":
+        case = replace(case, cells={**case.cells, "mode": OFFLINE_MODE})
     value, tokens = case.numbers["value"], case.numbers["output_len"]
     if not value or not tokens:
         return case
