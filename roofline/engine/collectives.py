@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from roofline.engine.ops import Message
+from roofline.engine.ops import Message, drawn
 from roofline.machine import Chip, Link, LinkEfficiency, Stack
 from roofline.machine.stack import DIRECT
 from roofline.numeric import Num, p_norm
@@ -54,7 +54,7 @@ def time(message: Message, chip: Chip, stack: Stack, *, ideal: bool) -> Num:
     inside = np.clip(np.floor(domain / message.stride), 1.0, message.ranks)
     outside = message.ranks / inside
     if message.algorithm == "all-to-all":  # every pair has its own bytes: each level carries those that end in it
-        sizes = message.size / outside, message.size
+        sizes = message.size * drawn(message.ranks, message.copies) / outside, message.size * drawn(outside, message.copies)
     else:
         sizes = message.size, message.size / inside
     levels = ((sizes[0], inside, near), (sizes[1], outside, far))
@@ -68,7 +68,9 @@ def _level(
     if link is None:
         return np.where(ranks > 1.0, np.inf, 0.0)
     if ideal:
-        return _exchange(algorithm, size, ranks, link, LinkEfficiency(), 0.0)
+        once = algorithm == "all-reduce" and link.topology == "switch"  # a switch may add up what passes through it
+        volume = np.minimum(VOLUME[algorithm](ranks), 1.0) if once else VOLUME[algorithm](ranks)
+        return size * volume / bandwidth(link, ranks, algorithm) + steps(link, ranks) * link.latency
     found = _exchange(algorithm, size, ranks, link, chip.link_efficiency(link.scope), STEPS[algorithm](ranks))
     own = chip.achieved_links.get(f"{link.scope}/{algorithm}") if stack.collectives == DIRECT else None
     if own is None:

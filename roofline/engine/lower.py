@@ -342,12 +342,12 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
     different = np.minimum(work.distinct, work.sequences * shards.pool) * work.new
     touched = ops.expected_experts(experts, top_k, different) / shards.ep
     yield ops.matmul("moe/router", m, hidden, experts, w=max(own.w, 2.0), a=r, r=r, dtype=widths.attention)
-    sent = top_k * np.greater(shards.pool, 1.0) / np.minimum(plan.tp, plan.ep)
+    sent = m * np.greater(shards.pool, 1.0) / np.minimum(plan.tp, plan.ep)
     if ffn.latent:
         yield from _product("moe/latent-down", m, hidden, inside, widths)
-    yield ops.collective("moe/dispatch", "all-to-all", m=m * sent, k=inside, r=a, ranks=plan.ep)
+    yield ops.collective("moe/dispatch", "all-to-all", m=sent, k=inside, r=a, ranks=plan.ep, copies=top_k)
     yield from routed_experts(routed, touched, inside, ffn.width / shards.tp, ffn.gated, own)
-    yield ops.collective("moe/combine", "all-to-all", m=m * sent, k=inside, r=r, ranks=plan.ep)
+    yield ops.collective("moe/combine", "all-to-all", m=sent, k=inside, r=r, ranks=plan.ep, copies=top_k)
     if ffn.latent:
         yield from _product("moe/latent-up", m, inside, hidden, widths)
     if ffn.shared_ffn is not None:

@@ -37,14 +37,16 @@ class Message:
     """What a collective sends.
 
     `size` [B] is the buffer of one rank: the whole of it for all-reduce, the gathered whole for all-gather and
-    reduce-scatter, what one rank sends for all-to-all and send. The group has `ranks` members; neighbours in it are
-    `stride` chips apart, which decides how many of them share a scale-up domain.
+    reduce-scatter, what one rank has for others in all-to-all and send. The group has `ranks` members; neighbours in
+    it are `stride` chips apart, which decides how many of them share a scale-up domain. In an all-to-all each value
+    goes to `copies` members drawn at random; those that are drawn twice get it once, as domains do.
     """
 
     algorithm: str
     size: Num
     ranks: Num
     stride: Num = 1.0
+    copies: Num = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,11 +54,12 @@ class Op:
     """One operator on one chip, executed `count` times: FLOPs, bytes read and written in main memory, message.
 
     `rows` are the rows that share what a kernel loads, `growing` what they themselves bring of its bytes, as a share,
-    where a ramp counts those too; `tiles` the pieces of the result that compute units can work on
-    apart, `columns` those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast, `least` the
-    narrowest in which its arithmetic could be done, `resident` the share that the last cache holds already, `expanded` [B] what writing
-    its narrow weights at 16 bits and reading them again moves. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound. `layer` names the
-    group of layers that it is part of, nothing outside of layers.
+    where a ramp counts those too; `tiles` the pieces of the result that compute units can work on apart, `columns`
+    those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast,
+    `least` the narrowest in which its arithmetic could be done, `resident` the share that the last cache holds
+    already, `expanded` [B] what writing its narrow weights at 16 bits and reading them again moves. `fusable` marks
+    traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound. `layer` names the group
+    of layers that it is part of, nothing outside of layers.
     """
 
     name: str
@@ -87,8 +90,11 @@ class Op:
 
     @property
     def sent(self) -> Num:
-        """Bytes of its message; 0 for a group of one and for everything that is not a collective."""
-        return 0.0 if self.message is None else self.message.size * np.greater(self.message.ranks, 1.0)
+        """Bytes of its message, copies counted; 0 for a group of one and for everything that is not a collective."""
+        if self.message is None:
+            return 0.0
+        message = self.message
+        return message.size * drawn(message.ranks, message.copies) * np.greater(message.ranks, 1.0)
 
     @property
     def absent(self) -> bool:
@@ -312,15 +318,27 @@ def optimizer_update(name: str, *, n: Num, i: Num, o: Num, f: Num) -> Op:
 _COLLECTIVE = Formula(message="m*k*r")
 
 
-def collective(name: str, algorithm: str, *, m: Num, k: Num, r: Num, ranks: Num, stride: Num = 1.0) -> Op:
+def collective(
+    name: str, algorithm: str, *, m: Num, k: Num, r: Num, ranks: Num, stride: Num = 1.0, copies: Num = 1.0
+) -> Op:  # fmt: skip
     """A message of `m` rows of width `k` among `ranks` chips (see `Message`)."""
+    terms = {"m": m, "k": k, "r": r, "ranks": ranks, "stride": stride}
     return Op(
         name,
         COLLECTIVE,
-        message=Message(algorithm, m * k * r, ranks, stride),
+        message=Message(algorithm, m * k * r, ranks, stride, copies),
         formula=_COLLECTIVE,
-        terms={"m": m, "k": k, "r": r, "ranks": ranks, "stride": stride},
+        terms=terms | ({"copies": copies} if algorithm == "all-to-all" else {}),
     )
+
+
+def drawn(places: Num, copies: Num) -> Num:
+    """Different places among `copies` that are drawn at random, with repeats.
+
+    >>> float(drawn(32.0, 1.0)), round(float(drawn(4.0, 8.0)), 3)
+    (1.0, 3.6)
+    """
+    return places * (1.0 - np.power(1.0 - 1.0 / places, copies))
 
 
 def expected_experts(experts: Num, top_k: Num, tokens: Num) -> Num:

@@ -288,29 +288,51 @@ EXCHANGES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The members of a group that share a link, and the message that passes among them as text over the whole one."""
+    """The members of a group that share a link, and what passes among them: text over the message and constants."""
 
     link: Link
     ranks: float
     message: str
-    others: tuple[str, str, float] | None  # a term of that text: name, meaning, value
+    constants: tuple[Constant, ...] = ()
+
+
+# Of `copies` places drawn at random among so many, the different ones (`ops.drawn`).
+DRAWN = "{0}*(1 - (1 - 1/{0})^copies)"
 
 
 def levels(message: Message, chip: Chip) -> Iterator[Level]:
     """Inside a scale-up domain and beyond it, where there is anybody to talk to."""
     near, far = chip.link("scale-up"), chip.link("scale-out")
-    inside = float(np.clip(np.floor((near.chips if near else 1.0) / message.stride), 1.0, message.ranks))
-    outside = float(message.ranks) / inside
+    group = float(message.ranks)
+    inside = float(np.clip(np.floor((near.chips if near else 1.0) / message.stride), 1.0, group))
+    outside = group / inside
+    pairs = message.algorithm == "all-to-all"
+    domains = Constant("domains", "domains that the group spreads over", outside)
     if near is not None and inside > 1.0:
-        if message.algorithm == "all-to-all" and outside > 1.0:
-            yield Level(near, inside, "message/domains", ("domains", "domains that the group spreads over", outside))
-        else:
-            yield Level(near, inside, "message", None)
+        yield Level(near, inside, *(_pairs_inside(message, domains) if pairs else ("message",)))
     if far is not None and outside > 1.0:
-        if message.algorithm != "all-to-all" and inside > 1.0:
-            yield Level(far, outside, "message/members", ("members", "members of each domain, who share it", inside))
-        else:
-            yield Level(far, outside, "message", None)
+        members = Constant("members", "members of each domain, who share it", inside)
+        whole = ("message/members", (members,)) if inside > 1.0 else ("message",)
+        yield Level(far, outside, *(_pairs_outside(message, domains) if pairs else whole))
+
+
+def _pairs_inside(message: Message, domains: Constant) -> tuple[str, tuple[Constant, ...]]:
+    """Of an all-to-all, what goes to the members of one domain."""
+    group = Constant("group", "members of the whole group", float(message.ranks))
+    drawn = (_copies(message), group) if message.copies != 1.0 else ()
+    spread = (domains,) if domains.value > 1.0 else ()
+    return product("message", DRAWN.format("group") if drawn else "") + ("/domains" if spread else ""), drawn + spread
+
+
+def _pairs_outside(message: Message, domains: Constant) -> tuple[str, tuple[Constant, ...]]:
+    """Of an all-to-all, what goes to other domains, to each once."""
+    if message.copies == 1.0:
+        return "message", ()
+    return product("message", DRAWN.format("domains")), (_copies(message), domains)
+
+
+def _copies(message: Message) -> Constant:
+    return Constant("copies", "members, drawn at random, that each value goes to", float(message.copies))
 
 
 def collective(op: Op, chip: Chip, stack: Stack) -> list[Line]:
@@ -333,9 +355,9 @@ def _level(sheet: Sheet, level: Level, algorithm: str, chip: Chip, stack: Stack)
     link, scope = level.link, level.link.scope.replace("-", "_")
     sheet.put(*_link(level, chip))
     size = "message"
-    if level.others is not None:
+    if level.message != "message":
         size = f"{scope}_message"
-        sheet.put(Constant(*level.others))
+        sheet.put(*level.constants)
         sheet.take(size, level.message, "B")
     sent = f"{size}*{VOLUME[algorithm]}", _link_rate(sheet, link, algorithm), _hops(link)
     own = chip.achieved_links.get(f"{link.scope}/{algorithm}") if stack.collectives == DIRECT else None

@@ -139,6 +139,7 @@ LINKS = st.builds(
     ranks=st.integers(min_value=2, max_value=64).map(float),
     stride=st.sampled_from([1.0, 4.0, 8.0]),
     topology=st.sampled_from(TOPOLOGIES),
+    copies=st.sampled_from([1.0, 8.0]),
     hop=st.sampled_from([0.0, 1e-6]),
     library=LINKS,
     own=LINKS,
@@ -149,6 +150,7 @@ def test_collectives_are_written_as_they_are_priced(
     ranks: float,
     stride: float,
     topology: Any,
+    copies: float,
     hop: float,
     library: LinkEfficiency,
     own: LinkEfficiency,
@@ -159,7 +161,7 @@ def test_collectives_are_written_as_they_are_priced(
     reached = {"scale-up": library, "scale-out": library, f"scale-up/{algorithm}": own}
     chip = machine(IDEAL_KERNEL, near, far, achieved_links=reached)
     stack = replace(STACK, operator=1e-6, collectives="direct" if direct else "library")
-    op = ops.collective("x", algorithm, m=64.0, k=8192.0, r=2.0, ranks=ranks, stride=stride)
+    op = ops.collective("x", algorithm, m=64.0, k=8192.0, r=2.0, ranks=ranks, stride=stride, copies=copies)
     price = float(roof.price(op, chip, stack, ideal=False).time)
     assert written(op, chip, stack)["one_execution"] == pytest.approx(price, rel=1e-9)
 

@@ -17,13 +17,17 @@ from roofline.catalog.specs.common import source_keys
 from roofline.catalog.store import Catalog
 from roofline.studies import contract
 from roofline.studies.calibrate import Outcome, report
-from roofline.studies.calibration import kernels, stacks
+from roofline.studies.calibration import kernels, overlay, stacks
 from roofline.studies.calibration.draft import MARK
 from roofline.studies.lint import lint
 from roofline.studies.measured import table
 
 Rows = list[dict[str, str]]
 ROOT = Path(__file__).resolve().parents[2]
+SLOW = (  # as if an earlier run had found a very slow chip
+    f"{MARK}\nextends: synth-1\nid: synth-1\nachieved:\n  kernels:\n"
+    "    matmul: {compute: 0.1, memory: 0.1, latency: 90 us, source: x}\nsources:\n  x: {title: x}\n"
+)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -44,7 +48,7 @@ def sums(house: Any) -> Rows:
     return [row for row in house.timings if row["op"] == "allreduce"]
 
 
-def requests(house: Any, chip: str, model: str = "llama-3.1-8b") -> Rows:
+def requests(house: Any, chip: str, model: str = "qwen2.5-7b") -> Rows:
     return [row for row in house.requests if (row["chip"], row["model"]) == (chip, model)]
 
 
@@ -127,7 +131,7 @@ def test_every_number_in_a_file_has_its_source(house: Any, run: tuple[rl.Result,
     for kind, name in (("family", "synthetic"), ("chip", "synth-1"), ("stack", "synthetic-stack")):
         spec = house.catalog(run[1]).spec(kind, name)
         told = "requests.csv" if kind == "stack" else "timings.csv"
-        numbers = [key for value in spec.numbers().values() for key in source_keys(value) if key != "made-up"]  # type: ignore[attr-defined]
+        numbers = [key for value in spec.numbers().values() for key in source_keys(value) if key != "made-up"]
         assert numbers
         assert all(told in spec.sources[key].title and ", sha256 " in spec.sources[key].title for key in numbers)
     assert spec.sources[numbers[0]].date == "2025-06-01"
@@ -148,10 +152,7 @@ def test_a_second_run_writes_the_same_bytes(house: Any, run: tuple[rl.Result, Pa
     """Even where the first run's files are laid over the catalogue that the second one starts from."""
     into = tmp_path / "again"
     shutil.copytree(run[1], into)
-    (into / "chips" / "synth-1.yaml").write_text(
-        f"{MARK}\nextends: synth-1\nid: synth-1\nachieved:\n  kernels:\n"
-        "    matmul: {compute: 0.1, memory: 0.1, latency: 90 us, source: x}\nsources:\n  x: {title: x}\n"
-    )
+    (into / "chips" / "synth-1.yaml").write_text(SLOW)
     files = tables(house, house.timings, house.requests)
     rl.calibrate(*files, into=into, catalog=house.catalog(into), cross_check=False)
     assert contents(into) == contents(run[1])
@@ -181,6 +182,13 @@ def test_a_file_of_the_same_name_that_no_run_wrote_is_never_touched(house: Any, 
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["chips"]
 
 
+def test_files_that_can_not_be_read_go_nowhere(house: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlay, "number", lambda value: "soon")
+    with pytest.raises(rl.RooflineError, match="soon"):
+        calibrated(house, tmp_path / "none", sums(house))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def packaged(house: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation of its own, without calibrated constants, whose shipped measurements are the house's rows."""
@@ -201,10 +209,12 @@ def test_what_ships_does_not_depend_on_what_was_shipped_before(packaged: Path, h
     into = packaged / "calibrated"
     first = rl.calibrate(shipped=True, into=into, catalog=Catalog(), cross_check=False)
     assert {file["split"] for file in first["files"]} == {"calibration"}
+    assert {row["subject"] for row in first["rows"]} == {"family", "chip", "stack"}
     assert Catalog().chip("synth-1").calibrated
     once = contents(into)
     rl.calibrate(shipped=True, into=into, catalog=Catalog(), cross_check=False)
     assert contents(into) == once
+    (into / "chips" / "synth-1.yaml").write_text(SLOW)
     rl.calibrate(shipped=True, into=tmp_path / "elsewhere", catalog=Catalog(), cross_check=False)
     assert contents(tmp_path / "elsewhere") == once
 

@@ -45,7 +45,7 @@ class Residual:
     """One row as predicted without what was left out, which is `group` with all else in its fold.
 
     `error` is ln(predicted/measured) of a time, or that of a rate turned round: above zero is predicted too slow.
-    `what` is the class of figures that it belongs to, as in `measured.rows`. `stack` is empty for kernels of libraries,
+    `figure` is the class of figures that err like it, as in `measured.rows`. `stack` is empty for kernels of libraries,
     `model` for all kernels. Nothing is fitted to `watched` rows: queueing decides them, or how many requests ran at
     once is not stated. `level` is the family or chip whose constants predicted it, empty for a stack's numbers of all
     chips. Kernels of a chip left out stand there twice where its family and its kind have constants: once a level.
@@ -58,7 +58,7 @@ class Residual:
     stack: str
     model: str
     mode: str
-    what: str
+    figure: str
     phase: Phase
     offline: bool
     watched: bool
@@ -215,7 +215,7 @@ def _kernels(subject: Subject, rows: Timings, left_out: LeftOut) -> Iterator[Res
             for case, error in zip(part.cases, under(part, subject).errors(), strict=True):
                 yield Residual(
                     id=case["id"], chip=chip.id, family=chip.family, kind=chip.kind, stack=part.bench.stack, model="",
-                    mode=KERNEL, what=CLASSES[part.bench.op], phase=KERNEL, offline=False, watched=False,
+                    mode=KERNEL, figure=CLASSES[part.bench.op], phase=KERNEL, offline=False, watched=False,
                     left_out=left_out, group=chip.id if left_out == "chip" else shape_of(part, case), level=subject.id,
                     error=float(error),
                 )  # fmt: skip
@@ -229,7 +229,7 @@ def _requests(part: stacks.Part, fitted: Mapping[str, Fitted], left_out: LeftOut
     for case, metric, error in zip(part.cases, part.metrics, errors, strict=True):
         yield Residual(
             id=case["id"], chip=chip.id, family=chip.family, kind=chip.kind, stack=stack, model=part.setup.model,
-            mode=case["mode"], what=what_served(metric, case["mode"]), phase=phase_of(metric),
+            mode=case["mode"], figure=what_served(metric, case["mode"]), phase=phase_of(metric),
             offline=case["mode"] == OFFLINE_MODE, watched=bool(stacks.left_open(part.setup, case, metric)),
             left_out=left_out, group=chip.id if left_out == "chip" else part.setup.model, level=level,
             error=float(-error if metric.more_is_better else error),

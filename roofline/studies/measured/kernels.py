@@ -20,7 +20,7 @@ from roofline.catalog.store import Catalog
 from roofline.engine import ops, roof
 from roofline.engine.collectives import VOLUME
 from roofline.engine.lower import Widths, routed_experts
-from roofline.engine.ops import Op
+from roofline.engine.ops import Message, Op
 from roofline.engine.plans import check_wiring
 from roofline.engine.prediction import Calibration
 from roofline.errors import PlanError
@@ -221,13 +221,14 @@ def _decode(bench: Bench, cases: Sequence[Case]) -> list[Op]:
 
 
 def _collective(bench: Bench, cases: Sequence[Case]) -> list[Op]:
-    """`bytes` of a buffer; of expert dispatch and combine, what a rank sends: its tokens times experts times width."""
+    """`bytes` of a buffer; of expert dispatch and combine, a rank's tokens, each for as many experts as it chooses."""
     algorithm = COLLECTIVES[bench.op]
     tokens, width = column(cases, "m"), column(cases, "k")
     each = np.array([_value_bytes(case["dtype"]) for case in cases])
-    routed = tokens * width * noted(cases, "topk", 8.0) * each
-    size = np.where(column(cases, "bytes") > 0, column(cases, "bytes"), routed)
-    return [ops.collective(bench.op, algorithm, m=size, k=1.0, r=1.0, ranks=column(cases, "ranks"))]
+    plain = column(cases, "bytes") > 0
+    size = np.where(plain, column(cases, "bytes"), tokens * width * each)
+    copies = np.where(plain, 1.0, noted(cases, "topk", 8.0))
+    return [ops.collective(bench.op, algorithm, m=size, k=1.0, r=1.0, ranks=column(cases, "ranks"), copies=copies)]
 
 
 def _value_bytes(name: str) -> float:
@@ -299,7 +300,7 @@ def seconds(bench: Bench, cases: Sequence[Case], chip: Chip, stack: Stack) -> tu
         sum((roof.price(op, chip, stack, ideal=flag).time for op in found), start=np.zeros(len(cases)))
         for flag in (False, True)
     )
-    return _measured(bench, cases, found), expected, ideal
+    return _measured(bench, cases, found, chip), expected, ideal
 
 
 def evidence(chip: Chip) -> Calibration:
@@ -320,13 +321,22 @@ def resident(op: Op, chip: Chip) -> Num:
     return np.minimum(cache.capacity / np.maximum(op.read * REPLAYED[op.kind], 1.0), 1.0) ** SHARP
 
 
-def _measured(bench: Bench, cases: Sequence[Case], found: Sequence[Op]) -> Num:
-    """Seconds as stated, or from the rate."""
+def _sent(message: Message, chip: Chip) -> Num:
+    """Bytes that rates are stated of: what a rank sends to others; of experts' messages all that is received, a rank's
+    own share too, by ranks or, where there are several domains, by domains (deepseek-ai/DeepEP, tests)."""
+    near = chip.link("scale-up")
+    domains = np.maximum(message.ranks / (near.chips if near else 1.0), 1.0)
+    places = np.where(np.greater(domains, 1.0), domains, message.ranks)
+    plain = message.size * VOLUME[message.algorithm](message.ranks)
+    return np.where(np.greater(message.copies, 1.0), message.size * ops.drawn(places, message.copies), plain)
+
+
+def _measured(bench: Bench, cases: Sequence[Case], found: Sequence[Op], chip: Chip) -> Num:
+    """Seconds as stated, or from the rate; that of experts' messages is of the link that decides."""
     flops = sum((op.flops for op in found if op.dtype != ops.VECTOR or bench.plain), start=np.zeros(len(cases)))
     moved = sum((op.bytes for op in found), start=np.zeros(len(cases)))
     if bench.op in COLLECTIVES:
-        message = found[0].message
-        moved = message.size * VOLUME[message.algorithm](message.ranks) if message else moved
+        moved = _sent(found[0].message, chip) if found[0].message else moved
     stated, tflops, gbps = (column(cases, name, np.nan) for name in RESULTS)
     with np.errstate(divide="ignore", invalid="ignore"):
         by_rate = np.where(np.isfinite(tflops), flops / (tflops * 1e12), moved / (gbps * 1e9))

@@ -27,7 +27,9 @@ from roofline.workload.dtype import usual_activations
 
 STATIC_MODES = ("fixed_batch", "single_stream")
 OFFLINE_MODE = "offline_max_throughput"
-BURST = 0.1  # benchmarks of servers send ten requests for each client, the first of all clients at once (InferenceX)
+# Benchmarks of servers send about ten requests for each client (InferenceX), the first of all clients at once, and those
+# that follow still come in waves: together they add what this share of arrivals at once does (calibration rows).
+BURST = 0.15
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ def calibrates(chip: str, subject: str, software: str) -> bool:
     """Whether the rows of a group are for calibration; otherwise they score.
 
     >>> calibrates("h100-sxm", "llama-3.1-70b", "vllm")
-    False
+    True
     """
     return sha256(f"{chip}|{subject}|{software}".encode()).digest()[0] % 3 != 0
 

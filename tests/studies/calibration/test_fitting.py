@@ -14,11 +14,13 @@ CONSTANTS = (Constant("latency", 1.0, 0.0, 100.0, 2.0), Constant("rate", 0.9, 0.
 
 def line(values: Values) -> Array:
     """`latency + size/(10·rate)`."""
-    return np.asarray(values["latency"]) + SIZES / (10.0 * np.asarray(values["rate"]))
+    times: Array = np.asarray(values["latency"]) + SIZES / (10.0 * np.asarray(values["rate"]))
+    return times
 
 
 def measured() -> Array:
-    return line({name: np.array([[value]]) for name, value in TRUE.items()})[0]
+    times: Array = line({name: np.array([[value]]) for name, value in TRUE.items()})[0]
+    return times
 
 
 def found(rows: Array, **options: float) -> Fit:

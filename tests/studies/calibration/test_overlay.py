@@ -50,7 +50,7 @@ def test_limits_of_links_and_caches_can_be_written(house: Any, end: str) -> None
     chip = replace(house.catalog().chip("synth-1"), achieved_links={"scale-up": link}, cache_speed=speed)
     steps = {Step(("links:scale-up",)): fit({}), Step(("cache",)): fit({})}
     for kind, name in (("chip", "synth-1"), ("family", "synthetic")):
-        catalog = read_back(house, [Subject(kind, name, chip, steps)])  # type: ignore[arg-type]
+        catalog = read_back(house, [Subject(kind, name, chip, steps)])
         back = catalog.chip("synth-3" if kind == "family" else "synth-1")
         assert back.cache_speed == speed
         reached = back.achieved_links["scale-up"] if kind == "chip" else catalog.family(name).links["scale-up"]

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from roofline.studies.calibrate import Outcome, Wanted, outcome
-from roofline.studies.calibration.residuals import Residual, by_chip, by_model, by_shape, fold
-
-Rows = list[dict[str, str]]
-
-
-ALONE = Wanted(cross_check=False)
+from roofline.studies.calibrate import Outcome
+from roofline.studies.calibration.residuals import FOLDS, Residual, by_chip, by_model, by_shape, fold
+from roofline.studies.calibration.stacks import Usable
+from roofline.studies.measured.table import Case
 
 
-def slower(row: dict[str, str], factor: float) -> dict[str, str]:
-    """A row of something that takes so many times as long."""
-    column = "latency_us" if "latency_us" in row else "value"
-    rate = row.get("metric", "").startswith("output_tokens")
-    return {**row, column: repr(float(row[column]) / factor if rate else float(row[column]) * factor)}
+def slower(parts: Mapping[str, Sequence[Any]], leaves: Callable[[Case], bool]) -> dict[str, list[Any]]:
+    """The same with some rows twice as slow."""
+
+    def slow(case: Case) -> Case:
+        column, rate = ("latency_us", False) if "op" in case.cells else ("value", case["metric"].startswith("output"))
+        value = (case.numbers[column] or 0.0) * (0.5 if rate else 2.0)
+        return replace(case, numbers={**case.numbers, column: value})
+
+    return {
+        name: [replace(part, cases=[slow(case) if leaves(case) else case for case in part.cases]) for part in some]
+        for name, some in parts.items()
+    }
 
 
 def by_id(residuals: list[Residual]) -> dict[str, float]:
     assert len({item.id for item in residuals}) == len(residuals)
     return {item.id: item.error for item in residuals}
-
-
-def sums(house: Any) -> Rows:
-    return [row for row in house.timings if row["op"] == "allreduce"]
 
 
 def test_every_row_is_left_out_with_its_model_and_with_its_chip(from_requests: Outcome, house: Any) -> None:
@@ -42,7 +44,7 @@ def test_every_row_is_left_out_with_its_model_and_with_its_chip(from_requests: O
     assert {(item.stack, item.family, item.kind, item.offline) for item in told} == {
         ("synthetic-stack", "synthetic", "gpu", False)
     }
-    assert {(item.mode, item.phase, item.what) for item in told} == {
+    assert {(item.mode, item.phase, item.figure) for item in told} == {
         ("fixed_batch", "decode", "decode"), ("fixed_batch", "e2e", "end to end"),
     }  # fmt: skip
 
@@ -51,8 +53,8 @@ def test_rows_that_are_only_watched_are_predicted_and_never_fitted_to(from_reque
     watched = {(item.id, item.left_out): item for item in from_requests.residuals if item.watched}
     assert set(watched) == {(name, what) for name in ("queued", "offline") for what in ("model", "chip")}
     queued, offline = watched["queued", "model"], watched["offline", "model"]
-    assert (queued.phase, queued.what, queued.offline) == ("first token", "server first token", False)
-    assert (offline.phase, offline.what, offline.offline) == ("e2e", "offline", True)
+    assert (queued.phase, queued.figure, queued.offline) == ("first token", "server first token", False)
+    assert (offline.phase, offline.figure, offline.offline) == ("e2e", "offline", True)
     assert sum(found.rows for found in from_requests.run.fitted) == len(house.requests)
 
 
@@ -67,33 +69,27 @@ def test_every_kernel_is_left_out_with_its_shape_and_with_its_chip(from_sums: Ou
 @pytest.mark.parametrize(
     ("column", "name", "left_out"), [("model", "qwen2.5-7b", by_model), ("chip", "synth-3", by_chip)]
 )
-def test_requests_left_out_have_no_say(
-    from_requests: Outcome, house: Any, column: str, name: str, left_out: Any
-) -> None:
+def test_requests_left_out_have_no_say(from_requests: Outcome, column: str, name: str, left_out: Any) -> None:
     """Were they twice as slow, their predictions would be the same, too fast by twice as much, rates like times."""
-    rows = [slower(row, 2.0) if row[column] == name else row for row in house.requests]
-    again = outcome([house.table("slow.csv", rows)], house.catalog(house.known), wanted=ALONE)
-    before, after = (by_id(left_out(found.run, fold(name))) for found in (from_requests, again))
-    for row in house.requests:
-        if row[column] == name:
-            assert after[row["id"]] == pytest.approx(before[row["id"]] - np.log(2.0), abs=0.01), row
-    assert len(after) == len(house.requests) // 2
+    run = from_requests.run
+    slow = Usable(slower(run.requests.fitted, lambda case: case[column] == name), {}, [])
+    before, after = (by_id(left_out(found, fold(name))) for found in (run, replace(run, requests=slow)))
+    assert len(after) == 22
+    for row, error in after.items():
+        assert error == pytest.approx(before[row] - np.log(2.0), abs=1e-9), row
 
 
-def test_kernels_left_out_have_no_say(from_sums: Outcome, house: Any) -> None:
-    before = by_id(by_shape(from_sums.run, 2))
-    assert 0 < len(before) < len(sums(house))
-    rows = [slower(row, 2.0) if row["id"] in before else row for row in sums(house)]
-    again = outcome([house.table("slow.csv", rows)], house.catalog(), wanted=ALONE)
-    after = by_id(by_shape(again.run, 2))
-    for row, error in before.items():
-        assert after[row] == pytest.approx(error - np.log(2.0), abs=0.01), row
+def test_kernels_left_out_have_no_say(from_sums: Outcome) -> None:
+    run = from_sums.run
+    before = by_id(by_shape(run, 2))
+    assert 0 < len(before) < 54
+    after = by_id(by_shape(replace(run, timings=slower(run.timings, lambda case: case["id"] in before)), 2))
+    assert after == pytest.approx({row: error - np.log(2.0) for row, error in before.items()}, abs=1e-9)
 
 
-def test_a_chip_left_out_is_priced_by_its_family_alone(house: Any) -> None:
+def test_a_chip_left_out_is_priced_by_its_family_alone(from_sums: Outcome) -> None:
     """A chip that is twice as slow as its family is predicted too fast when it is left out, and not when it is known."""
-    rows = [slower(row, 2.0) if row["chip"] == "synth-3" else row for row in sums(house)]
-    found = outcome([house.table("slow.csv", rows)], house.catalog())
-    for left_out, expected in (("chip", np.log(0.5)), ("shape", 0.0)):
-        errors = [item.error for item in found.residuals if (item.left_out, item.chip) == (left_out, "synth-3")]
-        assert np.median(errors) == pytest.approx(expected, abs=0.1)
+    run = replace(from_sums.run, timings=slower(from_sums.run.timings, lambda case: case["chip"] == "synth-3"))
+    own = [item.error for index in range(FOLDS) for item in by_shape(run, index) if item.chip == "synth-3"]
+    assert np.median(own) == pytest.approx(0.0, abs=0.1)
+    assert np.median(list(by_id(by_chip(run, fold("synth-3"))).values())) == pytest.approx(np.log(0.5), abs=0.1)
