@@ -54,7 +54,10 @@ def time(message: Message, chip: Chip, stack: Stack, *, ideal: bool) -> Num:
     inside = np.clip(np.floor(domain / message.stride), 1.0, message.ranks)
     outside = message.ranks / inside
     if message.algorithm == "all-to-all":  # every pair has its own bytes: each level carries those that end in it
-        sizes = message.size * drawn(message.ranks, message.copies) / outside, message.size * drawn(outside, message.copies)
+        sizes = (
+            message.size * drawn(message.ranks, message.copies) / outside,
+            message.size * drawn(outside, message.copies),
+        )
     else:
         sizes = message.size, message.size / inside
     levels = ((sizes[0], inside, near), (sizes[1], outside, far))

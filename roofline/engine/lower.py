@@ -164,9 +164,7 @@ def _product(name: str, m: Num, k: Num, n: Num, widths: Widths) -> Iterator[Op]:
     """Activations times a weight matrix; narrow formats are made of wide activations first."""
     if widths.a < widths.r:
         yield ops.quantise(f"{name}-quantise", m=m, k=k, a=widths.a, r=widths.r)
-    yield ops.matmul(
-        name, m, k, n, w=widths.w, a=widths.a, r=widths.r, dtype=widths.product, least=widths.weights
-    )
+    yield ops.matmul(name, m, k, n, w=widths.w, a=widths.a, r=widths.r, dtype=widths.product, least=widths.weights)
 
 
 def heads_per_chip(heads: Num, plan: Plan) -> Num:

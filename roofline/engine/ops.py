@@ -53,9 +53,9 @@ class Message:
 class Op:
     """One operator on one chip, executed `count` times: FLOPs, bytes read and written in main memory, message.
 
-    `rows` are the rows that share what a kernel loads, `growing` what they themselves bring of its bytes, as a share,
-    where a ramp counts those too; `tiles` the pieces of the result that compute units can work on apart, `columns`
-    those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast,
+    `rows` are the rows that share what a kernel loads, `growing` what they themselves bring of its bytes, as a share;
+    `tiles` the pieces of the result that compute units can work on apart, `above`
+    how many of them stand above each other and share their columns, `columns` those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast,
     `least` the narrowest in which its arithmetic could be done, `resident` the share that the last cache holds
     already, `expanded` [B] what writing its narrow weights at 16 bits and reading them again moves. `fusable` marks
     traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound. `layer` names the group
@@ -74,6 +74,7 @@ class Op:
     count: Num = 1.0
     rows: Num = np.inf
     tiles: Num = np.inf
+    above: Num = 1.0
     columns: Num = np.inf
     resident: Num = 0.0
     growing: Num = 0.0
@@ -132,7 +133,9 @@ def matmul(name: str, m: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: 
         read=m * k * a + k * n * w,
         write=m * n * r,
         rows=m,
+        growing=m * (k * a + n * r) / (m * k * a + k * n * w + m * n * r),
         tiles=tiles(m, n),
+        above=np.maximum(m / TILE, 1.0),
         expanded=expansion(k * n, w),
         formula=_MATMUL,
         terms={"m": m, "k": k, "n": n, "w": w, "a": a, "r": r},
@@ -156,7 +159,9 @@ def expert_matmul(
         read=m * k * a + e * k * n * w,
         write=m * n * r,
         rows=each,
+        growing=m * (k * a + n * r) / (m * k * a + e * k * n * w + m * n * r),
         tiles=tiles(each, n, e),
+        above=np.maximum(each / TILE, 1.0),
         expanded=expansion(e * k * n, w),
         formula=_EXPERTS,
         terms={"m": m, "e": e, "k": k, "n": n, "w": w, "a": a, "r": r},
@@ -188,8 +193,9 @@ def attention(
         read=read,
         write=write,
         rows=q,
-        growing=b * q * each / (read + write),
+        growing=np.minimum(b * q * each / (read + write), 1.0),  # a window may hold fewer tokens than are new
         tiles=tiles(q, TILE, b * h),
+        above=np.maximum(q / TILE, 1.0),
         columns=d + v,
         formula=_ATTENTION,
         terms={"b": b, "q": q, "p": p, "l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},

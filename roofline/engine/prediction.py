@@ -111,4 +111,3 @@ def _titles(chip: Chip, stack: Stack) -> tuple[str, ...]:
     titles = [source.title for path, source in chip.sources.items() if path.startswith("achieved")]
     titles += [source.title for source in stack.sources.values()]
     return tuple(dict.fromkeys(titles))
-

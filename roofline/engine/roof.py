@@ -19,6 +19,7 @@ from roofline.numeric import Num, p_norm
 from roofline.workload.dtype import math_dtype
 
 BOUNDS = ("compute", "memory", "network", "overhead")
+STREAMING = (ATTENTION, DECODE_ATTENTION)  # kernels whose ramp counts for what they read, too: their rows are that
 UNIT_PATH = 64.0  # bytes that a GPU's compute unit can have from the cache behind it each clock
 
 
@@ -79,23 +80,41 @@ def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
 
 
 def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
-    """Seconds of one execution of a kernel: what was measured of its kind (see `Efficiency`)."""
+    """Seconds of one execution of a kernel: what was measured of its kind (see `Efficiency`).
+
+    What idle units cost is counted for one row of tiles: further rows change nothing of it, so more are never faster.
+    """
     reached = chip.efficiency(op.kind, *formats(op, chip))
-    ramp, rate = reached.half / np.maximum(op.rows, 1.0), stack.rates.get(op.kind, 1.0)
-    compute = op.flops * (1.0 + reached.score / op.columns) * (1.0 + ramp)
-    compute = compute / np.minimum(summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op))
-    moved = op.bytes * (1.0 + ramp * op.growing) + op.expanded * np.greater(op.rows, stack.expand_rows)
+    compute, memory = _roofs(op, 1.0, reached, chip, stack)
+    work = p_norm(compute, memory, reached.overlap)
+    if chip.compute_units is not None and np.any(reached.fill):
+        row = (
+            work
+            if np.all(op.above == 1.0)
+            else p_norm(*_roofs(op, 1.0 / op.above, reached, chip, stack), reached.overlap)
+        )
+        lost = np.minimum(row * reached.fill * chip.compute_units / (op.tiles / op.above), reached.split)
+        idle = 1.0 + lost / np.maximum(work, 1e-12)
+        compute, memory, work = compute * idle, memory * idle, work * idle
+    overhead = reached.latency * stack.latency + stack.operator
+    return Roofs(compute, memory, 0.0, overhead, overhead + work)
+
+
+def _roofs(op: Op, share: Num, reached: Efficiency, chip: Chip, stack: Stack) -> tuple[Num, Num]:
+    """Seconds of arithmetic and of memory for a share of a kernel's rows."""
+    ramp, rate = reached.half / np.maximum(op.rows * share, 1.0), stack.rates.get(op.kind, 1.0)
+    compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp)
+    compute = compute / np.minimum(
+        summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op)
+    )
+    own = op.growing * share
+    moved = op.bytes * (1.0 - op.growing + own * (1.0 + ramp * (op.kind in STREAMING))) + op.expanded * np.greater(op.rows, stack.expand_rows)
     if chip.cache_speed is not None:
         moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))
     memory = moved / np.minimum(
         chip.bandwidth * np.minimum(reached.memory * stack.memory * rate, 1.0), streamed(chip, stack)
     )
-    work = p_norm(compute, memory, reached.overlap)
-    if chip.compute_units is not None:
-        idle = idling(reached, work, chip.compute_units / op.tiles)
-        compute, memory, work = compute * idle, memory * idle, work * idle
-    overhead = reached.latency * stack.latency + stack.operator
-    return Roofs(compute, memory, 0.0, overhead, overhead + work)
+    return compute, memory
 
 
 def streamed(chip: Chip, stack: Stack) -> Num:
@@ -108,12 +127,6 @@ def streamed(chip: Chip, stack: Stack) -> Num:
 def formats(op: Op, chip: Chip) -> tuple[str, ...]:
     """The formats by which a kernel's efficiency is looked up: of what it streams, asked for, multiplied in."""
     return (op.stored, op.dtype, arithmetic(chip, op.dtype))
-
-
-def idling(reached: Efficiency, work: Num, units_per_tile: Num) -> Num:
-    """How many times as long work takes because too few tiles keep too few compute units busy."""
-    split = np.divide(reached.split, np.maximum(work, 1e-12))
-    return 1.0 + np.minimum(reached.fill * units_per_tile, split)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -66,15 +66,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Efficiency:
-    """What kernels of one kind reach: `latency + min(full·(1 + fill·units/tiles), full + split)`, where
-    `full = ((flops·(1 + half/rows)/(peak·compute))^p + (bytes/(bandwidth·memory))^p)^(1/p)`.
+    """What kernels of one kind reach: `latency + work + min(fill·row·units/beside, split)`, where
+    `work = ((flops·(1 + half/rows)/(peak·compute))^p + (bytes/(bandwidth·memory))^p)^(1/p)`.
 
     `compute` and `memory` are fractions of the datasheet roofs, `latency` [s] is what an empty kernel costs, and
     `overlap` is p: 1 when arithmetic waits for memory, infinite when each hides the other. `half` are the rows at
     which a kernel runs at half of its rate (Hockney's n½); where rows are what it streams, that goes for bytes too.
-    A result with fewer `tiles` than the chip has compute units leaves some without work: `fill` is how much of one
-    unit's time a tile loses so, and `split` [s] what dividing each tile's inner dimension among the idle ones costs
-    at most. `score` is what the softmax of one query-key pair costs, in columns of the two products beside it.
+    `row` is the work of one row of tiles of the result, with `beside` tiles next to each other: where the chip has more
+    compute units, some are idle. `fill` is the share of one unit's time on a tile that is lost so, and `split` [s] what
+    dividing each tile's inner dimension among the idle ones costs at most. `score` is what the softmax of one query-key pair costs, in columns of the two products beside it.
     """
 
     compute: Num = 1.0

@@ -126,18 +126,10 @@ def kernel(op: Op, chip: Chip, stack: Stack) -> list[Line]:
     sheet.known |= {"FLOPs": (float(op.flops), "FLOP"), "bytes": (float(op.bytes), "B")}
     sheet.put(*_datasheet(op, chip, stack), *_reached(op, chip), *_software(op, chip, stack))
     has = sheet.known
-    ramp = "half/rows" if "half" in has else ""
-    if op.flops:
-        work = product("FLOPs", "(1 + score/columns)" if "score" in has else "", f"(1 + {ramp})" if ramp else "")
-        sheet.take("compute_time", f"{work}/{grouped(_rate_of_compute(sheet))}")
-    sheet.take("memory_time", f"{_moved(sheet, ramp)}/{grouped(_rate_of_memory(sheet))}")
-    busy = "memory_time"
-    if op.flops:
-        overlap = has["overlap"][0] if "overlap" in has else np.inf
-        sheet.take("work", joined("compute_time", "memory_time", overlap))
-        busy = "work"
+    busy = _busy(op, sheet, "")
     if "fill" in has:
-        loss = f"{busy}*fill*units/tiles"
+        row = _busy(op, sheet, "row_") if "above" in has else busy
+        loss = f"{row}*fill*units*above/tiles" if "above" in has else f"{row}*fill*units/tiles"
         sheet.take("idle_units", f"min({loss}, split)" if "split" in has else loss)
     launch = product("latency", "software_latency" if "software_latency" in has else "")
     sheet.take(
@@ -145,6 +137,23 @@ def kernel(op: Op, chip: Chip, stack: Stack) -> list[Line]:
     )
     sheet.take("at_best", _best(op, sheet), source="the same without software, arithmetic and memory overlapped")
     return sheet.lines
+
+
+def _busy(op: Op, sheet: Sheet, part: str) -> str:
+    """The name of the time that arithmetic and memory take together: of the whole kernel, or of one row of tiles."""
+    has = sheet.known
+    overlap = has["overlap"][0] if "overlap" in has else np.inf
+    ramp = ("half*above/rows" if part else "half/rows") if "half" in has else ""
+    if op.flops:
+        work = product("FLOPs", "(1 + score/columns)" if "score" in has else "", f"(1 + {ramp})" if ramp else "")
+        work += "/above" if part else ""
+        sheet.take(f"{part}compute_time", f"{work}/{grouped(_rate_of_compute(sheet))}")
+    ramp = ramp if op.kind in roof.STREAMING else ""
+    sheet.take(f"{part}memory_time", f"{_moved(sheet, ramp, part)}/{grouped(_rate_of_memory(sheet))}")
+    if not op.flops:
+        return f"{part}memory_time"
+    sheet.take(f"{part}work", joined(f"{part}compute_time", f"{part}memory_time", overlap))
+    return f"{part}work"
 
 
 def _datasheet(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
@@ -181,8 +190,9 @@ def _reached(op: Op, chip: Chip) -> Iterator[Constant]:
             "half", "rows at which half of the rate is reached (Hockney's n½)", float(reached.half), "", source
         )
         yield Constant("rows", "rows that share what it loads", float(np.maximum(op.rows, 1.0)))
-        if op.growing:
-            yield Constant("growing", "share of its bytes that come with its rows", float(op.growing))
+    ramped = reached.half and np.isfinite(op.rows) and op.kind in roof.STREAMING
+    if op.growing and (ramped or _stands(op, reached, chip)):
+        yield Constant("growing", "share of its bytes that come with its rows", float(op.growing))
     if reached.score and np.isfinite(op.columns):
         yield Constant("score", "cost of a pair's softmax, in columns", float(reached.score), "", source)
         yield Constant("columns", "of the two products of a pair", float(op.columns))
@@ -191,6 +201,8 @@ def _reached(op: Op, chip: Chip) -> Iterator[Constant]:
         units = cited(chip.sources.get("compute.units"))
         yield Constant("units", "compute units of the chip", float(chip.compute_units), "", units)
         yield Constant("tiles", "pieces of the result that units can work on apart", float(op.tiles))
+        if _stands(op, reached, chip):
+            yield Constant("above", "rows of tiles that share their columns", float(op.above))
         if np.isfinite(reached.split):
             yield Constant("split", "cost of dividing tiles among idle units", float(reached.split), "s", source)
     if op.resident:
@@ -200,6 +212,11 @@ def _reached(op: Op, chip: Chip) -> Iterator[Constant]:
         yield Constant(
             "cache", "speed of that cache, in multiples of the bandwidth", float(chip.cache_speed), "", cache
         )
+
+
+def _stands(op: Op, reached: Efficiency, chip: Chip) -> bool:
+    """Whether idle units cost something and tiles stand above each other, so that one row of them decides what."""
+    return bool(reached.fill and chip.compute_units is not None and np.isfinite(op.tiles) and op.above > 1.0)
 
 
 def _software(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
@@ -244,10 +261,14 @@ def _rate_of_memory(sheet: Sheet) -> str:
     return f"min({rate}, stream)" if "stream" in has else rate
 
 
-def _moved(sheet: Sheet, ramp: str) -> str:
-    """Bytes that a kernel moves, with those that its ramp, its software and the cache add or save."""
+def _moved(sheet: Sheet, ramp: str, part: str) -> str:
+    """Bytes that a kernel or one row of its tiles moves, with those that ramp, software and cache add or save."""
     has = sheet.known
-    moved = product("bytes", f"(1 + growing*{ramp})" if ramp and "growing" in has else "")
+    if part and "growing" in has:
+        own = f"growing/above*(1 + {ramp})" if ramp else "growing/above"
+        moved = product("bytes", f"(1 - growing + {own})")
+    else:
+        moved = product("bytes", f"(1 + growing*{ramp})" if ramp and "growing" in has else "")
     moved = f"({moved} + expanded)" if "expanded" in has else moved
     return product(moved, "(1 - resident*(1 - 1/cache))" if "cache" in has else "")
 

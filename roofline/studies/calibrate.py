@@ -22,7 +22,7 @@ from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.specs.stack import OVERHEADS
 from roofline.catalog.store import CALIBRATED, Catalog, builtin
 from roofline.errors import OutputError, RooflineError, did_you_mean
-from roofline.studies.calibration import kernels, stacks
+from roofline.studies.calibration import kernels, spread, stacks
 from roofline.studies.calibration.draft import FOLDERS, Draft, draft, written
 from roofline.studies.calibration.fitting import Array, error
 from roofline.studies.calibration.kernels import RATE, Found, Subject
@@ -149,6 +149,7 @@ def outcome(
         _read_back(found.run, over(base, files))
         if wanted.cross_check:
             found = replace(found, residuals=leave_out(found.run, say))
+            files.add_spreads(spread.table(found.residuals))
         now, gone = files.publish()
     return replace(found, written=now, removed=gone)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from roofline.catalog import spreads
 from roofline.errors import OutputError
 
 MARK = "# Written by `roofline calibrate`"  # begins the line that tells a run's files from those of people
@@ -49,6 +50,10 @@ class Draft:
         path = self.folder / FOLDERS[kind] / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(content, encoding="utf-8", newline="\n")
+
+    def add_spreads(self, content: str) -> None:
+        """Write how far off predictions were on what the fits did not see."""
+        (self.folder / spreads.FILE).write_text(content, encoding="utf-8", newline="\n")
 
     def publish(self) -> tuple[list[Path], list[Path]]:
         """Move every file to its place, then remove what else earlier runs wrote there: files there now, files gone."""

@@ -5,7 +5,8 @@ predicted as any other would be. What is left out decides what an error is an ex
 
 - `model`: chip and software were measured, this model was not;
 - `chip`: nothing was measured on the chip, neither kernels nor requests, beyond what the catalogue had before;
-- `shape`: kernels of the chip were measured, this shape in this software was not.
+- `shape`: kernels of the chip were measured, this shape in this software was not;
+- `everything`: nothing was measured at all, the datasheet predicts.
 
 Intervals are quantiles of these. A fold leaves out about a fifth of the groups, so that five fits serve for all.
 """
@@ -28,14 +29,14 @@ from roofline.studies.calibration.fitting import Array
 from roofline.studies.calibration.kernels import Found, Subject, under
 from roofline.studies.calibration.overlay import Writer
 from roofline.studies.calibration.stacks import Fitted, Usable
-from roofline.studies.measured.kernels import split_key
+from roofline.studies.measured.kernels import seconds, split_key
 from roofline.studies.measured.rows import CLASSES, what_served
 from roofline.studies.measured.serving import OFFLINE_MODE
 from roofline.studies.measured.table import Case, Metric
 
 FOLDS = 5
 KERNEL: Literal["kernel"] = "kernel"
-LeftOut: TypeAlias = Literal["model", "chip", "shape"]
+LeftOut: TypeAlias = Literal["model", "chip", "shape", "everything"]
 Phase: TypeAlias = Literal["decode", "prefill", "e2e", "first token", "kernel"]
 Timings: TypeAlias = "Mapping[str, Sequence[kernels.Part]]"  # by the entry that they tell
 
@@ -111,7 +112,22 @@ def leave_out(run: Run, say: Callable[[str], None] = lambda text: None) -> list[
         for index in range(FOLDS):
             say(f"fitting without some {what}: {index + 1} of {FOLDS}")
             found += left_out(run, index)
-    return found
+    return found + list(by_datasheet(run))
+
+
+def by_datasheet(run: Run) -> Iterator[Residual]:
+    """Every row against the ideal."""
+    for parts in run.timings.values():
+        for part in parts:
+            measured, _, ideal = seconds(part.bench, part.cases, part.chip, part.stack)
+            for case, error in zip(part.cases, np.log(ideal / measured), strict=True):
+                if np.isfinite(error):
+                    yield _kernel(part, case, "everything", "", float(error))
+    for stack in run.requests.fitted.keys() | run.requests.watched.keys():
+        for part in _all(run, stack):
+            errors = np.log(part.ideal() / part.measured)
+            for case, metric, error in zip(part.cases, part.metrics, errors, strict=True):
+                yield _request(part, case, metric, "everything", "", float(error))
 
 
 def by_shape(run: Run, index: int) -> list[Residual]:
@@ -213,27 +229,36 @@ def _kernels(subject: Subject, rows: Timings, left_out: LeftOut) -> Iterator[Res
             if subject.id not in (chip.id, chip.family, chip.kind):
                 continue
             for case, error in zip(part.cases, under(part, subject).errors(), strict=True):
-                yield Residual(
-                    id=case["id"], chip=chip.id, family=chip.family, kind=chip.kind, stack=part.bench.stack, model="",
-                    mode=KERNEL, figure=CLASSES[part.bench.op], phase=KERNEL, offline=False, watched=False,
-                    left_out=left_out, group=chip.id if left_out == "chip" else shape_of(part, case), level=subject.id,
-                    error=float(error),
-                )  # fmt: skip
+                yield _kernel(part, case, left_out, subject.id, float(error))
+
+
+def _kernel(part: kernels.Part, case: Case, left_out: LeftOut, level: str, error: float) -> Residual:
+    chip = part.chip
+    return Residual(
+        id=case["id"], chip=chip.id, family=chip.family, kind=chip.kind, stack=part.bench.stack, model="", mode=KERNEL,
+        figure=CLASSES[part.bench.op], phase=KERNEL, offline=False, watched=False, left_out=left_out,
+        group=shape_of(part, case) if left_out == "shape" else chip.id, level=level, error=error,
+    )  # fmt: skip
 
 
 def _requests(part: stacks.Part, fitted: Mapping[str, Fitted], left_out: LeftOut) -> Iterator[Residual]:
     """Requests under the stack of where they ran."""
-    chip, stack = part.where.chip, part.setup.stack
-    level = stacks.level_of(fitted[stack].fits, chip)
+    level = stacks.level_of(fitted[part.setup.stack].fits, part.where.chip)
     errors: Array = part.errors()
     for case, metric, error in zip(part.cases, part.metrics, errors, strict=True):
-        yield Residual(
-            id=case["id"], chip=chip.id, family=chip.family, kind=chip.kind, stack=stack, model=part.setup.model,
-            mode=case["mode"], figure=what_served(metric, case["mode"]), phase=phase_of(metric),
-            offline=case["mode"] == OFFLINE_MODE, watched=bool(stacks.left_open(part.setup, case, metric)),
-            left_out=left_out, group=chip.id if left_out == "chip" else part.setup.model, level=level,
-            error=float(-error if metric.more_is_better else error),
-        )  # fmt: skip
+        yield _request(part, case, metric, left_out, level, float(error))
+
+
+def _request(part: stacks.Part, case: Case, metric: Metric, left_out: LeftOut, level: str, error: float) -> Residual:
+    """`error` is that of the figure itself, a time or a rate."""
+    chip, setup = part.where.chip, part.setup
+    return Residual(
+        id=case["id"], chip=chip.id, family=chip.family, kind=chip.kind, stack=setup.stack, model=setup.model,
+        mode=case["mode"], figure=what_served(metric, case["mode"]), phase=phase_of(metric),
+        offline=case["mode"] == OFFLINE_MODE, watched=bool(stacks.left_open(setup, case, metric)), left_out=left_out,
+        group=setup.model if left_out == "model" else chip.id, level=level,
+        error=-error if metric.more_is_better else error,
+    )  # fmt: skip
 
 
 def shape_of(part: kernels.Part, case: Case) -> str:

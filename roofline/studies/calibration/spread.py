@@ -22,8 +22,8 @@ from roofline.studies.calibration.residuals import LeftOut, Residual
 
 COVER = 0.9
 FEWEST_GROUPS, FEWEST_CASES = 4, 12  # below which a stack or chip has no spread of its own
-EVIDENCE: Mapping[LeftOut | None, Calibration] = MappingProxyType(
-    {"model": "measured", "shape": "measured", "chip": "transferred", None: "datasheet"}
+EVIDENCE: Mapping[LeftOut, Calibration] = MappingProxyType(
+    {"model": "measured", "shape": "measured", "chip": "transferred", "everything": "datasheet"}
 )
 
 
@@ -44,7 +44,7 @@ def table(residuals: Iterable[Residual]) -> str:
 def entries(residuals: Iterable[Residual]) -> Iterator[Entry]:
     """Spreads of stacks on chips, of stacks on kinds, of kinds and of all, in that order."""
     places: dict[tuple[str, ...], list[Residual]] = defaultdict(list)
-    for residual in residuals:
+    for residual in nearest(residuals):
         evidence = EVIDENCE[residual.left_out]
         for stack, kind, chip in _places(residual, evidence):
             places[evidence, stack, kind, chip, residual.figure].append(residual)
@@ -53,6 +53,16 @@ def entries(residuals: Iterable[Residual]) -> Iterator[Entry]:
         whole = place[2] == ""
         if whole or (found.groups >= FEWEST_GROUPS and found.cases >= FEWEST_CASES):
             yield Entry(*place, spread=found)
+
+
+def nearest(residuals: Iterable[Residual]) -> Iterable[Residual]:
+    """Each row as constants of the closest relatives predicted it: of its family rather than of its kind."""
+    found: dict[tuple[str, ...], Residual] = {}
+    for residual in residuals:
+        key = residual.id, residual.figure, residual.phase, residual.left_out
+        if key not in found or residual.level == residual.family:
+            found[key] = residual
+    return found.values()
 
 
 def _places(residual: Residual, evidence: Calibration) -> Iterator[tuple[str, str, str]]:
@@ -67,7 +77,7 @@ def _places(residual: Residual, evidence: Calibration) -> Iterator[tuple[str, st
 
 def spread(residuals: Sequence[Residual]) -> Spread:
     """The percentiles of measured over predicted seconds, and the median of the absolute error."""
-    group = [residual.group for residual in residuals]
+    group = [(residual.chip, residual.group) for residual in residuals]
     count = Counter(group)
     weights = np.array([count[name] ** -0.5 for name in group])
     errors = -np.array([residual.error for residual in residuals])  # ln(measured/predicted)

@@ -100,6 +100,13 @@ class Part:
         )
         return np.stack(list(columns), axis=1)
 
+    def ideal(self) -> Array:
+        """What the datasheet alone predicts, `[cases]`."""
+        found = self._predict(self.where)
+        columns = (found.metrics[f"{metric.name}_ideal"] for metric in self.metrics)
+        each = (_wide(value, 1, len(self.cases))[0, index] for index, value in enumerate(columns))
+        return np.array(list(each))
+
     def _predict(self, where: Deployment) -> Prediction:
         return inference.predict(serving.work(self.setup, self.cases, self.model, where), where)
 
@@ -112,7 +119,10 @@ def with_values(stack: Stack, values: Values) -> Stack:
 
 
 def _column(found: Prediction, metric: Metric, points: int, cases: int) -> Array:
-    value: Num | None = found.metrics[metric.name]
+    return _wide(found.metrics[metric.name], points, cases)
+
+
+def _wide(value: Num | None, points: int, cases: int) -> Array:
     return np.broadcast_to(np.asarray(value, dtype=np.float64), (points, cases))
 
 

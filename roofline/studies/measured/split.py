@@ -10,6 +10,7 @@ from hashlib import sha256
 
 SET_ASIDE = "set aside for scoring"  # why a row is not fitted to
 
+
 def calibrates(chip: str, subject: str, software: str) -> bool:
     """Whether the rows of a group are for calibration; otherwise they score.
 
