@@ -166,9 +166,7 @@ PipelineExponent = Annotated[
     float, BeforeValidator(_pipeline_exponent), Field(json_schema_extra={"minimum": 1 / 3, "maximum": 1})
 ]
 Amount = Annotated[float, BeforeValidator(_amount), Field(json_schema_extra={"minimum": 0})]
-Multiple = Annotated[
-    float, BeforeValidator(_multiple), Field(json_schema_extra={"exclusiveMinimum": 0, "maximum": 10})
-]
+Multiple = Annotated[float, BeforeValidator(_multiple), Field(json_schema_extra={"exclusiveMinimum": 0, "maximum": 10})]
 Word = Annotated[str, BeforeValidator(_word)]
 Day = Annotated[str, BeforeValidator(_word), Field(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$")]
 

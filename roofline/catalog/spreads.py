@@ -55,6 +55,7 @@ def read(path: Path) -> list[Entry]:
 
 
 def _entries(path: Path, rows: Iterator[dict[str, str]]) -> Iterator[Entry]:
+    wrong = "cases, groups, median_error, low and high must be numbers"
     for line, row in enumerate(rows, start=2):
         try:
             spread = Spread(
@@ -65,5 +66,6 @@ def _entries(path: Path, rows: Iterator[dict[str, str]]) -> Iterator[Entry]:
                 median_error=float(row["median_error"]),
             )
         except (TypeError, ValueError):
-            raise SpecError([Finding(str(path), "", "cases, groups, median_error, low and high must be numbers", line)]) from None
-        yield Entry(*(row[key] for key in KEYS), spread=spread)
+            raise SpecError([Finding(str(path), "", wrong, line)]) from None
+        evidence, stack, kind, chip, figure = (row[key] for key in KEYS)
+        yield Entry(evidence, stack, kind, chip, figure, spread)

@@ -60,8 +60,10 @@ def time(message: Message, chip: Chip, stack: Stack, *, ideal: bool) -> Num:
         )
     else:
         sizes = message.size, message.size / inside
-    levels = ((sizes[0], inside, near), (sizes[1], outside, far))
-    return sum((_level(message.algorithm, *level, chip, stack, ideal) for level in levels), start=0.0)
+    levels: tuple[tuple[Num, Num, Link | None], ...] = ((sizes[0], inside, near), (sizes[1], outside, far))
+    return sum(
+        (_level(message.algorithm, size, ranks, link, chip, stack, ideal) for size, ranks, link in levels), start=0.0
+    )
 
 
 def _level(

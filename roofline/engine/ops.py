@@ -54,12 +54,12 @@ class Op:
     """One operator on one chip, executed `count` times: FLOPs, bytes read and written in main memory, message.
 
     `rows` are the rows that share what a kernel loads, `growing` what they themselves bring of its bytes, as a share;
-    `tiles` the pieces of the result that compute units can work on apart, `above`
-    how many of them stand above each other and share their columns, `columns` those of both products of a query-key pair. `stored` is the format of what it streams where that decides how fast,
-    `least` the narrowest in which its arithmetic could be done, `resident` the share that the last cache holds
-    already, `expanded` [B] what writing its narrow weights at 16 bits and reading them again moves. `fusable` marks
-    traffic that a better kernel would keep on the chip: it costs nothing in the ideal bound. `layer` names the group
-    of layers that it is part of, nothing outside of layers.
+    `tiles` the pieces of the result that compute units can work on apart, `above` how many of them stand above each
+    other and share their columns, `columns` those of both products of a query-key pair. `stored` is the format of what
+    it streams where that decides how fast, `least` the narrowest in which its arithmetic could be done, `resident` the
+    share that the last cache holds already, `expanded` [B] what writing its narrow weights at 16 bits and reading them
+    again moves. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal
+    bound. `layer` names the group of layers that it is part of, nothing outside of layers.
     """
 
     name: str

@@ -23,7 +23,8 @@ class Phase:
 
     `operators` run along the whole pipeline, so a single chip holds a share of 1/pp of them; `busy` is how many such
     passes go through the pipeline in the time of one, over pp: 1 when every stage is always at work. `flowing` is how
-    many steps of the phase itself are in the pipeline at once, which shortens `step_time`. `useful_flops` [FLOP] are those that the model needs, of one pass: no recomputation, causal attention counted once.
+    many steps of the phase itself are in the pipeline at once, which shortens `step_time`. `useful_flops` [FLOP] are
+    those that the model needs, of one pass: no recomputation, causal attention counted once.
     """
 
     name: str

@@ -107,8 +107,8 @@ def _roofs(op: Op, share: Num, reached: Efficiency, chip: Chip, stack: Stack) ->
     compute = compute / np.minimum(
         summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op)
     )
-    own = op.growing * share
-    moved = op.bytes * (1.0 - op.growing + own * (1.0 + ramp * (op.kind in STREAMING))) + op.expanded * np.greater(op.rows, stack.expand_rows)
+    brought = op.growing * share * (1.0 + ramp * (op.kind in STREAMING))
+    moved = op.bytes * (1.0 - op.growing + brought) + op.expanded * np.greater(op.rows, stack.expand_rows)
     if chip.cache_speed is not None:
         moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))
     memory = moved / np.minimum(

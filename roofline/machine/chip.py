@@ -72,9 +72,10 @@ class Efficiency:
     `compute` and `memory` are fractions of the datasheet roofs, `latency` [s] is what an empty kernel costs, and
     `overlap` is p: 1 when arithmetic waits for memory, infinite when each hides the other. `half` are the rows at
     which a kernel runs at half of its rate (Hockney's n½); where rows are what it streams, that goes for bytes too.
-    `row` is the work of one row of tiles of the result, with `beside` tiles next to each other: where the chip has more
-    compute units, some are idle. `fill` is the share of one unit's time on a tile that is lost so, and `split` [s] what
-    dividing each tile's inner dimension among the idle ones costs at most. `score` is what the softmax of one query-key pair costs, in columns of the two products beside it.
+    `row` is the work of one row of tiles of the result, with `beside` tiles next to each other: where the chip has
+    more compute units, some are idle. `fill` is the share of one unit's time on a tile that is lost so, and `split`
+    [s] what dividing each tile's inner dimension among the idle ones costs at most. `score` is what the softmax of one
+    query-key pair costs, in columns of the two products beside it.
     """
 
     compute: Num = 1.0
@@ -142,9 +143,10 @@ class Chip:
     """A chip as the engine sees it: SI numbers, any of which may be an array.
 
     `achieved` maps a kernel kind, or `kind/dtype`, to what was measured on it or on others of its `family`; an absent
-    kind runs like its relative in `LIKE`, else at the datasheet. `achieved_links` maps a scope to what a
-    library's collectives reach, and `scope/algorithm` to what the own kernels of serving stacks do. `calibrated` says whether any of it was measured on this very chip.
-    `sources` maps the dotted path of a number (`compute.bf16`, `memory.HBM3`) to where it comes from.
+    kind runs like its relative in `LIKE`, else at the datasheet. `achieved_links` maps a scope to what a library's
+    collectives reach, and `scope/algorithm` to what the own kernels of serving stacks do. `calibrated` says whether any
+    of it was measured on this very chip. `sources` maps the dotted path of a number (`compute.bf16`, `memory.HBM3`) to
+    where it comes from.
     """
 
     id: str

@@ -11,7 +11,6 @@ import numpy as np
 from roofline.numeric import Num
 from roofline.source import Source
 
-
 LIBRARY, DIRECT = "library", "direct"
 
 
@@ -22,10 +21,10 @@ class Stack:
     Times are seconds that the work does not hide: per step of the whole model (`step`), per layer (`layer`), per
     operator (`operator`) and per request before its first token (`request`). `latency`, `compute` and `memory` are
     multiples of what was measured of single kernels on the chip: graphs hide part of their latency, fusing saves some,
-    an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves. `stream` is what a compute unit
-    gets of weights, as a share of what the cache could send it each clock; `flow` the share of a pipeline's stages that
-    work at the same time while a long prompt passes. `usable_memory` is the share of
-    main memory that it lets a model have, `cache_memory` the share for the cache of what weights and activations leave.
+    an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves. `stream` is what a compute
+    unit gets of weights, as a share of what the cache could send it each clock; `flow` the share of a pipeline's stages
+    that work at the same time while a long prompt passes. `usable_memory` is the share of main memory that it lets a
+    model have, `cache_memory` the share for the cache of what weights and activations leave.
     """
 
     id: str
@@ -44,7 +43,9 @@ class Stack:
     cache_memory: Num = 1.0
     batching: Literal["continuous", "static"] = "continuous"
     prefill: Literal["together", "alone"] = "together"  # how a static batch reads its prompts
-    placement: Literal["layers", "padded", "even"] = "layers"  # how weights and cache are laid out over chips (see `Plan`)
+    placement: Literal["layers", "padded", "even"] = (
+        "layers"  # how weights and cache are laid out over chips (see `Plan`)
+    )
     prefill_chunk: Num = np.inf  # most tokens of a prefill that pass at once
     measured_on: tuple[str, ...] = ()  # ids of the chips on which its times were measured
     cache: Mapping[str, str] = field(default_factory=dict)  # usual cache format for weights of a format

@@ -15,7 +15,7 @@ import numpy as np
 
 from roofline.engine import collectives, roof
 from roofline.engine.ops import Message, Op
-from roofline.machine import Chip, Link, Stack
+from roofline.machine import Chip, Efficiency, Link, Stack
 from roofline.machine.chip import IDEAL_LINK
 from roofline.machine.stack import DIRECT
 from roofline.source import Source

@@ -212,7 +212,7 @@ def phase(item: Phase, chip_ridge: Num, factors: tuple[Num, Num] | None = None) 
 
 
 def _layers(item: Phase) -> list[dict[str, Any]]:
-    """Each group of layers: how many there are, and the time of one in one pass; last, all that is outside of layers."""
+    """Each group of layers: how many there are, the time of one in one pass; last, all that is outside of layers."""
     groups = dict.fromkeys(priced.op.layer for priced in item.operators)
     rows = []
     for group in sorted(groups, key=lambda name: name == ""):

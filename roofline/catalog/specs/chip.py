@@ -54,7 +54,12 @@ KernelKey = Annotated[
 ]
 
 LinkKey = Literal[
-    "scale-up", "scale-out", "scale-up/all-reduce", "scale-out/all-reduce", "scale-up/all-to-all", "scale-out/all-to-all"
+    "scale-up",
+    "scale-out",
+    "scale-up/all-reduce",
+    "scale-out/all-reduce",
+    "scale-up/all-to-all",
+    "scale-out/all-to-all",
 ]
 
 

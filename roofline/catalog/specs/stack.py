@@ -12,7 +12,6 @@ from roofline.catalog.fields import Count, Day, Duration, Fraction, Many, Multip
 from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.machine import Stack
 
-
 OVERHEADS = ("step", "layer", "operator", "request")
 
 
@@ -39,8 +38,8 @@ class BatchingSpec(Sourced):
 
 
 class PlacementSpec(Sourced):
-    """`layers` gives each stage whole layers and each rank whole heads, `padded` too where that leaves ranks with fewer;
-    `even` spreads all over all chips alike."""
+    """`layers` gives each stage whole layers and each rank whole heads, `padded` too where that leaves ranks with
+    fewer; `even` spreads all over all chips alike."""
 
     policy: Literal["layers", "padded", "even"]
 
@@ -141,8 +140,8 @@ def release_number(version: str) -> tuple[int, ...]:
 class StackSpec(Identified):
     """One software stack, one file; `earlier` names the stack that stands for its earlier releases.
 
-    `variants` holds what differs on a family of chips or a single chip, by its id; `measured_on` the chips that its numbers
-    were measured on.
+    `variants` holds what differs on a family of chips or a single chip, by its id; `measured_on` the chips that its
+    numbers were measured on.
     """
 
     measured_on: Many[Id] = ()
@@ -189,7 +188,9 @@ class StackSpec(Identified):
         """The plain object that the engine works with, as it is on the last of these places (family, chip) it knows."""
         times: dict[str, float] = {}
         rates: dict[str, float] = {}
-        for part in (self, *(self.variants[place] for place in places if place in self.variants)):
+        parts: list[StackSpec | VariantSpec] = [self]
+        parts += [self.variants[place] for place in places if place in self.variants]
+        for part in parts:
             stated = ((name, getattr(part.overheads, name)) for name in OVERHEADS)
             times |= {name: found.time for name, found in stated if found is not None}
             rates |= {str(name): found.rate for name, found in part.rates.items()}

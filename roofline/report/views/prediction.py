@@ -69,9 +69,9 @@ def _metrics(result: Result) -> Grid:
         if name in metrics
     ]
     columns = ("metric", "expected", "90 % of measurements", "ideal")
-    if not any(row[2] for row in rows):
-        columns, rows = ("metric", "expected", "ideal"), [(row[0], row[1], row[3]) for row in rows]
-    return Grid.of([Column(name, right=name != "metric") for name in columns], rows)
+    known = [index for index, name in enumerate(columns) if index != 2 or any(row[index] for row in rows)]
+    heads = [Column(columns[index], right=index > 0) for index in known]
+    return Grid.of(heads, [[row[index] for index in known] for row in rows])
 
 
 def _watts(value: float | None) -> str:

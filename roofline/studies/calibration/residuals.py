@@ -117,17 +117,15 @@ def leave_out(run: Run, say: Callable[[str], None] = lambda text: None) -> list[
 
 def by_datasheet(run: Run) -> Iterator[Residual]:
     """Every row against the ideal."""
-    for parts in run.timings.values():
-        for part in parts:
-            measured, _, ideal = seconds(part.bench, part.cases, part.chip, part.stack)
-            for case, error in zip(part.cases, np.log(ideal / measured), strict=True):
-                if np.isfinite(error):
-                    yield _kernel(part, case, "everything", "", float(error))
-    for stack in run.requests.fitted.keys() | run.requests.watched.keys():
-        for part in _all(run, stack):
-            errors = np.log(part.ideal() / part.measured)
-            for case, metric, error in zip(part.cases, part.metrics, errors, strict=True):
-                yield _request(part, case, metric, "everything", "", float(error))
+    for timed in (part for parts in run.timings.values() for part in parts):
+        measured, _, ideal = seconds(timed.bench, timed.cases, timed.chip, timed.stack)
+        for case, error in zip(timed.cases, np.log(ideal / measured), strict=True):
+            if np.isfinite(error):
+                yield _kernel(timed, case, "everything", "", float(error))
+    for part in (part for stack in run.requests.stacks for part in _all(run, stack)):
+        errors = np.log(part.ideal() / part.measured)
+        for case, metric, error in zip(part.cases, part.metrics, errors, strict=True):
+            yield _request(part, case, metric, "everything", "", float(error))
 
 
 def by_shape(run: Run, index: int) -> list[Residual]:

@@ -34,10 +34,9 @@ def table(residuals: Iterable[Residual]) -> str:
     writer.writerow(COLUMNS)
     for entry in entries(residuals):
         spread = entry.spread
-        writer.writerow(
-            (entry.evidence, entry.stack, entry.kind, entry.chip, entry.figure, spread.cases, spread.groups)
-            + tuple(f"{value:.3g}" for value in (spread.median_error, spread.low, spread.high))
-        )
+        place = entry.evidence, entry.stack, entry.kind, entry.chip, entry.figure
+        shown = (f"{value:.3g}" for value in (spread.median_error, spread.low, spread.high))
+        writer.writerow([*place, spread.cases, spread.groups, *shown])
     return out.getvalue()
 
 
@@ -45,14 +44,15 @@ def entries(residuals: Iterable[Residual]) -> Iterator[Entry]:
     """Spreads of stacks on chips, of stacks on kinds, of kinds and of all, in that order."""
     places: dict[tuple[str, ...], list[Residual]] = defaultdict(list)
     for residual in nearest(residuals):
-        evidence = EVIDENCE[residual.left_out]
-        for stack, kind, chip in _places(residual, evidence):
-            places[evidence, stack, kind, chip, residual.figure].append(residual)
+        behind = EVIDENCE[residual.left_out]
+        for stack, kind, chip in _places(residual, behind):
+            places[behind, stack, kind, chip, residual.figure].append(residual)
     for place in sorted(places, key=lambda place: (place[0], [part == "" for part in place[1:4]], place)):
         found = spread(places[place])
         whole = place[2] == ""
         if whole or (found.groups >= FEWEST_GROUPS and found.cases >= FEWEST_CASES):
-            yield Entry(*place, spread=found)
+            evidence, stack, kind, chip, figure = place
+            yield Entry(evidence, stack, kind, chip, figure, found)
 
 
 def nearest(residuals: Iterable[Residual]) -> Iterable[Residual]:

@@ -135,6 +135,11 @@ class Usable:
     watched: dict[str, list[Part]]
     skipped: list[dict[str, str]]
 
+    @property
+    def stacks(self) -> list[str]:
+        """Every stack that has rows."""
+        return sorted(self.fitted.keys() | self.watched.keys())
+
 
 def parts(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) -> dict[str, list[Part]]:
     """Rows of one side of the split, or of both, that constants are fitted to, by stack."""

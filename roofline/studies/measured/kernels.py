@@ -22,11 +22,10 @@ from roofline.engine.collectives import VOLUME
 from roofline.engine.lower import Widths, routed_experts
 from roofline.engine.ops import Message, Op
 from roofline.engine.plans import check_wiring
-from roofline.engine.prediction import Calibration
 from roofline.errors import PlanError
 from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, MATMUL
-from roofline.machine.stack import DIRECT, LIBRARY
+from roofline.machine.evidence import Calibration
 from roofline.numeric import Num
 from roofline.studies.measured.names import known, stack_named
 from roofline.studies.measured.rules import shipped_rules
@@ -125,9 +124,12 @@ def _bench(case: Case, chip: str | None, stack: str) -> Bench:
 
 def split_key(bench: Bench, case: Case) -> tuple[str, str, str]:
     """What decides on which side of the split a row falls: its chip, its shape, its software."""
-    columns = {"gemm": "nk", "moe_gemm": "nk"}.get(bench.op, ())
-    columns = columns or (("bytes", "ranks") if bench.op in COLLECTIVES else ("batch", "heads", "kv_heads", "head_dim"))
-    shape = "x".join(f"{case.numbers.get(name) or 0:g}" for name in columns)
+    sizes: tuple[str, ...] = ("batch", "heads", "kv_heads", "head_dim")
+    if bench.op in ("gemm", "moe_gemm"):
+        sizes = ("n", "k")
+    elif bench.op in COLLECTIVES:
+        sizes = ("bytes", "ranks")
+    shape = "x".join(f"{case.numbers.get(name) or 0:g}" for name in sizes)
     return bench.chip, f"{bench.op} {bench.dtype} {shape}", case["software"].split(" ")[0].lower()
 
 
@@ -278,8 +280,7 @@ SHARP = 4.0
 
 def stack_for(bench: Bench, catalog: Catalog, chip: Chip) -> Stack:
     """What the software of a bench adds to its kernels: their rates, and its own collectives."""
-    collectives = DIRECT if bench.direct else LIBRARY
-    alone = Stack(id="kernels", name="Kernels alone", collectives=collectives)
+    alone = Stack(id="kernels", name="Kernels alone", collectives="direct" if bench.direct else "library")
     return replace(alone, rates=catalog.stack(bench.stack, chip).rates) if bench.stack else alone
 
 

@@ -19,7 +19,6 @@ from roofline.catalog.store import builtin
 from roofline.errors import SpecError
 from roofline.studies.measured.table import Case, SkipError
 
-
 IDENTICAL = "identical"  # column that a rule fills: "yes" where all requests of a batch were the same
 
 

@@ -27,8 +27,8 @@ from roofline.workload.dtype import usual_activations
 
 STATIC_MODES = ("fixed_batch", "single_stream")
 OFFLINE_MODE = "offline_max_throughput"
-# Benchmarks of servers send about ten requests for each client (InferenceX), the first of all clients at once, and those
-# that follow still come in waves: together they add what this share of arrivals at once does (calibration rows).
+# Benchmarks of servers send about ten requests for each client (InferenceX), the first of all clients at once, and
+# those that follow still come in waves: together they add what this share of arrivals at once does (calibration rows).
 BURST = 0.15
 
 
@@ -58,8 +58,7 @@ def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Cas
     groups: dict[Setup, list[Case]] = defaultdict(list)
     skipped: list[dict[str, str]] = []
     setup_of = reader(catalog)
-    for case in cases:
-        case = canonical(case)
+    for case in map(canonical, cases):
         try:
             groups[setup_of(case)].append(case)
         except SkipError as reason:
@@ -68,8 +67,8 @@ def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Cas
 
 
 def canonical(case: Case) -> Case:
-    """The same case with its mode's whole name, and its figure as a metric that is predicted: seconds of a whole generation as those of a token, and tokens per
-    second of a whole request, its prompt included, as its latency."""
+    """The same case with its mode's whole name, and its figure as a metric that is predicted: seconds of a whole
+    generation as those of a token, and tokens per second of a whole request, its prompt included, as its latency."""
     if case["mode"] == "offline_max":
         case = replace(case, cells={**case.cells, "mode": OFFLINE_MODE})
     value, tokens = case.numbers["value"], case.numbers["output_len"]
@@ -194,7 +193,7 @@ def deployment(setup: Setup, catalog: Catalog, model: Model, stack: Stack) -> De
     precision = Precision(setup.weights, setup.activations, setup.kv_cache)
     try:
         plans.check_wiring(chip, setup.num_chips)
-        plan = _plan(setup, model, stack, chip.devices)
+        plan = _plan(setup, model, stack, float(chip.devices))
     except PlanError as reason:
         raise SkipError(str(reason)) from None
     spreads = catalog.spreads(chip, stack)
@@ -239,7 +238,7 @@ def depth(case: Case) -> float:
 
 
 def chunk(case: Case) -> float:
-    """Tokens that passed at once: as stated, or `n_ubatch 2048` in the words of llama-bench; 0 if the source is silent."""
+    """Tokens that passed at once: as stated, or `n_ubatch 2048` in the words of llama-bench; 0 if nothing is said."""
     if case.numbers.get("chunk"):
         return float(case.numbers["chunk"] or 0.0)
     found = re.search(r"\bn_ubatch (\d+)$|\bn_ubatch (\d+)[;,]", case["note"])

@@ -59,7 +59,9 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("int8-w8a8", "w8a8", "8bit", "8-bit", "i8"), "int8"),
         **dict.fromkeys(("float4_e2m1fn_x2", "mxfp4_moe"), "mxfp4"),
         **dict.fromkeys(("nvfp4_block", "fp4_block"), "nvfp4"),
-        **dict.fromkeys(("int4-awq-g128", "gptq-int4-g128", "awq", "gptq", "int4-awq", "int4-gptq", "w4a16"), "int4-g128"),
+        **dict.fromkeys(
+            ("int4-awq-g128", "gptq-int4-g128", "awq", "gptq", "int4-awq", "int4-gptq", "w4a16"), "int4-g128"
+        ),
         **dict.fromkeys(("4bit", "4-bit", "q4f16", "q4f16_1", "q4f32_1", "int4-g64"), "int4-g32"),
         **dict.fromkeys(("q4_k_xl", "ud-q4_k_xl", "q4_k_s"), "q4_k_m"),
         **dict.fromkeys(("q5_k_xl", "ud-q5_k_xl", "q5_k_s"), "q5_k_m"),
