@@ -31,14 +31,25 @@ class Entry:
 
 def closest(entries: Sequence[Entry], evidence: Calibration, stack: str, chip: Chip) -> dict[str, Spread]:
     """The spread of every figure from the closest evidence: of this stack on this chip, on its kind, of all stacks on
-    its kind, of all."""
-    places = {"measured": (stack, chip.kind, chip.id), "transferred": (stack, chip.kind, ""), "datasheet": ("", "", "")}
+    its kind, of all. Where too little was measured, what was found on chips left out stands in: it is no narrower."""
+    kinds = (evidence, "transferred") if evidence == "measured" else (evidence,)
     found: dict[str, Spread] = {}
-    for place in dict.fromkeys((places[evidence], (stack, chip.kind, ""), ("", chip.kind, ""), ("", "", ""))):
-        for entry in entries:
-            if entry.evidence == evidence and (entry.stack, entry.kind, entry.chip) == place:
-                found.setdefault(entry.figure, entry.spread)
+    for place in _places(evidence, stack, chip):
+        for kind in kinds:
+            for entry in entries:
+                if entry.evidence == kind and (entry.stack, entry.kind, entry.chip) == place:
+                    found.setdefault(entry.figure, entry.spread)
     return found
+
+
+def _places(evidence: Calibration, stack: str, chip: Chip) -> Iterator[tuple[str, str, str]]:
+    """Stack, kind and chip of the places to look at, the closest first."""
+    if evidence == "measured":
+        yield stack, chip.kind, chip.id
+    if evidence != "datasheet":
+        yield stack, chip.kind, ""
+    yield "", chip.kind, ""
+    yield "", "", ""
 
 
 def read(path: Path) -> list[Entry]:

@@ -66,7 +66,12 @@ def around(
 
 def of_phase(name: str, where: Deployment) -> tuple[Num, Num] | None:
     """Factors of the time of a prefill or of decode steps by themselves; None if nothing like it was measured."""
-    spread = spread_of(where.spreads, name) if name in (PREFILL, DECODE) else None
+    return factors(where.spreads, name) if name in (PREFILL, DECODE) else None
+
+
+def factors(spreads: Spreads, name: str) -> tuple[Num, Num] | None:
+    """The shortest and longest time of a figure over its expectation; None if nothing like it was measured."""
+    spread = spread_of(spreads, name)
     return _factors(spread) if spread else None
 
 

@@ -118,10 +118,10 @@ def leave_out(run: Run, say: Callable[[str], None] = lambda text: None) -> list[
 def by_datasheet(run: Run) -> Iterator[Residual]:
     """Every row against the ideal."""
     for timed in (part for parts in run.timings.values() for part in parts):
-        measured, _, ideal = seconds(timed.bench, timed.cases, timed.chip, timed.stack)
-        for case, error in zip(timed.cases, np.log(ideal / measured), strict=True):
-            if np.isfinite(error):
-                yield _kernel(timed, case, "everything", "", float(error))
+        measured, _, ideal = np.broadcast_arrays(*seconds(timed.bench, timed.cases, timed.chip, timed.stack))
+        for case, bound, time in zip(timed.cases, ideal, measured, strict=True):
+            if bound > 0.0:  # none where a better kernel would keep everything on the chip
+                yield _kernel(timed, case, "everything", "", float(np.log(bound / time)))
     for part in (part for stack in run.requests.stacks for part in _all(run, stack)):
         errors = np.log(part.ideal() / part.measured)
         for case, metric, error in zip(part.cases, part.metrics, errors, strict=True):

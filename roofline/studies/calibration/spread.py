@@ -1,7 +1,7 @@
 """From residuals to intervals: the table of spreads that predictions carry.
 
-Rows of one group (a model on a chip, or a shape) err alike, so a group weighs as the square root of its rows, and the
-percentiles are those that make intervals cover as often as promised when another group of a finite number comes
+Rows of one group (software on a chip and the model, or the shape) err alike: a group counts for the square root of its
+rows. The percentiles are those order statistics between which the next of so many lies as often as promised, on average
 (split conformal prediction, Vovk et al. 2005).
 """
 
@@ -49,10 +49,15 @@ def entries(residuals: Iterable[Residual]) -> Iterator[Entry]:
             places[behind, stack, kind, chip, residual.figure].append(residual)
     for place in sorted(places, key=lambda place: (place[0], [part == "" for part in place[1:4]], place)):
         found = spread(places[place])
-        whole = place[2] == ""
-        if whole or (found.groups >= FEWEST_GROUPS and found.cases >= FEWEST_CASES):
+        if _last_resort(place) or (found.groups >= FEWEST_GROUPS and found.cases >= FEWEST_CASES):
             evidence, stack, kind, chip, figure = place
             yield Entry(evidence, stack, kind, chip, figure, found)
+
+
+def _last_resort(place: Sequence[str]) -> bool:
+    """Whether nothing stands in for a place: all there is, but of what was measured what was transferred is more."""
+    evidence, _, kind, *_ = place
+    return evidence != "measured" and kind == ""
 
 
 def nearest(residuals: Iterable[Residual]) -> Iterable[Residual]:
@@ -77,12 +82,12 @@ def _places(residual: Residual, evidence: Calibration) -> Iterator[tuple[str, st
 
 def spread(residuals: Sequence[Residual]) -> Spread:
     """The percentiles of measured over predicted seconds, and the median of the absolute error."""
-    group = [(residual.chip, residual.group) for residual in residuals]
+    group = [(residual.stack, residual.chip, residual.group) for residual in residuals]
     count = Counter(group)
     weights = np.array([count[name] ** -0.5 for name in group])
     errors = -np.array([residual.error for residual in residuals])  # ln(measured/predicted)
     tail = (1.0 - COVER) / 2.0
-    beyond = max(tail - (1.0 - tail) / len(count), 0.0)
+    beyond = max(tail - (0.5 - tail) / float(np.sum(weights)), 0.0)  # the next lies below the k-th of n in k of n + 1
     low, high = (float(np.exp(quantile(errors, weights, level))) for level in (beyond, 1.0 - beyond))
     median = float(np.median(np.abs(np.expm1(-errors))))
     return Spread(low=low, high=high, cases=len(residuals), groups=len(count), median_error=median)

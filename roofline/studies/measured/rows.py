@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from roofline.catalog.spreads import closest
 from roofline.catalog.store import Catalog
-from roofline.engine import inference
+from roofline.engine import inference, interval
 from roofline.engine.prediction import Prediction, evidence_of
 from roofline.studies.measured import kernels, serving
 from roofline.studies.measured.kernels import COLLECTIVES, Bench
@@ -159,8 +160,10 @@ def _of_bench(bench: Bench, cases: Sequence[Case], catalog: Catalog) -> list[Row
     """Kernels that differ in numbers alone: priced together."""
     chip = catalog.chip(bench.chip)
     times = kernels.seconds(bench, cases, chip, kernels.stack_for(bench, catalog, chip))
+    evidence, what = kernels.evidence(chip), CLASSES[bench.op]
+    within = interval.factors(closest(catalog.spread_entries(), evidence, bench.stack, chip), what)
     shared = {
-        "what": CLASSES[bench.op],
+        "what": what,
         "metric": "time_us",
         "unit": "us",
         "chip": chip.id,
@@ -173,16 +176,18 @@ def _of_bench(bench: Bench, cases: Sequence[Case], catalog: Catalog) -> list[Row
         "weights": bench.dtype,
         "output_len": None,
         "fits": True,
-        "evidence": kernels.evidence(chip),
+        "evidence": evidence,
     }
-    measured, expected, ideal = (np.broadcast_to(time, (len(cases),)) * 1e6 for time in times)
+    measured, expected, ideal = times
+    shortest, longest = within or (np.nan, np.nan)
+    columns = (measured, expected, ideal, np.maximum(expected * shortest, ideal), expected * longest)
+    figures = [np.broadcast_to(column, (len(cases),)) * 1e6 for column in columns]
     return [
-        _kernel(bench, case, shared, float(measured[index]), float(expected[index]), float(ideal[index]))
-        for index, case in enumerate(cases)
+        _kernel(bench, case, shared, [float(figure[index]) for figure in figures]) for index, case in enumerate(cases)
     ]
 
 
-def _kernel(bench: Bench, case: Case, shared: Row, measured: float, expected: float, ideal: float) -> Row:
+def _kernel(bench: Bench, case: Case, shared: Row, figures: Sequence[float]) -> Row:
     about = {
         "id": case["id"],
         "num_chips": int(case.numbers["num_chips"] or 1),
@@ -192,7 +197,7 @@ def _kernel(bench: Bench, case: Case, shared: Row, measured: float, expected: fl
         "split": SIDES[calibrates(*kernels.split_key(bench, case))],
         "source": case["source"],
     }
-    return _row(about | shared, measured, expected, ideal, more_is_better=False)
+    return _row(about | shared, *figures, more_is_better=False)
 
 
 def _row(

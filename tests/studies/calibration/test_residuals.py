@@ -37,7 +37,8 @@ def by_id(residuals: list[Residual]) -> dict[str, float]:
 
 def test_every_row_is_left_out_with_its_model_and_with_its_chip(from_requests: Outcome, house: Any) -> None:
     told = [item for item in from_requests.residuals if not item.watched]
-    groups = [("model", "llama-3.1-8b"), ("model", "qwen2.5-7b"), ("chip", "synth-1"), ("chip", "synth-3")]
+    groups = [("model", "llama-3.1-8b"), ("model", "qwen2.5-7b")]
+    groups += [(what, chip) for what in ("chip", "everything") for chip in ("synth-1", "synth-3")]
     assert Counter((item.left_out, item.group) for item in told) == dict.fromkeys(groups, len(house.requests) // 2)
     assert {item.level for item in told if item.left_out == "model"} == {"synth-1", "synth-3"}
     assert {item.level for item in told if item.left_out == "chip"} == {"synthetic"}
@@ -51,7 +52,7 @@ def test_every_row_is_left_out_with_its_model_and_with_its_chip(from_requests: O
 
 def test_rows_that_are_only_watched_are_predicted_and_never_fitted_to(from_requests: Outcome, house: Any) -> None:
     watched = {(item.id, item.left_out): item for item in from_requests.residuals if item.watched}
-    assert set(watched) == {(name, what) for name in ("queued", "offline") for what in ("model", "chip")}
+    assert set(watched) == {(name, what) for name in ("queued", "offline") for what in ("model", "chip", "everything")}
     queued, offline = watched["queued", "model"], watched["offline", "model"]
     assert (queued.phase, queued.figure, queued.offline) == ("first token", "server first token", False)
     assert (offline.phase, offline.figure, offline.offline) == ("e2e", "offline", True)
@@ -60,7 +61,10 @@ def test_rows_that_are_only_watched_are_predicted_and_never_fitted_to(from_reque
 
 def test_every_kernel_is_left_out_with_its_shape_and_with_its_chip(from_sums: Outcome, house: Any) -> None:
     found = Counter((item.left_out, item.level) for item in from_sums.residuals)
-    assert found == {("shape", "synth-1"): 27, ("shape", "synth-3"): 27, ("chip", "synthetic"): 54}
+    rows = len(house.sums)
+    assert found == {
+        ("shape", "synth-1"): rows / 2, ("shape", "synth-3"): rows / 2, ("chip", "synthetic"): rows, ("everything", ""): rows,
+    }  # fmt: skip
     assert {item.phase for item in from_sums.residuals} == {"kernel"}
     assert all(item.group == item.chip for item in from_sums.residuals if item.left_out == "chip")
     assert len({item.group for item in from_sums.residuals if item.left_out == "shape"}) == 27
