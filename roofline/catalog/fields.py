@@ -73,6 +73,22 @@ def _fraction(value: object) -> float:
     return float(value)
 
 
+def _fraction_or_zero(value: object) -> float:
+    """A share from 0 to 1, written `0.85` or `85 %`."""
+    if isinstance(value, str):
+        value = _quantity("1")(value)
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    return _fraction(value)
+
+
+def _at_least_one(value: object) -> float:
+    """A plain number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < math.inf:
+        raise ValueError(f"must be a number of at least 1, got {value!r}")
+    return float(value)
+
+
 def _count(value: object) -> int:
     """A whole number of at least one."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -159,6 +175,20 @@ Fraction = Annotated[
         }
     ),
 ]
+FractionOrZero = Annotated[
+    float,
+    BeforeValidator(_fraction_or_zero),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"},
+            ],
+            "description": "share from 0 to 1, as a number or in %",
+        }
+    ),
+]
+AtLeastOne = Annotated[float, BeforeValidator(_at_least_one), Field(json_schema_extra={"minimum": 1})]
 Count = Annotated[int, BeforeValidator(_count), Field(json_schema_extra={"minimum": 1})]
 CountOrZero = Annotated[int, BeforeValidator(_count_or_zero), Field(json_schema_extra={"minimum": 0})]
 Exponent = Annotated[float, BeforeValidator(_exponent), Field(json_schema_extra={"minimum": 1})]
