@@ -62,24 +62,29 @@ def _schema(dimension: str) -> WithJsonSchema:
     )
 
 
-def _fraction(value: object) -> float:
-    """A share between 0 and 1, written `0.85` or `85 %`."""
+def _share(value: object) -> float:
+    """A number written `0.85` or `85 %`."""
     if isinstance(value, str):
         value = _quantity("1")(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"not a fraction: {value!r} (write 0.85 or '85 %')")
-    if not (math.isfinite(value) and 0 < value <= 1):
-        raise ValueError(f"must lie above 0 and not above 1, got {value:g}")
     return float(value)
+
+
+def _fraction(value: object) -> float:
+    """A share between 0 and 1, written `0.85` or `85 %`."""
+    share = _share(value)
+    if not (math.isfinite(share) and 0 < share <= 1):
+        raise ValueError(f"must lie above 0 and not above 1, got {share:g}")
+    return share
 
 
 def _fraction_or_zero(value: object) -> float:
     """A share from 0 to 1, written `0.85` or `85 %`."""
-    if isinstance(value, str):
-        value = _quantity("1")(value)
-    if value == 0 and not isinstance(value, bool):
-        return 0.0
-    return _fraction(value)
+    share = _share(value)
+    if not 0 <= share <= 1:
+        raise ValueError(f"must lie from 0 to 1, got {share:g}")
+    return share
 
 
 def _at_least_one(value: object) -> float:
