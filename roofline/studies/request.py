@@ -72,7 +72,10 @@ def options(given: Mapping[str, Any]) -> Options:
         raise RooflineError(f"unknown option {unknown[0]!r}" + (f"; did you mean {near}?" if near else ""))
     numbers = {name: _number(name, given[name]) for name in known if name in given and name not in NAMES}
     settings = {key: setting(key, given[key]) for key in KEYS if key in given}
-    return Options(phase=given.get("phase"), draft=given.get("draft"), settings=settings, **numbers)
+    draft = given.get("draft")
+    if draft is not None and not isinstance(draft, str):
+        raise RooflineError(f"draft={draft!r}: must be the name of a model, e.g. 'llama-3.2-1b'")
+    return Options(phase=given.get("phase"), draft=draft, settings=settings, **numbers)
 
 
 def _number(name: str, value: Any) -> float:
