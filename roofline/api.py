@@ -71,7 +71,8 @@ def predict(workload: str, deployment: str, *, catalog: Catalog | None = None, *
     """One workload on one deployment (`roofline analyze`).
 
     `options` are those of the command line: `phase`, `batch`, `input_len`, `output_len`, `context_len`, `seq_len`,
-    `global_batch`, `tokens` [tokens, sequences], and the settings of a deployment (`tp`, `stack`, `weights` …).
+    `global_batch`, `tokens`, `draft_tokens` [tokens, sequences], `cached_share`, `acceptance`, `draft`, `imbalance`,
+    and the settings of a deployment (`tp`, `stack`, `weights` …).
     Raises `RooflineError` for anything that is wrong with them.
 
     >>> predict("llama-3.1-8b", "h100-sxm", phase="decode", batch=16)["phases"][0]["bound"]

@@ -62,14 +62,35 @@ def _schema(dimension: str) -> WithJsonSchema:
     )
 
 
-def _fraction(value: object) -> float:
-    """A share between 0 and 1, written `0.85` or `85 %`."""
+def _share(value: object) -> float:
+    """A number written `0.85` or `85 %`."""
     if isinstance(value, str):
         value = _quantity("1")(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"not a fraction: {value!r} (write 0.85 or '85 %')")
-    if not (math.isfinite(value) and 0 < value <= 1):
-        raise ValueError(f"must lie above 0 and not above 1, got {value:g}")
+    return float(value)
+
+
+def _fraction(value: object) -> float:
+    """A share between 0 and 1, written `0.85` or `85 %`."""
+    share = _share(value)
+    if not (math.isfinite(share) and 0 < share <= 1):
+        raise ValueError(f"must lie above 0 and not above 1, got {share:g}")
+    return share
+
+
+def _fraction_or_zero(value: object) -> float:
+    """A share from 0 to 1, written `0.85` or `85 %`."""
+    share = _share(value)
+    if not 0 <= share <= 1:
+        raise ValueError(f"must lie from 0 to 1, got {share:g}")
+    return share
+
+
+def _at_least_one(value: object) -> float:
+    """A plain number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < math.inf:
+        raise ValueError(f"must be a number of at least 1, got {value!r}")
     return float(value)
 
 
@@ -159,6 +180,20 @@ Fraction = Annotated[
         }
     ),
 ]
+FractionOrZero = Annotated[
+    float,
+    BeforeValidator(_fraction_or_zero),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"},
+            ],
+            "description": "share from 0 to 1, as a number or in %",
+        }
+    ),
+]
+AtLeastOne = Annotated[float, BeforeValidator(_at_least_one), Field(json_schema_extra={"minimum": 1})]
 Count = Annotated[int, BeforeValidator(_count), Field(json_schema_extra={"minimum": 1})]
 CountOrZero = Annotated[int, BeforeValidator(_count_or_zero), Field(json_schema_extra={"minimum": 0})]
 Exponent = Annotated[float, BeforeValidator(_exponent), Field(json_schema_extra={"minimum": 1})]

@@ -40,5 +40,6 @@ def register(app: typer.Typer) -> None:
             "roofline analyze llama-3.1-70b-chat 8xh100-sxm",
             "roofline analyze llama-3.1-405b-pretraining 16384xh100-sxm",
             "roofline analyze qwen3-32b mi300x --phase decode --batch 64 --context 8192 --format json",
+            "roofline analyze llama-3.1-70b-chat 8xh100-sxm --draft llama-3.2-1b --draft-tokens 4 --acceptance 0.7",
         ),
     )(analyze)

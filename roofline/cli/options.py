@@ -23,6 +23,11 @@ def complete_workload(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_model(incomplete: str) -> list[str]:
+    """Names of models that begin so."""
+    return [name for name in stems("workloads/models") if name.startswith(incomplete)]
+
+
 def complete_deployment(incomplete: str) -> list[str]:
     """Names of chips that begin so, behind a count if one is written."""
     count, separator, rest = incomplete.partition("x")
@@ -72,6 +77,46 @@ GlobalBatch = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Training: sequences of a step.", rich_help_panel=WORK)
 ]
 Tokens = Annotated[float | None, typer.Option(metavar="N", help="Training: tokens in all.", rich_help_panel=WORK)]
+CachedShare = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        min=0,
+        max=1,
+        help="Share of the first prompt found in the prefix cache, e.g. 0.5.",
+        rich_help_panel=WORK,
+    ),
+]
+DraftTokens = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=0, help="Speculative decoding: tokens guessed in each step, e.g. 4.", rich_help_panel=WORK
+    ),
+]
+Acceptance = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", min=0, max=1, help="Chance that a guessed token is right, e.g. 0.7.", rich_help_panel=WORK
+    ),
+]
+Draft = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Model that guesses, e.g. llama-3.2-1b; without one guesses are free, as n-grams are.",
+        autocompletion=complete_model,
+        rich_help_panel=WORK,
+    ),
+]
+Imbalance = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        min=1,
+        help="Rows of the hottest expert-parallel rank over the mean, e.g. 1.3.",
+        rich_help_panel=WORK,
+    ),
+]
 TensorParallel = Annotated[
     int | None, typer.Option("--tp", metavar="N", min=1, help="Tensor parallel.", rich_help_panel=MAPPING)
 ]

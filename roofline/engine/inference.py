@@ -5,6 +5,10 @@ their turns between its tokens. With B requests running and T tokens each, a req
 its T steps: TPOT = decode step + (B − 1)/T · prefill (`roofline.engine.serving`). Static batching prefills all together
 and then decodes.
 
+A prefix cache saves the tokens of the first prompt that it holds, not the attention to them. Speculative decoding
+(arXiv 2211.17192) takes a step for several tokens: what guesses them is a phase of its own beside each prefill and
+each decode.
+
 Memory caps the running requests: with paged caches (vLLM, SOSP 2023) requests are on average half-way through their
 output, and those for which there is no room wait before their first token (Little's law). A static batch must hold all
 of its requests at full length.
@@ -77,23 +81,31 @@ def _phases(
 ) -> list[tuple[Prefill | Decode | Pause, Phase]]:  # fmt: skip
     """Each step of the request as a phase, the context growing from one to the next."""
     context: Num = serving.cached
+    first = True
     phases: list[tuple[Prefill | Decode | Pause, Phase]] = []
     for step in serving.steps:
         if isinstance(step, Pause):
             phases.append((step, Phase("pause", step_time=step.seconds, ideal_step_time=step.seconds)))
         elif isinstance(step, Prefill):
-            phases.append((step, prefill_phase(serving, deployment, precision, step.tokens, context)))
-            context = context + step.tokens
+            found = serving.reused if first else 0.0
+            new, before = step.tokens - found, context + found
+            if serving.speculative.drafts:
+                phases.append((step, prefill_phase(serving, deployment, precision, new, before, drafting=True)))
+            phases.append((step, prefill_phase(serving, deployment, precision, new, before)))
+            context, first = context + step.tokens, False
         else:
+            if serving.speculative.drafts:
+                phases.append((step, draft_phase(serving, deployment, precision, step.tokens, context)))
             phases.append((step, decode_phase(serving, deployment, precision, step.tokens, context)))
             context = context + step.tokens
     return phases
 
 
 def prefill_phase(
-    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
+    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num, *, drafting: bool = False
 ) -> Phase:  # fmt: skip
-    """Reading `tokens` after `context`: of one request (continuous batching) or of all at once (static).
+    """Reading `tokens` after `context`: of one request (continuous batching) or of all at once (static); `drafting`
+    by what guesses tokens later, which needs a cache of its own.
 
     A pass takes no more tokens than a chunk: several short prompts, or a part of a long one. Chunks follow each other
     through the stages of a pipeline; at best, seamlessly.
@@ -108,9 +120,15 @@ def prefill_phase(
     new = tokens / parts
     chunks = rounds * parts
     # a chunk at its mean context
-    work = Pass(sequences=sequences, new=new, context=context + (tokens - new) / 2.0, distinct=serving.distinct)
+    work = Pass(
+        sequences=sequences, new=new, context=context + (tokens - new) / 2.0, distinct=serving.distinct,
+        imbalance=serving.imbalance,
+    )  # fmt: skip
     flowing = 1.0 + stack.flow * (chunks * pp / (chunks + pp - 1.0) - 1.0)
-    phase = _phase("prefill", serving.model, deployment, precision, work, busy=flowing / pp)
+    if drafting:
+        phase = _drafted("draft-prefill", serving, deployment, precision, work, busy=flowing / pp)
+    else:
+        phase = _phase("prefill", serving.model, deployment, precision, work, busy=flowing / pp)
     return replace(
         phase,
         repeat=chunks,
@@ -128,21 +146,57 @@ def _work(phase: Phase) -> Num:
 def decode_phase(
     serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
 ) -> Phase:  # fmt: skip
-    """Generating `tokens` after `context`: every stage works on its share of the replica's requests in turn."""
+    """Generating `tokens` after `context`: every stage works on its share of the replica's requests in turn.
+
+    Where tokens are drafted each step verifies them all and one more, and keeps `gain` of them.
+    """
+    guesses = serving.speculative
+    new = guesses.tokens + 1.0
+    work, busy = _decoding(serving, deployment, tokens, context)
+    phase = _phase("decode", serving.model, deployment, precision, replace(work, new=new, logits=new), busy=busy)
+    return replace(phase, useful_flops=phase.useful_flops * guesses.gain / new)
+
+
+def draft_phase(
+    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
+) -> Phase:  # fmt: skip
+    """Guessing what the steps that generate `tokens` after `context` verify: pass after pass, a token in each."""
+    guessed = serving.speculative.tokens
+    # a guess at its mean context
+    ahead = np.maximum(guessed - 1.0, 0.0) / 2.0
+    work, busy = _decoding(serving, deployment, tokens, context + ahead)
+    phase = _drafted("draft", serving, deployment, precision, work, busy=busy)
+    return replace(phase, repeat=work.steps * guessed)
+
+
+def _decoding(serving: Serving, deployment: Deployment, tokens: Num, context: Num) -> tuple[Pass, Num]:
+    """A step of a stage with one token for each of its requests, and how busy stages are (see `Phase`)."""
     running = replica_batch(serving.batch, deployment)
     micro = ceil_div(running, deployment.plan.pp)
-    work = Pass(sequences=micro, context=context, steps=tokens, decode=True, distinct=serving.distinct)
-    busy = ceil_div(running, micro) / deployment.plan.pp
-    return _phase("decode", serving.model, deployment, precision, work, busy=busy)
+    gain = serving.speculative.gain
+    work = Pass(
+        sequences=micro, context=context, steps=tokens / gain, decode=True, distinct=serving.distinct,
+        imbalance=serving.imbalance, gain=gain, bucket=deployment.stack.bucket,
+    )  # fmt: skip
+    return work, ceil_div(running, micro) / deployment.plan.pp
+
+
+def _drafted(
+    name: str, serving: Serving, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num
+) -> Phase:  # fmt: skip
+    """One pass of what guesses tokens: a model of its own under the same plan and formats, or a share of the model."""
+    model = serving.speculative.model or serving.model
+    phase = _phase(name, model, deployment, precision, work, busy=busy, share=serving.speculative.share)
+    return replace(phase, model=model, useful_flops=0.0)
 
 
 def _phase(
-    name: str, model: Model, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num
+    name: str, model: Model, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num, share: Num = 1.0
 ) -> Phase:  # fmt: skip
-    """One pass of the model, lowered, priced and summed."""
+    """One pass of the model, or a share of one, lowered, priced and summed."""
     chip, stack = deployment.chip, deployment.stack
     operators = [*lower(model, precision, deployment.plan, work), stack_overhead(model, deployment)]
-    priced = roof.price_all([op for op in operators if not op.absent], chip, stack)
+    priced = roof.price_all([op.times(share) for op in operators if not op.absent], chip, stack)
     return Phase(
         name,
         priced,
@@ -150,7 +204,7 @@ def _phase(
         busy=busy,
         step_time=roof.expected_time(priced),
         ideal_step_time=roof.ideal_time(priced),
-        useful_flops=useful_flops(priced),
+        useful_flops=useful_flops(priced) if _balanced(work) else _mean_flops(model, deployment, precision, work),
         peak=roof.peak(chip, precision.arithmetic),
         bandwidth=chip.bandwidth,
     )
@@ -169,6 +223,16 @@ def useful_flops(priced: tuple[Priced, ...]) -> Num:
     return total(needed, lambda item: item.op.count * item.op.flops)
 
 
+def _balanced(work: Pass) -> bool:
+    return bool(np.all(np.equal(work.imbalance, 1.0)))
+
+
+def _mean_flops(model: Model, deployment: Deployment, precision: Precision, work: Pass) -> Num:
+    """Useful FLOPs of the mean rank: those that the hottest has beyond its share belong to others."""
+    operators = lower(model, precision, deployment.plan, replace(work, imbalance=1.0))
+    return useful_flops(roof.price_all(operators, deployment.chip, deployment.stack))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
     """Memory of one chip [B] with the requests that run, and how many could: in all replicas together."""
@@ -180,16 +244,25 @@ class Room:
 
 
 def memory_room(serving: Serving, deployment: Deployment, precision: Precision) -> Room:
-    """What one chip holds and may hold. Paged caches let the others wait; a static batch is held whole."""
+    """What one chip holds and may hold. Paged caches let the others wait; a static batch is held whole.
+
+    What the prefix cache holds counts in full for every request: whether requests share it nobody says. What drafts
+    has weights and a cache of its own; its activations take the room of the model's, which waits meanwhile.
+    """
     model, plan, stack = serving.model, deployment.plan, deployment.stack
     paged = stack.batching == "continuous"
     asked = replica_batch(serving.batch, deployment)
     longest = max((step.tokens for step in serving.steps if isinstance(step, Prefill)), key=np.max, default=1.0)
-    rows = np.maximum(np.minimum(longest, stack.prefill_chunk), asked)
+    verified = asked * (serving.speculative.tokens + 1.0)  # rows of a decode step, each with logits of its own
+    rows = np.maximum(np.minimum(longest, stack.prefill_chunk), verified)
     resident = serving.context_len - (serving.output_len / 2.0 if paged else 0.0)
     per_request = memory.cache_bytes_per_sequence(model, precision, plan, resident)
     weights = memory.weight_bytes(model, precision, plan)
-    working = memory.working_bytes(model, precision, plan, rows, asked)
+    working = memory.working_bytes(model, precision, plan, rows, verified)
+    if serving.speculative.drafts:
+        drafter, share = serving.speculative.model or model, serving.speculative.share
+        weights = weights + share * memory.weight_bytes(drafter, precision, plan)
+        per_request = per_request + share * memory.cache_bytes_per_sequence(drafter, precision, plan, resident)
     limit = deployment.chip.main_memory.capacity * stack.usable_memory
     most = np.maximum(np.floor((limit - weights - working) * stack.cache_memory / per_request), 0.0)
     running = np.where(np.greater_equal(most, 1.0), np.minimum(asked, most), asked) if paged else asked
@@ -229,7 +302,7 @@ def _times(
         if deployment.stack.batching == "continuous":
             others = np.maximum(replica_batch(serving.batch, deployment) - 1.0, 0.0)
             occupied = _sum(_work(phase) for step, phase in phases if isinstance(step, Prefill)) / deployment.plan.pp
-            step = decoding / np.where(np.greater(tokens, 0.0), tokens, np.inf)
+            step = decoding * serving.speculative.gain / np.where(np.greater(tokens, 0.0), tokens, np.inf)
             decoding = sharing.interleaved(decoding, occupied, others)
             turn = sharing.turn(occupied, others, ttft + decoding + rest)
             decoding = decoding - turn  # the prompts that were read before its own no longer come in between
@@ -298,6 +371,14 @@ def _notes(serving: Serving, deployment: Deployment, precision: Precision, room:
     if np.ndim(room.running) == 0 and room.running < serving.batch:
         shown = f"{float(room.running):,.0f} of {float(serving.batch):,.0f} requests"
         notes.append(f"memory holds {shown} at once; the others wait before their first token")
+    guesses = serving.speculative
+    if guesses.on and np.ndim(guesses.gain) == 0:
+        checked = float(guesses.tokens) + 1.0
+        notes.append(f"speculative decoding: a step keeps {float(guesses.gain):.3g} of {checked:.0f} tokens on average")
+    if guesses.model is not None and guesses.model.vocab != serving.model.vocab:
+        notes.append(
+            f"{guesses.model.id} has {guesses.model.vocab:,} tokens, {serving.model.id} {serving.model.vocab:,}"
+        )
     limit = serving.model.max_context
     longest = np.max(serving.context_len)
     if limit and longest > limit:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roofline.engine import ops
+from roofline.engine import buckets, ops
+from roofline.engine.buckets import Pairs
 from roofline.engine.ops import Op
 from roofline.numeric import Num, ceil_div
 from roofline.workload import (
@@ -46,10 +47,13 @@ SCAN_FLOPS = {"Mamba1": 9.0, "Mamba2": 5.0, "GatedDeltaNet": 8.0, "LightningAtte
 class Pass:
     """What goes through the model at once: `new` tokens for each of `sequences`, after `context` tokens.
 
-    `distinct` is how many of the sequences differ: equal ones visit equal experts.
+    `distinct` is how many of the sequences differ: equal ones visit equal experts. `imbalance` are the rows of the
+    hottest expert-parallel rank over the mean.
 
-    `steps` > 1 stands for that many decode steps in a row, each with one new token, at their mean cost; the context
-    then grows by one in each. `logits` is the number of tokens per sequence that reach the output matrix.
+    `steps` > 1 stands for that many decode steps in a row at their mean cost; the context then grows by `gain` in each:
+    by one, its new token, or, where drafted tokens are verified, by those of the new ones that are kept. `logits` is
+    the number of tokens per sequence that reach the output matrix. `bucket` is the smallest of the powers of two that
+    static shapes read of a cache; None reads what is there.
     """
 
     sequences: Num
@@ -59,11 +63,28 @@ class Pass:
     decode: bool = False
     logits: Num = 1.0
     distinct: Num = np.inf
+    imbalance: Num = 1.0
+    gain: Num = 1.0
+    bucket: Num | None = None
 
     @property
     def rows(self) -> Num:
         """Tokens that every matrix product sees."""
         return self.sequences * self.new
+
+    def read(self, pairs: Pairs) -> tuple[Num, Num]:
+        """What a decode step reads once for all its queries, the mean over the steps; and how many times that static
+        shapes read.
+
+        Queries of a step stand next to each other, so together they see half of their number more than one does on
+        average: exact while nothing is out of reach.
+        """
+        context, tokens = self.context + (self.new - self.gain) / 2.0, self.steps * self.gain
+        ahead = (self.new - 1.0) / 2.0
+        seen = pairs(context, tokens) / tokens + ahead
+        if self.bucket is None:
+            return seen, 1.0
+        return seen, buckets.padding(pairs, context + ahead, tokens, seen, self.bucket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +223,12 @@ def _index(selection: Selection, hidden: float, query: float, widths: Widths, wo
 def _attend(
     mixer: AttentionMixer, work: Pass, widths: Widths, heads: Num, d: float, v: float, cached: Num
 ) -> Op:  # fmt: skip
-    """The attention kernel of a pass: over all visible pairs of a prefill, or one query of each decode step."""
+    """The attention kernel of a pass: over all visible pairs of a prefill, or the queries of each decode step."""
     if work.decode:
-        visible = mixer.pairs(work.context, work.steps) / work.steps
+        visible, padded = work.read(mixer.pairs)
         return ops.decode_attention(
-            "attention/core", b=work.sequences, l=visible, h=heads, d=d, v=v, g=cached,
-            a=widths.r, r=widths.r, c=widths.c, dtype=widths.attention, stored=widths.cache,
+            "attention/core", b=work.sequences, q=work.new, l=visible, h=heads, d=d, v=v, g=cached,
+            a=widths.r, r=widths.r, c=widths.c, dtype=widths.attention, stored=widths.cache, padded=padded,
         )  # fmt: skip
     return ops.attention(
         "attention/core", b=work.sequences, q=work.new, p=mixer.pairs(work.context, work.new),
@@ -271,9 +292,10 @@ def _score(mixer: CompressedAttention, selection: Selection, work: Pass, widths:
     b, h, d = work.sequences, float(selection.heads), float(selection.head_dim)
     a, c, dtype = widths.r, widths.c, widths.attention
     if work.decode:
+        scored, padded = work.read(mixer.scored)
         return ops.decode_attention(
-            "index/scores", b=b, l=mixer.scored(work.context, work.steps) / work.steps,
-            h=h, d=d, v=0.0, g=d, a=a, r=a, c=c, dtype=dtype, stored=widths.cache,
+            "index/scores", b=b, q=work.new, l=scored,
+            h=h, d=d, v=0.0, g=d, a=a, r=a, c=c, dtype=dtype, stored=widths.cache, padded=padded,
         )  # fmt: skip
     return ops.attention(
         "index/scores", b=b, q=work.new, p=mixer.scored(work.context, work.new),
@@ -336,11 +358,13 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
     m, a, r = work.rows, own.a, widths.r
     shards = expert_shards(plan)
     experts, top_k, inside = float(ffn.experts), float(ffn.top_k), float(ffn.routed_dim(int(hidden)))
-    routed = m * shards.pool * top_k / shards.ep  # rows that reach one rank, balanced
+    hottest = np.minimum(work.imbalance, shards.ep)  # one rank has all rows at most
+    routed = m * shards.pool * top_k / shards.ep * hottest  # rows that reach it
     different = np.minimum(work.distinct, work.sequences * shards.pool) * work.new
     touched = ops.expected_experts(experts, top_k, different) / shards.ep
     yield ops.matmul("moe/router", m, hidden, experts, w=max(own.w, 2.0), a=r, r=r, dtype=widths.attention)
     sent = m * np.greater(shards.pool, 1.0) / np.minimum(plan.tp, plan.ep)
+    sent = sent * ops.hottest(shards.ep, top_k, hottest)
     if ffn.latent:
         yield from _product("moe/latent-down", m, hidden, inside, widths)
     yield ops.collective("moe/dispatch", "all-to-all", m=sent, k=inside, r=a, ranks=plan.ep, copies=top_k)

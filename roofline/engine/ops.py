@@ -58,8 +58,9 @@ class Op:
     other and share their columns, `columns` those of both products of a query-key pair. `stored` is the format of what
     it streams where that decides how fast, `least` the narrowest in which its arithmetic could be done, `resident` the
     share that the last cache holds already, `expanded` [B] what writing its narrow weights at 16 bits and reading them
-    again moves. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in the ideal
-    bound. `layer` names the group of layers that it is part of, nothing outside of layers.
+    again moves, `padded` how many times its rows static shapes work on. `fusable` marks traffic that a better kernel
+    would keep on the chip: it costs nothing in the ideal bound. `layer` names the group of layers that it is part of,
+    nothing outside of layers.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Op:
     resident: Num = 0.0
     growing: Num = 0.0
     expanded: Num = 0.0
+    padded: Num = 1.0
     fusable: bool = False
     layer: str = ""
     formula: Formula = Formula()
@@ -207,19 +209,25 @@ _DECODE = Formula(
     read="b*h*d*a + b*l*g*c",
     write="b*h*v*r + b*g*c",
 )
+_VERIFY = _ATTENTION  # several queries of a sequence read its cache as those of a prompt do
 
 
 def decode_attention(
-    name: str, *, b: Num, l: Num, h: Num, d: Num, v: Num, g: Num, a: Num, r: Num, c: Num, dtype: str, stored: str = ""
+    name: str, *, b: Num, l: Num, h: Num, d: Num, v: Num, g: Num, a: Num, r: Num, c: Num, dtype: str, stored: str = "",
+    q: Num = 1.0, padded: Num = 1.0,
 ) -> Op:  # fmt: skip
-    """Attention of one new token per sequence over `l` cached tokens of `g` values each, read once for all heads."""
+    """Attention of `q` new tokens per sequence over `l` cached tokens of `g` values each, read once for all heads and
+    all `q`: the last of them sees all `l`, each one before it one less. Static shapes work on `padded` times `l`.
+    """
+    one = bool(np.all(np.equal(q, 1.0)))
+    pairs = l if one else q * (l - (q - 1.0) / 2.0)
     cache = b * g * c
-    read, write = b * h * d * a + cache * l, b * h * v * r + cache
+    read, write = b * q * h * d * a + cache * l, b * q * h * v * r + cache * q
     return Op(
         name,
         DECODE_ATTENTION,
         dtype,
-        flops=(2.0 * b * h * (d + v)) * l,
+        flops=(2.0 * b * h * (d + v)) * pairs,
         read=read,
         write=write,
         rows=l,
@@ -227,8 +235,10 @@ def decode_attention(
         tiles=b * np.maximum(g / (d + v), 1.0),
         columns=d + v,
         stored=stored,
-        formula=_DECODE,
-        terms={"b": b, "l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},
+        padded=padded,
+        formula=_DECODE if one else _VERIFY,
+        terms={"b": b, **({} if one else {"q": q, "p": pairs})}
+        | {"l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},
     )
 
 
@@ -345,6 +355,19 @@ def drawn(places: Num, copies: Num) -> Num:
     (1.0, 3.6)
     """
     return places * (1.0 - np.power(1.0 - 1.0 / places, copies))
+
+
+def hottest(places: Num, copies: Num, imbalance: Num) -> Num:
+    """Messages to a place that gets `imbalance` times the mean of all copies, over the mean of all messages.
+
+    Copies that meet at one place are one message, so messages are spread more evenly than copies.
+
+    >>> float(hottest(8.0, 4.0, 1.0)), round(float(hottest(8.0, 1.0, 1.5)), 3), round(float(hottest(8.0, 8.0, 1.5)), 3)
+    (1.0, 1.5, 1.234)
+    """
+    shares = (np.divide(1.0, places), np.divide(imbalance, places))
+    mean, most = (1.0 - np.power(1.0 - share, copies) for share in shares)
+    return most / mean
 
 
 def expected_experts(experts: Num, top_k: Num, tokens: Num) -> Num:

@@ -14,7 +14,7 @@ from roofline.engine.roof import Priced, total
 from roofline.machine import Chip, Stack
 from roofline.machine.evidence import Calibration, calibration
 from roofline.numeric import Num
-from roofline.workload import Precision, Workload
+from roofline.workload import Model, Precision, Workload
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,8 @@ class Phase:
     `operators` run along the whole pipeline, so a single chip holds a share of 1/pp of them; `busy` is how many such
     passes go through the pipeline in the time of one, over pp: 1 when every stage is always at work. `flowing` is how
     many steps of the phase itself are in the pipeline at once, which shortens `step_time`. `useful_flops` [FLOP] are
-    those that the model needs, of one pass: no recomputation, causal attention counted once.
+    those that the model needs, of one pass: no recomputation, causal attention counted once, no guess that is refused.
+    `model` is the one that passes where it is not the workload's own.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Phase:
     useful_flops: Num = 0.0
     peak: Num = np.inf
     bandwidth: Num = np.inf
+    model: Model | None = None
 
     @property
     def time(self) -> Num:

@@ -101,7 +101,8 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
 
 
 def _roofs(op: Op, share: Num, reached: Efficiency, chip: Chip, stack: Stack) -> tuple[Num, Num]:
-    """Seconds of arithmetic and of memory for a share of a kernel's rows."""
+    """Seconds of arithmetic and of memory for a share of a kernel's rows, with those that static shapes add."""
+    share = share * op.padded
     ramp, rate = reached.half / np.maximum(op.rows * share, 1.0), stack.rates.get(op.kind, 1.0)
     compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp)
     compute = compute / np.minimum(

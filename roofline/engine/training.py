@@ -72,7 +72,8 @@ def step(training: Training, deployment: Deployment, precision: Precision) -> Ph
     bubble = (plan.pp - 1.0) / (rounds * plan.vpp)
     expected = _total(pipeline) * (1.0 + bubble) + _exposed(pipeline, gradients, deployment, rounds) + _total(update)
     ideal = roof.ideal_time([*pipeline, *gradients, *update])
-    forward = [op.times(rounds) for op in _forward(training, plan, precision)]
+    mean = replace(training, imbalance=1.0)  # what the hottest rank does beyond its share is useful to others
+    forward = [op.times(rounds) for op in _forward(mean, plan, precision)]
     return Phase(
         "training",
         priced,
@@ -94,7 +95,7 @@ def _useful_passes(training: Training) -> float:
 def _forward(training: Training, plan: Plan, precision: Precision) -> list[Op]:
     """The forward pass of one micro-batch; a context-parallel rank holds an even share of each causal sequence."""
     tokens = training.seq_len / plan.cp
-    work = Pass(sequences=plan.micro_batch, new=tokens, logits=tokens)
+    work = Pass(sequences=plan.micro_batch, new=tokens, logits=tokens, imbalance=training.imbalance)
     operators = lower(training.model, precision, plan, work)
     return [_causal_share(op, training.seq_len, plan.cp) for op in operators]
 

@@ -24,7 +24,8 @@ class Stack:
     an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves. `stream` is what a compute
     unit gets of weights, as a share of what the cache could send it each clock; `flow` the share of a pipeline's stages
     that work at the same time while a long prompt passes. `usable_memory` is the share of main memory that it lets a
-    model have, `cache_memory` the share for the cache of what weights and activations leave.
+    model have, `cache_memory` the share for the cache of what weights and activations leave. `bucket` [tokens] is the
+    smallest of the powers of two that decode steps of static shapes read of a cache; None reads what it holds.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Stack:
     rates: Mapping[str, Num] = field(default_factory=dict)
     usable_memory: Num = 1.0
     cache_memory: Num = 1.0
+    bucket: Num | None = None
     batching: Literal["continuous", "static"] = "continuous"
     prefill: Literal["together", "alone"] = "together"  # how a static batch reads its prompts
     placement: Literal["layers", "padded", "even"] = (

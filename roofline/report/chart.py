@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Result = Mapping[str, Any]
 
-MARKERS = {"prefill": "o", "decode": "D", "training": "s"}
+MARKERS = {"prefill": "o", "decode": "D", "draft-prefill": "v", "draft": "^", "training": "s"}
 LARGEST = 6  # operators drawn for each phase
 
 

@@ -145,7 +145,12 @@ def _busy(op: Op, sheet: Sheet, part: str) -> str:
     overlap = has["overlap"][0] if "overlap" in has else np.inf
     ramp = ("half*above/rows" if part else "half/rows") if "half" in has else ""
     if op.flops:
-        work = product("FLOPs", "(1 + score/columns)" if "score" in has else "", f"(1 + {ramp})" if ramp else "")
+        work = product(
+            "FLOPs",
+            "padded" if "padded" in has else "",
+            "(1 + score/columns)" if "score" in has else "",
+            f"(1 + {ramp})" if ramp else "",
+        )
         work += "/above" if part else ""
         sheet.take(f"{part}compute_time", f"{work}/{grouped(_rate_of_compute(sheet))}")
     ramp = ramp if op.kind in roof.STREAMING else ""
@@ -189,9 +194,10 @@ def _reached(op: Op, chip: Chip) -> Iterator[Constant]:
         yield Constant(
             "half", "rows at which half of the rate is reached (Hockney's n½)", float(reached.half), "", source
         )
-        yield Constant("rows", "rows that share what it loads", float(np.maximum(op.rows, 1.0)))
+        shared = float(np.maximum(op.rows * op.padded, 1.0))
+        yield Constant("rows", "rows that share what it loads", shared)
     ramped = reached.half and np.isfinite(op.rows) and op.kind in roof.STREAMING
-    if op.growing and (ramped or _stands(op, reached, chip)):
+    if op.growing and (ramped or op.padded != 1.0 or _stands(op, reached, chip)):
         yield Constant("growing", "share of its bytes that come with its rows", float(op.growing))
     if reached.score and np.isfinite(op.columns):
         yield Constant("score", "cost of a pair's softmax, in columns", float(reached.score), "", source)
@@ -231,6 +237,9 @@ def _software(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
         if value != 1.0 and (op.flops or name != "software_compute"):
             source = stack_source(stack, chip, path)
             yield Constant(name, f"{stack.id}, as a multiple of measured {meaning}", float(value), "", source)
+    if op.padded != 1.0:
+        source = stack_source(stack, chip, "kv")
+        yield Constant("padded", f"{stack.id}, cached tokens read over those there are", float(op.padded), "", source)
     if stack.operator:
         source = stack_source(stack, chip, "overheads.operator")
         yield Constant("operator", f"{stack.id}, for each operator", float(stack.operator), "s", source)
@@ -266,6 +275,9 @@ def _moved(sheet: Sheet, ramp: str, part: str) -> str:
     has = sheet.known
     if part and "growing" in has:
         own = f"growing/above*(1 + {ramp})" if ramp else "growing/above"
+        moved = product("bytes", f"(1 - growing + {own})")
+    elif "padded" in has:
+        own = f"growing*padded*(1 + {ramp})" if ramp else "growing*padded"
         moved = product("bytes", f"(1 - growing + {own})")
     else:
         moved = product("bytes", f"(1 + growing*{ramp})" if ramp and "growing" in has else "")

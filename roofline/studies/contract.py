@@ -18,7 +18,7 @@ from roofline.machine.evidence import Spread
 from roofline.numeric import Num
 from roofline.units import show
 from roofline.workload import Decode as DecodeStep
-from roofline.workload import Prefill, Serving, Step, Training, Workload
+from roofline.workload import Prefill, Serving, Speculation, Step, Training, Workload
 from roofline.workload.dtype import bytes_of
 
 PREDICTION_SCHEMA = "roofline.prediction/1"
@@ -138,6 +138,7 @@ def workload(job: Workload) -> dict[str, Any]:
             "global_batch": number(job.global_batch),
             "optimizer": job.optimizer,
             "lora_rank": number(job.lora_rank),
+            "imbalance": number(job.imbalance),
         }
     return common | {
         "steps": [_step(step) for step in job.steps],
@@ -145,7 +146,23 @@ def workload(job: Workload) -> dict[str, Any]:
         "input_len": number(job.input_len),
         "output_len": number(job.output_len),
         "context_len": number(job.context_len),
+        "cached_share": number(job.cached_share),
+        "speculative": _speculation(job.speculative),
+        "imbalance": number(job.imbalance),
         "slo": {"ttft_s": job.slo.ttft_s, "tpot_s": job.slo.tpot_s},
+    }
+
+
+def _speculation(guesses: Speculation) -> dict[str, Any] | None:
+    """What is drafted, and how many tokens a step yields by it; None if nothing is."""
+    if not guesses.on:
+        return None
+    return {
+        "tokens": number(guesses.tokens),
+        "acceptance": number(guesses.acceptance),
+        "model": guesses.model.id if guesses.model else None,
+        "cost": number(guesses.cost),
+        "tokens_per_step": number(guesses.gain),
     }
 
 

@@ -20,6 +20,7 @@ from roofline.studies.arithmetic import Constant, Line, collective, kernel, over
 from roofline.studies.formula import evaluate, plain, readable, substituted
 from roofline.studies.request import Options
 from roofline.units import show
+from roofline.workload import Model
 
 EXPLANATION_SCHEMA = "roofline.explanation/1"
 
@@ -96,35 +97,36 @@ def _line(quantity: str, formula: str, numbers: str, result: str, source: str) -
 def _lines(result: Prediction, phase: Phase, priced: Priced) -> Iterator[dict[str, str]]:
     """Terms, counts, constants, steps, and what they come to in the phase."""
     op, chip, stack = priced.op, result.deployment.chip, result.deployment.stack
-    yield from _terms(result, op)
+    model = phase.model or result.workload.model
+    yield from _terms(result, model, op)
     yield from _counts(op)
     if op.kind == COLLECTIVE:
         written = collective(op, chip, stack)
     elif op.kind == OVERHEAD:
-        written = overhead(result.workload.model.layers, chip, stack)
+        written = overhead(model.layers, chip, stack)
     else:
         written = kernel(op, chip, stack)
     yield from (line_of(line) for line in written)
     yield from _sum(phase, priced)
 
 
-def _terms(result: Prediction, op: Op) -> Iterator[dict[str, str]]:
+def _terms(result: Prediction, model: Model, op: Op) -> Iterator[dict[str, str]]:
     """The letters of an operator's own formulas: what they stand for, and who decides them."""
     formula = op.formula
     for name, value in op.terms.items():
         if name in formula.flops + formula.read + formula.write + formula.message:
-            yield _line(name, MEANING[name], "", plain(value), _term_source(name, result))
+            yield _line(name, MEANING[name], "", plain(value), _term_source(name, result, model))
 
 
-def _term_source(name: str, result: Prediction) -> str:
+def _term_source(name: str, result: Prediction, model: Model) -> str:
     """Who decides a term: the model's shape, the formats, the workload and plan."""
     if name in "warcz":
         formats = result.precision
         return f"weights {formats.weights}, activations {formats.activations}, cache {formats.kv_cache}"
     if name in "knhdvgs":
-        shape = result.workload.model.sources.get("shape")
+        shape = model.sources.get("shape")
         stated = f": {shape.title}" if shape else ""
-        return f"shape of {result.workload.model.id}{stated}; divided by the plan"
+        return f"shape of {model.id}{stated}; divided by the plan"
     if name == "f":
         return "counted in roofline/engine/lower.py"
     return f"workload {result.workload.id} and plan"

@@ -20,6 +20,7 @@ from roofline.workload import (
     Precision,
     Prefill,
     Serving,
+    Speculation,
     Step,
     Training,
     Workload,
@@ -31,6 +32,7 @@ FORMAT_KEYS = ("weights", "activations", "kv_cache")
 KEYS = (*PLAN_KEYS, "recompute", "stack", *FORMAT_KEYS)
 RECOMPUTES = ("none", "selective", "full")
 PHASES = ("training", "prefill", "decode")
+NAMES, FROM_ZERO, SHARES = ("phase", "draft"), ("context_len", "draft_tokens"), ("cached_share", "acceptance")
 
 DEFAULT_INPUT, DEFAULT_OUTPUT, DEFAULT_SEQ, DEFAULT_GLOBAL_BATCH = 1024.0, 256.0, 4096.0, 256.0
 
@@ -39,8 +41,10 @@ DEFAULT_INPUT, DEFAULT_OUTPUT, DEFAULT_SEQ, DEFAULT_GLOBAL_BATCH = 1024.0, 256.0
 class Options:
     """What the options of the command line (or the keywords of the API) ask for; None leaves a thing as it is.
 
-    Lengths are tokens. `settings` are plan degrees, `recompute`, `stack` and formats for every deployment that does
-    not say its own.
+    Lengths are tokens. `cached_share` of the first prompt is found in the prefix cache; `draft_tokens` are guessed in
+    each step by the model `draft` (by nothing that costs time without one) and right with probability `acceptance`;
+    `imbalance` are the rows of the hottest expert-parallel rank over the mean. `settings` are plan degrees,
+    `recompute`, `stack` and formats for every deployment that does not say its own.
     """
 
     phase: str | None = None
@@ -51,26 +55,38 @@ class Options:
     seq_len: float | None = None
     global_batch: float | None = None
     tokens: float | None = None
+    cached_share: float | None = None
+    draft_tokens: float | None = None
+    acceptance: float | None = None
+    draft: str | None = None
+    imbalance: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def options(given: Mapping[str, Any]) -> Options:
     """Keywords of the API as options; raises `RooflineError` for one that does not exist."""
-    lengths = [item.name for item in fields(Options) if item.name != "settings"]
-    unknown = [name for name in given if name not in (*lengths, *KEYS)]
+    known = [item.name for item in fields(Options) if item.name != "settings"]
+    unknown = [name for name in given if name not in (*known, *KEYS)]
     if unknown:
-        near = did_you_mean(unknown[0], (*lengths, *KEYS), most=1)
+        near = did_you_mean(unknown[0], (*known, *KEYS), most=1)
         raise RooflineError(f"unknown option {unknown[0]!r}" + (f"; did you mean {near}?" if near else ""))
-    numbers = {name: _length(name, given[name]) for name in lengths if name in given and name != "phase"}
+    numbers = {name: _number(name, given[name]) for name in known if name in given and name not in NAMES}
     settings = {key: setting(key, given[key]) for key in KEYS if key in given}
-    return Options(phase=given.get("phase"), settings=settings, **numbers)
+    draft = given.get("draft")
+    if draft is not None and not isinstance(draft, str):
+        raise RooflineError(f"draft={draft!r}: must be the name of a model, e.g. 'llama-3.2-1b'")
+    return Options(phase=given.get("phase"), draft=draft, settings=settings, **numbers)
 
 
-def _length(name: str, value: Any) -> float:
-    """A length or batch: a positive number."""
+def _number(name: str, value: Any) -> float:
+    """A length or batch, a positive number; one that may be zero; or a share."""
+    if name in SHARES:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise RooflineError(f"{name}={value!r}: must be a number from 0 to 1")
+        return float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise RooflineError(f"{name}={value!r}: must be a number of at least {0 if name == 'context_len' else 1}")
-    if value < 1 and name != "context_len":
+        raise RooflineError(f"{name}={value!r}: must be a number of at least {0 if name in FROM_ZERO else 1}")
+    if value < 1 and name not in FROM_ZERO:
         raise RooflineError(f"{name}={value!r}: must be at least 1")
     return float(value)
 
@@ -136,7 +152,7 @@ def resolve_workload(catalog: Catalog, name: str, options: Options) -> Workload:
         found = _of_model(found, options)
     elif options.phase is not None:
         found = _only_phase(found, options.phase)
-    return _with_training(found, options) if isinstance(found, Training) else _with_serving(found, options)
+    return _with_training(found, options) if isinstance(found, Training) else _with_serving(found, options, catalog)
 
 
 def _of_model(model: Model, options: Options) -> Workload:
@@ -187,8 +203,8 @@ def _only_phase(workload: Workload, phase: str) -> Workload:
     return replace(workload, id=f"{workload.id}-{phase}", steps=(workload.steps[index],), cached=before.context_len)
 
 
-def _with_serving(serving: Serving, options: Options) -> Serving:
-    """A request with other lengths, batch and formats."""
+def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Serving:
+    """A request with other lengths, batch, cached prompt and drafts."""
     for name in ("seq_len", "global_batch", "tokens"):
         if getattr(options, name) is not None:
             raise RooflineError(
@@ -196,11 +212,36 @@ def _with_serving(serving: Serving, options: Options) -> Serving:
             )
     steps = _with_length(serving, serving.steps, Prefill, options.input_len, "--input")
     steps = _with_length(serving, steps, Decode, options.output_len, "--output")
+    if options.cached_share is not None and not any(isinstance(step, Prefill) for step in steps):
+        raise RooflineError(f"--cached-share: {serving.id} reads no prompt that a cache could hold")
     return replace(
         serving,
         steps=steps,
         batch=serving.batch if options.batch is None else options.batch,
         cached=serving.cached if options.context_len is None else options.context_len,
+        cached_share=serving.cached_share if options.cached_share is None else options.cached_share,
+        speculative=_with_drafts(serving, options, catalog),
+        imbalance=serving.imbalance if options.imbalance is None else options.imbalance,
+    )
+
+
+def _with_drafts(serving: Serving, options: Options, catalog: Catalog) -> Speculation:
+    """What is drafted, with another number of tokens, chance of each, or model; 0 tokens switch it off."""
+    known = serving.speculative
+    if options.draft_tokens == 0:
+        return Speculation()
+    if options.draft_tokens is None and not known.on:
+        given = next((flag for flag in ("acceptance", "draft") if getattr(options, flag) is not None), None)
+        if given:
+            raise RooflineError(f"--{given} needs --draft-tokens, how many are guessed in each step")
+        return known
+    if options.acceptance is None and not known.on:
+        raise RooflineError("--draft-tokens needs --acceptance, the chance of a drafted token, e.g. --acceptance 0.7")
+    drafted = known if options.draft is None else replace(known, model=catalog.model(options.draft), cost=0.0)
+    return replace(
+        drafted,
+        tokens=known.tokens if options.draft_tokens is None else options.draft_tokens,
+        acceptance=known.acceptance if options.acceptance is None else options.acceptance,
     )
 
 
@@ -217,13 +258,15 @@ def _with_length(
 
 
 def _with_training(training: Training, options: Options) -> Training:
-    """A training run with other lengths and batch."""
-    for name in ("batch", "input_len", "output_len", "context_len"):
+    """A training run with other lengths, batch and imbalance."""
+    for name in (
+        "batch", "input_len", "output_len", "context_len", "cached_share", "draft_tokens", "acceptance", "draft",
+    ):  # fmt: skip
         if getattr(options, name) is not None:
             raise RooflineError(
                 f"--{_flag(name)} belongs to serving; {training.id} trains (--seq --global-batch --tokens)"
             )
-    given = {name: getattr(options, name) for name in ("seq_len", "global_batch", "tokens")}
+    given = {name: getattr(options, name) for name in ("seq_len", "global_batch", "tokens", "imbalance")}
     return replace(training, **{name: value for name, value in given.items() if value is not None})
 
 

@@ -284,6 +284,7 @@ def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
     yield "usable_memory", f"{float(stack.usable_memory):.2f}"
     yield "batching", stack.batching
     yield "placement", stack.placement
+    yield "kv", None if stack.bucket is None else f"powers of two from {float(stack.bucket):,.0f} tokens"
     chunked = np.isfinite(stack.prefill_chunk)
     yield "prefill_chunk", f"{float(stack.prefill_chunk):,.0f} tokens" if chunked else None
     expands = np.isfinite(stack.expand_rows)
@@ -304,6 +305,9 @@ def _job_fields(job: Serving | Training) -> Iterator[tuple[str, str | None]]:
         for index, step in enumerate(job.steps):
             yield f"lengths.step-{index + 1}", words.step(step)
         yield "lengths.batch", f"{float(job.batch):,.0f}"
+        yield "prefix_cache", f"{float(job.cached_share):.3g} of the first prompt" if job.cached_share else None
+        yield "speculative", words.speculation(job.speculative) if job.speculative.on else None
+    yield "imbalance", f"{float(job.imbalance):.3g} times the mean" if job.imbalance != 1.0 else None
     formats = job.precision
     yield "precision", f"weights {formats.weights}, activations {formats.activations}, cache {formats.kv_cache}"
 

@@ -20,6 +20,7 @@ from roofline.workload import (
     Pause,
     Prefill,
     Selection,
+    Speculation,
     Step,
 )
 from roofline.workload.model import FFN, Mixer
@@ -50,6 +51,17 @@ def step(item: Step) -> str:
     if isinstance(item, Pause):
         return f"pause for {float(item.seconds):g} s"
     return f"{'read' if isinstance(item, Prefill) else 'generate'} {float(item.tokens):,.0f} tokens"
+
+
+def speculation(item: Speculation) -> str:
+    """What is drafted, by what, and how much of it is right.
+
+    >>> speculation(Speculation(tokens=4.0, acceptance=0.7, cost=0.05))
+    '4 tokens a step, each right with 0.7, at 0.05 of a step each: 2.77 tokens a step'
+    """
+    by = f", drafted by {item.model.id}" if item.model else f", at {float(item.cost):.3g} of a step each"
+    chance = f"{float(item.tokens):,.0f} tokens a step, each right with {float(item.acceptance):.3g}"
+    return f"{chance}{by}: {float(item.gain):.3g} tokens a step"
 
 
 def _listed(*parts: str) -> str:

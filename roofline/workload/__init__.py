@@ -26,6 +26,7 @@ from roofline.workload.model import (
     Selection,
 )
 from roofline.workload.plan import Plan
+from roofline.workload.speculation import Speculation
 
 __all__ = [
     "BITS",
@@ -49,6 +50,7 @@ __all__ = [
     "Selection",
     "ServiceLevel",
     "Serving",
+    "Speculation",
     "Step",
     "Training",
     "Workload",

@@ -12,6 +12,7 @@ from roofline.numeric import Num
 from roofline.source import Source
 from roofline.workload.dtype import Precision
 from roofline.workload.model import Model
+from roofline.workload.speculation import NONE, Speculation
 
 Optimizer = Literal["adam", "adam8bit", "sgd"]
 
@@ -54,7 +55,9 @@ class Serving:
 
     `burst` is the share of all requests that arrive together, as a benchmark's first ones do; 0 in a steady state.
     `distinct` is how many of those that run differ, fewer than all where a benchmark repeats a prompt; `saturated`
-    whether as many run as memory holds.
+    whether as many run as memory holds. A share `cached_share` of the first prompt is found in the prefix cache, and
+    `speculative` says what is guessed and verified. `imbalance` are the rows of the hottest expert-parallel rank over
+    the mean of all ranks.
     """
 
     id: str
@@ -65,6 +68,9 @@ class Serving:
     burst: Num = 0.0
     distinct: Num = np.inf
     saturated: bool = False
+    cached_share: Num = 0.0
+    speculative: Speculation = NONE
+    imbalance: Num = 1.0
     precision: Precision = Precision()
     slo: ServiceLevel = ServiceLevel()
     sources: Mapping[str, Source] = field(default_factory=dict)
@@ -73,6 +79,12 @@ class Serving:
     def input_len(self) -> Num:
         """Tokens that a request gives to read, over all its steps."""
         return sum((step.tokens for step in self.steps if isinstance(step, Prefill)), start=0.0)
+
+    @property
+    def reused(self) -> Num:
+        """Tokens of the first prompt that the prefix cache holds; at least one is left to read."""
+        first = next((step.tokens for step in self.steps if isinstance(step, Prefill)), 0.0)
+        return np.minimum(self.cached_share * first, np.maximum(first - 1.0, 0.0))
 
     @property
     def output_len(self) -> Num:
@@ -89,7 +101,8 @@ class Serving:
 class Training:
     """A training run: `tokens` in all, `global_batch` sequences of `seq_len` tokens in each step.
 
-    `lora_rank` 0 trains every parameter; above 0, only two matrices of that rank beside each projection.
+    `lora_rank` 0 trains every parameter; above 0, only two matrices of that rank beside each projection. `imbalance`
+    are the rows of the hottest expert-parallel rank over the mean of all ranks.
     """
 
     id: str
@@ -100,6 +113,7 @@ class Training:
     precision: Precision = Precision()
     optimizer: Optimizer = "adam"
     lora_rank: Num = 0.0
+    imbalance: Num = 1.0
     sources: Mapping[str, Source] = field(default_factory=dict)
 
 

@@ -11,6 +11,7 @@ import pytest
 from roofline.catalog.specs.chip import ChipSpec
 from roofline.catalog.specs.job import ServingSpec
 from roofline.catalog.specs.model import ModelSpec
+from roofline.catalog.specs.stack import StackSpec
 from roofline.catalog.store import load
 from roofline.errors import SpecError
 
@@ -126,6 +127,83 @@ def test_models_break_as_clearly(write: Write, old: str, new: str, message: str)
         assert any("source 't' is not in sources" in item for item in found)
     else:
         assert any(item.startswith(message) for item in found), found
+
+
+JOB = """\
+id: w
+name: W
+model: m
+source: s
+steps: [{prefill: 9}]
+prefix_cache: {share: 0.5}
+speculative: {tokens: 4, acceptance: 0.7, cost: 0.05}
+imbalance: 1.3
+sources: {s: {title: x}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("share: 0.5", "share: 1.5", "6: prefix_cache.share: must lie from 0 to 1, got 1.5"),
+        ("share: 0.5", "shar: 0.5", "6: prefix_cache.shar: unknown key; did you mean 'share'?"),
+        ("{share: 0.5}", "0.5", "6: prefix_cache: must be a mapping of keys to values, got 0.5"),
+        ("tokens: 4", "tokens: 0", "7: speculative.tokens: must be between 1 and 10^15, got 0"),
+        ("acceptance: 0.7", "acceptance: -0.7", "7: speculative.acceptance: must lie from 0 to 1, got -0.7"),
+        ("acceptance: 0.7, ", "", "7: speculative.acceptance: missing"),
+        ("cost: 0.05", "cost: cheap", "7: speculative.cost: "),
+        (
+            "cost: 0.05",
+            "cost: 0.05, model: m",
+            "7: speculative: tokens are drafted by a model or at a cost; leave one of them out",
+        ),
+        ("imbalance: 1.3", "imbalance: 0.5", "8: imbalance: must be a number of at least 1, got 0.5"),
+        ("imbalance: 1.3", "imbalance: yes", "8: imbalance: must be a number of at least 1, got 'yes'"),
+    ],
+)
+def test_requests_break_as_clearly(write: Write, old: str, new: str, message: str) -> None:
+    found = faults(write(JOB.replace(old, new), "w.yaml"), ServingSpec)
+    assert any(item.startswith(message) for item in found), found
+
+
+@pytest.mark.parametrize("share", ["0", "1", "100 %", "0.0"])
+def test_nothing_and_all_are_shares(write: Write, share: str) -> None:
+    found = load(write(JOB.replace("share: 0.5", f"share: {share}"), "w.yaml"), ServingSpec)
+    assert found.prefix_cache is not None
+    assert found.prefix_cache.share in (0.0, 1.0)
+
+
+STACK = """\
+id: s
+name: S
+overheads: {}
+kv: {policy: buckets, smallest: 128, source: s}
+sources: {s: {title: x}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("policy: buckets", "policy: bucket", "4: kv.policy: must be 'paged' or 'buckets', got 'bucket'; did you mean"),
+        ("policy: buckets", "policy: paged", "4: kv: smallest goes with 'policy: buckets'"),
+        ("smallest: 128", "smallest: 0", "4: kv.smallest: must be between 1 and 10^15, got 0"),
+        (", source: s", "", "4: kv.source: missing"),
+    ],
+)
+def test_stacks_break_as_clearly(write: Write, old: str, new: str, message: str) -> None:
+    found = faults(write(STACK.replace(old, new), "s.yaml"), StackSpec)
+    assert any(item.startswith(message) for item in found), found
+
+
+@pytest.mark.parametrize(
+    ("kv", "bucket"),
+    [("kv: {policy: buckets, smallest: 128, source: s}", 128.0), ("kv: {policy: buckets, source: s}", 1.0),
+     ("kv: {policy: paged, source: s}", None), ("", None)],
+)  # fmt: skip
+def test_the_smallest_bucket_is_one_unless_stated(write: Write, kv: str, bucket: float | None) -> None:
+    text = STACK.replace("kv: {policy: buckets, smallest: 128, source: s}", kv)
+    assert load(write(text, "s.yaml"), StackSpec).build().bucket == bucket
 
 
 def test_a_step_is_exactly_one_thing(write: Write) -> None:

@@ -19,11 +19,18 @@ SCHEMA = json.loads((Path(contract.__file__).parent / "contract.schema.json").re
 ASIC = str(ROOT / "examples" / "my-asic.yaml")
 MAIN = ("compare", "llama-3.1-70b-chat", "8xh100-sxm", "8xmi300x", "8xtpu-v6e", "8xgaudi3", "576xgroq-lpu-v1", ASIC)
 
+DRAFTED = ("--draft", "llama-3.2-1b", "--draft-tokens", "4", "--acceptance", "0.7")
+
 EVERY = [
     MAIN,
     ("analyze", "llama-3.1-70b-chat", "8xh100-sxm"),
     ("analyze", "llama-3.1-405b-pretraining", "16384xh100-sxm"),
     ("analyze", "llama-3.1-70b-retrieval", "8xmi300x"),
+    ("analyze", "llama-3.1-70b-chat", "8xh100-sxm", *DRAFTED, "--cached-share", "0.5"),
+    ("compare", "llama-3.1-70b-chat", "8xh100-sxm", "8xmi300x", *DRAFTED),
+    ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "draft/ffn/up", *DRAFTED),
+    ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "decode/attention/core", *DRAFTED),
+    ("explain", "llama-3.1-70b-chat", "8xh100-sxm:stack=vllm", "draft/vllm/overhead", *DRAFTED),
     ("analyze", "llama-2-70b-lora", "8xh100-sxm"),
     ("compare", "llama-3.1-8b-pretraining", "64xh100-sxm", "64xtpu-v5p"),
     ("compare", "deepseek-v3-chat", "8xrtx-4090", "8xh200"),
@@ -145,9 +152,12 @@ def test_charts(run: Callable[..., Any], tmp_path: Path, suffix: str) -> None:
         ("--activations", "bf16"),
         ("--kv-cache", "bf16"),
         ("--phase", "decode"),
+        ("--cached-share", "0.5"),
+        ("--draft-tokens", "4", "--acceptance", "0.7"),
+        DRAFTED,
     ],
 )
-def test_every_serving_option_changes_the_answer(run: Callable[..., Any], option: tuple[str, str]) -> None:
+def test_every_serving_option_changes_the_answer(run: Callable[..., Any], option: tuple[str, ...]) -> None:
     base = run("analyze", "llama-3.1-70b-chat", "8xh100-sxm", "-f", "json").out
     assert run("analyze", "llama-3.1-70b-chat", "8xh100-sxm", "-f", "json", *option).out != base
 
@@ -183,6 +193,54 @@ def test_experts_can_be_spread(run: Callable[..., Any]) -> None:
         for ep in ("1", "32")
     ]
     assert plans[0]["memory"]["weight_bytes"] > 10 * plans[1]["memory"]["weight_bytes"]
+
+
+def test_experts_can_be_uneven(run: Callable[..., Any]) -> None:
+    asked = ("analyze", "deepseek-v3-chat", "32xh200", "-f", "json", "--dp", "32", "--ep", "32")
+    even, hot = (json.loads(run(*asked, *more).out) for more in ((), ("--imbalance", "2")))
+    assert hot["metrics"]["tpot_s"] > even["metrics"]["tpot_s"]
+    assert hot["workload"]["imbalance"] == 2.0
+
+
+def test_drafting_is_shown_beside_what_it_serves(run: Callable[..., Any]) -> None:
+    """The phases of a request add up to it, whoever guesses."""
+    result = json.loads(
+        run("analyze", "llama-3.1-8b", "h100-sxm:stack=ideal", "-f", "json", "--batch", "1", *DRAFTED).out
+    )
+    assert [phase["phase"] for phase in result["phases"]] == ["draft-prefill", "prefill", "draft", "decode"]
+    assert sum(phase["time_s"] for phase in result["phases"]) == pytest.approx(result["metrics"]["e2e_latency_s"])
+    for phase in result["phases"]:
+        assert sum(operator["share"] for operator in phase["operators"]) == pytest.approx(1.0)
+    guesses = result["workload"]["speculative"]
+    assert guesses["model"] == "llama-3.2-1b"
+    assert guesses["tokens_per_step"] == pytest.approx(2.7731)
+    shown = run("analyze", "llama-3.1-8b", "h100-sxm", *DRAFTED, "--cached-share", "0.5").out
+    assert "50.0 % of the first prompt cached, 4 tokens drafted by llama-3.2-1b with 70.0 % accepted" in shown
+
+
+def test_an_option_overrides_the_file(run: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "id: mine\nname: Mine\nmodel: llama-3.1-8b\nsource: s\nsteps: [{prefill: 500}, {decode: 50}]\n"
+        "prefix_cache: {share: 50 %}\nspeculative: {tokens: 4, acceptance: 0.7, cost: 0.05}\nimbalance: 1.5\n"
+        "sources: {s: {title: x}}\n"
+    )
+
+    def work(*more: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(run("analyze", str(path), "h100-sxm", "-f", "json", *more).out)["workload"]
+        return found
+
+    whole = work()
+    assert (whole["cached_share"], whole["imbalance"]) == (0.5, 1.5)
+    assert whole["speculative"]["cost"] == 0.05
+    fewer = work("--draft-tokens", "2")["speculative"]
+    assert (fewer["tokens"], fewer["acceptance"], fewer["cost"]) == (2.0, 0.7, 0.05)
+    other = work("--draft", "llama-3.2-1b")["speculative"]
+    assert (other["tokens"], other["model"], other["cost"]) == (4.0, "llama-3.2-1b", 0.0)
+    assert work("--draft-tokens", "0")["speculative"] is None
+    shown = run("show", str(path)).out
+    for text in ("0.5 of the first prompt", "4 tokens a step, each right with 0.7", "1.5 times the mean"):
+        assert text in shown
 
 
 def test_a_bare_model_is_a_workload(run: Callable[..., Any]) -> None:

@@ -20,6 +20,7 @@ MODELS = sorted(Catalog().files(KINDS["model"]))
 PASSES = {
     "prefill": Pass(sequences=3.0, new=700.0, context=100.0),
     "decode": Pass(sequences=5.0, context=900.0, steps=64.0, decode=True),
+    "verify": Pass(sequences=5.0, new=5.0, logits=5.0, context=900.0, steps=64.0, gain=2.7, decode=True),
     "training": Pass(sequences=2.0, new=512.0, logits=512.0),
 }
 PLANS = {"one": Plan(), "tensor": Plan(tp=4.0, pp=2.0)}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.catalog.store import Catalog
-from roofline.engine import ops, roof
+from roofline.engine import ops, roof, search
 from roofline.engine.collectives import VOLUME as VOLUMES
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
 from roofline.machine import Chip, Efficiency, Link, LinkEfficiency, Memory, Peak, Stack
@@ -20,7 +20,7 @@ from roofline.source import Source
 from roofline.studies import arithmetic, explain
 from roofline.studies.analyze import predict
 from roofline.studies.arithmetic import Line, Step
-from roofline.studies.request import Options
+from roofline.studies.request import Options, resolve_deployment, resolve_workload
 
 # Between them: every kind of operator, every topology, both kinds of collectives, one and two levels, all placements.
 DEPLOYMENTS = [
@@ -61,6 +61,33 @@ def test_the_best_case_is_the_ideal_price(catalog: Catalog, workload: str, deplo
     kernels = [item for phase in found.phases for item in phase.operators if item.op.kind not in (OVERHEAD, COLLECTIVE)]
     shown = [written(item.op, chip, stack)["at_best"] for item in kernels]
     assert shown == pytest.approx([float(item.ideal.time) for item in kernels], rel=1e-12)
+
+
+GUESSES = Options(draft_tokens=4.0, acceptance=0.7, draft="llama-3.2-1b")
+
+
+@pytest.mark.parametrize("bucket", [None, 1.0, 4096.0])
+@pytest.mark.parametrize(("workload", "deployment"), DEPLOYMENTS[:-1:3], ids=[where for _, where in DEPLOYMENTS[:-1:3]])
+def test_buckets_and_guesses_are_written_as_they_are_priced(
+    catalog: Catalog, workload: str, deployment: str, bucket: float | None
+) -> None:
+    job = resolve_workload(catalog, workload, GUESSES)
+    where = resolve_deployment(catalog, deployment, job, GUESSES)
+    where = replace(where, stack=replace(where.stack, bucket=bucket))
+    items = [item for phase in search.predict(job, where).phases for item in phase.operators]
+    kernels = [item for item in items if item.op.kind not in (OVERHEAD, COLLECTIVE)]
+    shown = [written(item.op, where.chip, where.stack) for item in kernels]
+    assert any("padded" in lines for lines in shown) == (bucket is not None)
+    for name, price in (("one_execution", "expected"), ("at_best", "ideal")):
+        times = [float(getattr(item, price).time) for item in kernels]
+        assert [lines[name] for lines in shown] == pytest.approx(times, rel=1e-12)
+
+
+def test_a_draft_is_explained_by_its_own_model(catalog: Catalog) -> None:
+    lines = explain.explain("llama-3.1-8b-chat", "h100-sxm:stack=vllm", "draft/ffn/up", GUESSES, catalog)["lines"]
+    assert any(line["source"].startswith("shape of llama-3.2-1b") for line in lines)
+    told = explain.explain("llama-3.1-8b-chat", "h100-sxm:stack=vllm", "draft/vllm/overhead", GUESSES, catalog)["lines"]
+    assert next(line["result"] for line in told if line["quantity"] == "layers") == "16"
 
 
 def test_what_the_software_adds_is_its_price(catalog: Catalog) -> None:

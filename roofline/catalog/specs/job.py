@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from roofline.catalog.fields import Count, CountOrZero, Duration, Many, Spec, Word
+from roofline.catalog.fields import AtLeastOne, Count, CountOrZero, Duration, FractionOrZero, Many, Spec, Word
 from roofline.catalog.specs.common import Id, Identified, StoredDType, join_sources
 from roofline.workload import (
     Decode,
@@ -17,6 +17,7 @@ from roofline.workload import (
     Prefill,
     ServiceLevel,
     Serving,
+    Speculation,
     Step,
     Training,
 )
@@ -64,12 +65,51 @@ class ServiceLevelSpec(Spec):
     tpot: Duration | None = None
 
 
+class PrefixCacheSpec(Spec):
+    """The share of the first prompt whose keys and values are found in the cache."""
+
+    share: FractionOrZero
+
+
+class SpeculationSpec(Spec):
+    """So many `tokens` are drafted in each step and accepted with that probability each.
+
+    A `model` drafts them, or heads of the model itself at a `cost`: the share of a decode step that one token takes,
+    and of weights and cache that they need. Without either they are free, as n-grams of the prompt are.
+    """
+
+    tokens: Count
+    acceptance: FractionOrZero
+    model: Id | None = None
+    cost: FractionOrZero | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        if isinstance(value, dict) and {"model", "cost"} <= value.keys():
+            raise ValueError("tokens are drafted by a model or at a cost; leave one of them out")
+        return value
+
+    def build(self, find_model: Callable[[str], Model]) -> Speculation:
+        """The plain object."""
+        return Speculation(
+            tokens=float(self.tokens),
+            acceptance=self.acceptance,
+            model=find_model(self.model) if self.model else None,
+            cost=self.cost or 0.0,
+        )
+
+
 class JobSpec(Identified):
-    """What every workload file says: the model, and where the lengths were read (`source`)."""
+    """What every workload file says: the model, and where the lengths were read (`source`).
+
+    `imbalance` are the rows of the hottest expert-parallel rank over the mean of all ranks.
+    """
 
     model: Id
     source: Word
     precision: PrecisionSpec = Field(default_factory=PrecisionSpec)
+    imbalance: AtLeastOne = 1.0
 
     def numbers(self) -> dict[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""
@@ -82,6 +122,8 @@ class ServingSpec(JobSpec):
     steps: Many[StepSpec] = Field(min_length=1, max_length=10_000)
     batch: Count = 1
     slo: ServiceLevelSpec = Field(default_factory=ServiceLevelSpec)
+    prefix_cache: PrefixCacheSpec | None = None
+    speculative: SpeculationSpec | None = None
 
     def build(self, find_model: Callable[[str], Model]) -> Serving:
         """The plain object that the engine works with."""
@@ -90,6 +132,9 @@ class ServingSpec(JobSpec):
             model=find_model(self.model),
             steps=tuple(step.build() for step in self.steps),
             batch=float(self.batch),
+            cached_share=self.prefix_cache.share if self.prefix_cache else 0.0,
+            speculative=self.speculative.build(find_model) if self.speculative else Speculation(),
+            imbalance=self.imbalance,
             precision=self.precision.build(),
             slo=ServiceLevel(self.slo.ttft, self.slo.tpot),
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
@@ -116,5 +161,6 @@ class TrainingSpec(JobSpec):
             precision=self.precision.build(),
             optimizer=self.optimizer,
             lora_rank=float(self.lora_rank),
+            imbalance=self.imbalance,
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from roofline.catalog.fields import Count, Day, Duration, Fraction, Many, Multiple, Spec, Word
 from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
@@ -66,6 +66,27 @@ class ExpansionSpec(Sourced):
     """Products of more than so many rows expand narrow weights to 16 bits in memory before they multiply."""
 
     rows: Count
+
+
+class KVSpec(Sourced):
+    """What a decode step reads of the cache: the `paged` tokens there are, or all of the power of two that holds them.
+
+    `buckets` are the static shapes of compilers without page tables, none below `smallest` tokens.
+    """
+
+    policy: Literal["paged", "buckets"]
+    smallest: Count | None = None
+
+    @model_validator(mode="after")
+    def _bucketed(self) -> KVSpec:
+        if self.smallest is not None and self.policy != "buckets":
+            raise ValueError("smallest goes with 'policy: buckets'")
+        return self
+
+    @property
+    def bucket(self) -> float | None:
+        """The smallest bucket [tokens]; None without any."""
+        return float(self.smallest or 1) if self.policy == "buckets" else None
 
 
 class SumsSpec(Sourced):
@@ -155,6 +176,7 @@ class StackSpec(Identified):
     prefill_chunk: ChunkSpec | None = None
     cache_memory: ShareSpec | None = None
     cache: CacheFormatsSpec | None = None
+    kv: KVSpec | None = None
     wide: FormatSpec | None = None
     overlap: ShareSpec | None = None
     expansion: ExpansionSpec | None = None
@@ -176,6 +198,7 @@ class StackSpec(Identified):
             "prefill_chunk": self.prefill_chunk,
             "cache_memory": self.cache_memory,
             "cache": self.cache,
+            "kv": self.kv,
             "wide": self.wide,
             "overlap": self.overlap,
             "expansion": self.expansion,
@@ -203,6 +226,7 @@ class StackSpec(Identified):
             rates=rates,
             usable_memory=self.usable_memory.share if self.usable_memory else 1.0,
             cache_memory=self.cache_memory.share if self.cache_memory else 1.0,
+            bucket=self.kv.bucket if self.kv else None,
             batching=self.batching.policy if self.batching else "continuous",
             prefill=self.batching.prefill if self.batching else "together",
             wide=self.wide.format if self.wide else "bf16",

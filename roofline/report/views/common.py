@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from roofline.report.document import Text
-from roofline.report.human import count, many, quantity
+from roofline.report.human import count, many, percent, quantity
 
 Result = Mapping[str, Any]
 
@@ -26,11 +26,27 @@ def plan_text(plan: Mapping[str, Any]) -> str:
 
 def work_text(work: Result) -> str:
     """A workload in one line."""
+    imbalance = work.get("imbalance") or 1.0
+    hottest = f", the hottest rank of experts with {imbalance:.3g} times the mean" if imbalance > 1.0 else ""
     if work["kind"] == "training":
         step = f"{count(work['global_batch'])} x {count(work['seq_len'])} tokens a step"
-        return f"{work['id']}: {work['model']} on {many(work['tokens'])} tokens, {step}"
+        return f"{work['id']}: {work['model']} on {many(work['tokens'])} tokens, {step}{hottest}"
     steps = ", ".join(_step(step) for step in work["steps"])
-    return f"{work['id']}: {work['model']}, {count(work['batch'])} requests at once; each: {steps}"
+    more = f"{_reused(work)}{_drafts(work)}{hottest}"
+    return f"{work['id']}: {work['model']}, {count(work['batch'])} requests at once; each: {steps}{more}"
+
+
+def _reused(work: Result) -> str:
+    share = work.get("cached_share")
+    return f", {percent(share)} of the first prompt cached" if share else ""
+
+
+def _drafts(work: Result) -> str:
+    guesses = work.get("speculative")
+    if not guesses:
+        return ""
+    by = f" by {guesses['model']}" if guesses["model"] else ""
+    return f", {count(guesses['tokens'])} tokens drafted{by} with {percent(guesses['acceptance'])} accepted"
 
 
 def _step(step: Mapping[str, float]) -> str:
