@@ -371,11 +371,13 @@ def hottest(places: Num, copies: Num, imbalance: Num) -> Num:
 
 
 def expected_experts(experts: Num, top_k: Num, tokens: Num) -> Num:
-    """Distinct experts that `tokens` tokens visit when each chooses `top_k` of `experts` at random.
+    """Distinct experts that `tokens` tokens visit when each chooses `top_k` of `experts`, some of which are popular.
 
-    `E·(1 − (1 − k/E)^n)`: the expectation of the number of non-empty bins.
+    `E·n·k/(E − k + n·k)`. An expert that is visited at a rate `x` is passed over by all `n` tokens with probability
+    `exp(−n·x)`. Rates differ as those of an exponential distribution do, of the mean `k/(E − k)` that makes one token
+    visit `k`; the mean of `exp(−n·x)` over them is `1/(1 + n·k/(E − k))`, its Laplace transform.
 
-    >>> float(expected_experts(8.0, 2.0, 1.0)), round(float(expected_experts(8.0, 2.0, 64.0)), 6)
-    (2.0, 8.0)
+    >>> [float(expected_experts(128.0, 4.0, tokens)) for tokens in (1.0, 31.0)], float(expected_experts(8.0, 8.0, 3.0))
+    ([4.0, 64.0], 8.0)
     """
-    return experts * (1.0 - np.power(1.0 - top_k / experts, tokens))
+    return experts * tokens * top_k / (experts - top_k + tokens * top_k)

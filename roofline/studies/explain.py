@@ -41,7 +41,7 @@ MEANING: Mapping[str, str] = MappingProxyType(
         "d": "width of a query or key",
         "v": "width of a value",
         "g": "values cached per token on this chip",
-        "e": "distinct experts read, E·(1 − (1 − k/E)^tokens) over the ranks",
+        "e": "distinct experts read, E·tokens·k/(E − k + tokens·k) over the ranks",
         "f": "FLOP per row (or state value)",
         "i": "values read per row",
         "o": "values written per row",

@@ -21,7 +21,7 @@ from roofline.studies.calibration.fitting import Array
 from roofline.studies.calibration.residuals import LeftOut, Residual
 
 COVER = 0.9
-FEWEST_GROUPS, FEWEST_CASES = 4, 12  # below which a stack or chip has no spread of its own
+FEWEST_GROUPS, FEWEST_CASES = 4, 12  # below which a place has no spread of its own: the next wider one stands in
 EVIDENCE: Mapping[LeftOut, Calibration] = MappingProxyType(
     {"model": "measured", "shape": "measured", "chip": "transferred", "everything": "datasheet"}
 )
@@ -41,7 +41,7 @@ def table(residuals: Iterable[Residual]) -> str:
 
 
 def entries(residuals: Iterable[Residual]) -> Iterator[Entry]:
-    """Spreads of stacks on chips, of stacks on kinds, of kinds and of all, in that order."""
+    """Spreads of stacks on chips and on kinds, of kinds, of all, in that order, as far as there are rows enough."""
     places: dict[tuple[str, ...], list[Residual]] = defaultdict(list)
     for residual in nearest(residuals):
         behind = EVIDENCE[residual.left_out]
@@ -49,15 +49,9 @@ def entries(residuals: Iterable[Residual]) -> Iterator[Entry]:
             places[behind, stack, kind, chip, residual.figure].append(residual)
     for place in sorted(places, key=lambda place: (place[0], [part == "" for part in place[1:4]], place)):
         found = spread(places[place])
-        if _last_resort(place) or (found.groups >= FEWEST_GROUPS and found.cases >= FEWEST_CASES):
+        if found.groups >= FEWEST_GROUPS and found.cases >= FEWEST_CASES:
             evidence, stack, kind, chip, figure = place
             yield Entry(evidence, stack, kind, chip, figure, found)
-
-
-def _last_resort(place: Sequence[str]) -> bool:
-    """Whether nothing stands in for a place: all there is, but of what was measured what was transferred is more."""
-    evidence, _, kind, *_ = place
-    return evidence != "measured" and kind == ""
 
 
 def nearest(residuals: Iterable[Residual]) -> Iterable[Residual]:
