@@ -55,7 +55,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         max_batch=room.most,
         fits=np.less_equal(room.held.total, room.limit),
         metrics=metrics,
-        notes=_notes(serving, deployment, precision, room),
+        notes=notes(serving, deployment, precision, room),
         weight_bytes=total_weight_bytes(serving.model, precision),
         evidence=evidence,
         sources=sources,
@@ -120,7 +120,7 @@ def prefill_phase(
     )
 
 
-def _work(phase: Phase) -> Num:
+def work_time(phase: Phase) -> Num:
     """Seconds for which all stages of a pipeline together are occupied with a phase."""
     return phase.time * phase.flowing
 
@@ -228,7 +228,9 @@ def _times(
         ttft = ttft + deployment.stack.request * np.greater(reading, 0.0)
         if deployment.stack.batching == "continuous":
             others = np.maximum(replica_batch(serving.batch, deployment) - 1.0, 0.0)
-            occupied = _sum(_work(phase) for step, phase in phases if isinstance(step, Prefill)) / deployment.plan.pp
+            occupied = (
+                _sum(work_time(phase) for step, phase in phases if isinstance(step, Prefill)) / deployment.plan.pp
+            )
             step = decoding / np.where(np.greater(tokens, 0.0), tokens, np.inf)
             decoding = sharing.interleaved(decoding, occupied, others)
             turn = sharing.turn(occupied, others, ttft + decoding + rest)
@@ -292,7 +294,7 @@ def _metrics(
     return metrics
 
 
-def _notes(serving: Serving, deployment: Deployment, precision: Precision, room: Room) -> tuple[str, ...]:
+def notes(serving: Serving, deployment: Deployment, precision: Precision, room: Room) -> tuple[str, ...]:
     """What the reader must know besides the numbers."""
     notes = dtype_notes(deployment.chip, precision)
     if np.ndim(room.running) == 0 and room.running < serving.batch:
