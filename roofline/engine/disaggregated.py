@@ -27,6 +27,8 @@ from roofline.machine import Stack
 from roofline.numeric import Num, ceil_div
 from roofline.workload import Decode, Pause, Plan, Precision, Prefill, Serving, Step
 
+HALVINGS = 10  # in which the number of requests in the decode pool is found
+
 
 def predict(serving: Serving, deployment: Deployment) -> Prediction:
     """Times, rates, memory, energy and cost of serving requests on two pools."""
@@ -34,7 +36,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
     precision = deployment.precision_for(serving.precision)
     reading, writing = _pools(deployment)
     prompts, read = read_side(serving, reading, precision)
-    decodes, write = write_side(serving, writing, precision)
+    decodes, write = settled_side(serving, deployment, read, writing, precision)
     times = {ideal: request_times(serving, deployment, read, write, ideal=ideal) for ideal in (False, True)}
     metrics = _metrics(serving, deployment, read, write, times)
     metrics |= _costs(deployment, read, write, prompts, decodes, metrics, times[False])
@@ -155,8 +157,8 @@ def _sum(terms: Iterable[Num]) -> Num:
 class Side:
     """One pool, as far as the other is concerned. Every number may be an array over plans.
 
-    `times` and `ideals` are seconds of each of its steps, `occupied` those for which a request keeps one replica from
-    others, `caches` what one chip holds of a request at each of its moves [B].
+    `times` and `ideals` are seconds of each of its steps, `occupied` those for which a request keeps the fullest
+    stage of a replica from others, `caches` what one chip holds of a request at each of its moves [B].
     """
 
     plan: Plan
@@ -185,9 +187,9 @@ def read_side(serving: Serving, pool: Deployment, precision: Precision) -> tuple
     return phases, _side(serving, plan, precision, phases, room)
 
 
-def write_side(serving: Serving, pool: Deployment, precision: Precision) -> tuple[list[Phase], Side]:
-    """Tokens: of as many requests at once as there are, or as memory holds."""
-    room = memory_room(_only(serving, Decode, serving.batch), pool, precision)
+def write_side(serving: Serving, pool: Deployment, precision: Precision, batch: Num) -> tuple[list[Phase], Side]:
+    """Tokens: of so many requests at once, or as many as memory holds."""
+    room = memory_room(_only(serving, Decode, batch), pool, precision)
     running = replace(serving, batch=room.running)
     phases = [
         decode_phase(running, pool, precision, step.tokens, context)
@@ -202,7 +204,7 @@ def _side(serving: Serving, plan: Plan, precision: Precision, phases: Sequence[P
         plan=plan,
         times=tuple(phase.time for phase in phases),
         ideals=tuple(phase.ideal_time for phase in phases),
-        occupied=_sum(work_time(phase) for phase in phases) / plan.pp,
+        occupied=_sum(work_time(phase) for phase in phases) * memory.stage_share(serving.model, plan),
         caches=tuple(
             memory.cache_bytes_per_sequence(serving.model, precision, plan, move.context) for move in moves(serving)
         ),
@@ -221,13 +223,12 @@ def _fuller(second: Num, one: Memory, other: Memory) -> Memory:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Times:
-    """Seconds of one request: to its first token, per further token, in all, in the queue; and requests per second."""
+    """Seconds of one request: to its first token, per further token, in all; and requests per second."""
 
     ttft: Num
     tpot: Num
     e2e: Num
     rate: Num
-    queue: Num
 
 
 def _price(name: str, kv: Num, deployment: Deployment, chips: Num) -> Priced:
@@ -249,9 +250,10 @@ def _sizes(read: Side, write: Side) -> list[Num]:
 def request_times(serving: Serving, deployment: Deployment, read: Side, write: Side, *, ideal: bool) -> Times:
     """One request from end to end; at best its cache crosses while its prompt is still read, layer by layer.
 
-    Of those that memory does not hold at once, the others wait before their first token (Little's law).
+    Requests wait for their turn in the prefill pool, and at least until there are no more of them on their way than
+    the slower pool can serve (Little's law).
     """
-    batch, early = write.room.running, _before_first(serving)
+    early = _before_first(serving)
     crossing = _crossing(deployment, read, write, _sizes(read, write), ideal)
     prefills = _with_moves(serving, read.ideals if ideal else read.times, crossing, together=ideal)
     decoding = _sum(write.ideals if ideal else write.times)
@@ -260,17 +262,35 @@ def request_times(serving: Serving, deployment: Deployment, read: Side, write: S
     e2e = _sum(prefills) + decoding + _pauses(serving.steps)
     most = _most_requests(deployment, read, write, ideal)
     if ideal:
-        return Times(ttft, tpot, e2e, np.minimum(serving.batch / e2e, most), 0.0)
-    replicas = read.plan.dp
-    others = np.maximum(ceil_div(batch, replicas) - 1.0, 0.0)
-    joining = np.where(np.greater(ceil_div(batch, write.plan.dp), 1.0), tpot / 2.0, 0.0)
-    cycle = e2e + deployment.stack.request + joining
-    queue = sharing.queue(read.occupied, others, cycle)
-    queue = np.maximum(queue, batch / most - cycle)
-    waiting = (cycle + queue) * (serving.batch / batch - 1.0)
+        return Times(ttft, tpot, e2e, np.minimum(serving.batch / e2e, most))
+    others = np.maximum(ceil_div(serving.batch, read.plan.dp) - 1.0, 0.0)
+    joining = np.where(np.greater(ceil_div(write.room.running, write.plan.dp), 1.0), tpot / 2.0, 0.0)
+    started = deployment.stack.request + joining
+    waiting = np.maximum(sharing.queue(read.occupied, others, e2e + started), serving.batch / most - e2e - started)
     opening = sharing.opening(read.occupied, others, serving.burst)
-    ttft = ttft + deployment.stack.request + joining + queue + opening + waiting
-    return Times(ttft, tpot, cycle + queue + waiting, batch / (cycle + queue), queue)
+    e2e = e2e + started + waiting
+    return Times(ttft + started + waiting + opening, tpot, e2e, serving.batch / e2e)
+
+
+def settled_side(
+    serving: Serving, deployment: Deployment, read: Side, pool: Deployment, precision: Precision
+) -> tuple[list[Phase], Side]:  # fmt: skip
+    """The decode pool with as many requests in it as a steady state has: those that come while one of them is there.
+
+    More of them take longer, so that more come, but less than in proportion. Between those that come if there is one
+    and all that there are, the ratio is halved again and again; of the last two the larger is taken.
+    """
+
+    def coming(batch: Num) -> Num:
+        _, write = write_side(serving, pool, precision, batch)
+        return request_times(serving, deployment, read, write, ideal=False).rate * _sum(write.times)
+
+    low, high = coming(1.0), serving.batch
+    for _ in range(HALVINGS):
+        middle = np.sqrt(low * high)
+        more = np.greater(coming(middle), middle)
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    return write_side(serving, pool, precision, high)
 
 
 def _with_moves(serving: Serving, seconds: Sequence[Num], crossing: Sequence[Num], *, together: bool) -> list[Num]:
@@ -283,11 +303,18 @@ def _with_moves(serving: Serving, seconds: Sequence[Num], crossing: Sequence[Num
 
 
 def _most_requests(deployment: Deployment, read: Side, write: Side, ideal: bool) -> Num:
-    """Requests per second that the prefill pool and the links take: one is read while the cache of another leaves."""
+    """Requests per second that the prefill pool, the links and (not of the bound) the decode pool's memory allow.
+
+    A prompt is read while the cache of another leaves.
+    """
     reading = _sum(read.ideals) if ideal else read.occupied
     leaving = _sum(_crossing(deployment, read, write, read.caches, ideal))
     arriving = _sum(_crossing(deployment, read, write, write.caches, ideal))
-    return np.minimum(read.plan.dp / np.maximum(reading, leaving), write.plan.dp / np.maximum(arriving, 1e-300))
+    most = np.minimum(read.plan.dp / np.maximum(reading, leaving), write.plan.dp / np.maximum(arriving, 1e-300))
+    if ideal:
+        return most
+    held = np.where(np.greater_equal(write.room.most, 1.0), write.room.most, np.inf)
+    return np.minimum(most, held / _sum(write.times))
 
 
 def _metrics(
@@ -299,7 +326,7 @@ def _metrics(
     for suffix, ideal in (("", False), ("_ideal", True)):
         found = times[ideal]
         reading = _sum(read.ideals) if ideal else read.occupied
-        decoded = (serving.batch if ideal else write.room.running) / found.tpot
+        decoded = write.room.running / found.tpot
         metrics |= {
             f"ttft_s{suffix}": found.ttft,
             f"tpot_s{suffix}": found.tpot,
@@ -331,7 +358,7 @@ def _costs(
     writing = [(phase, phase.time) for phase in decodes]
     powers = (
         energy.mean_power(chip, _with_rest(reading, read.plan.dp / times.rate)),
-        energy.mean_power(chip, _with_rest(writing, write.room.running / times.rate)),
+        energy.mean_power(chip, _with_rest(writing, np.maximum(write.room.running, write.plan.dp) / times.rate)),
     )
     power = None if powers[0] is None or powers[1] is None else _all_power(read, write, powers[0], powers[1])
     return {
@@ -388,11 +415,12 @@ def _notes(
     serving: Serving, deployment: Deployment, precision: Precision, read: Side, write: Side, times: Times
 ) -> tuple[str, ...]:
     """What the reader must know besides the numbers."""
-    found = list(inference.notes(serving, deployment, precision, write.room))
+    full = np.greater_equal(write.room.running, 0.99 * write.room.most)  # as far as the halving goes
+    room = replace(write.room, running=np.where(full, write.room.running, serving.batch))
+    found = list(inference.notes(serving, deployment, precision, room))
     busy = times.rate * read.occupied / read.plan.dp
     if np.ndim(busy) == 0:
-        found.append(f"the prefill pool works {float(busy):.0%} of the time")
-    return (
-        *found,
-        "intervals are those of servers whose chips do both prefill and decode; none with pools was measured",
-    )
+        found.append(f"the prefill pool works {float(busy) * 100:.0f} % of the time")
+    if deployment.spreads:
+        found.append("intervals are those of chips that do both prefill and decode; no pools were measured")
+    return tuple(found)

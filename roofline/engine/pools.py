@@ -1,20 +1,30 @@
 """The best split of chips into a prefill and a decode pool, and the best plan of each.
 
-Of each other, pools only see a `Side`: every plan of each pool is priced once, then all pairs of them are one array.
+Of each other, pools only see a `Side`: every plan of each pool is priced once, with all requests in the decode pool,
+then all pairs of plans are one array. With as many requests as a steady state has, the best pair of each split is
+priced again.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from roofline.engine import plans
 from roofline.engine.deployment import Deployment
-from roofline.engine.disaggregated import Side, Times, check, read_side, request_times, write_side
+from roofline.engine.disaggregated import (
+    Side,
+    Times,
+    check,
+    read_side,
+    request_times,
+    settled_side,
+    write_side,
+)
 from roofline.errors import PlanError
 from roofline.numeric import Num
 from roofline.workload import Model, Plan, Serving
@@ -52,14 +62,26 @@ def best_plans(
     candidates = _candidates(serving.model, deployment, given, wanted)
     reading, of_reads = _stacked([reads for reads, _ in candidates])
     writing, of_writes = _stacked([writes for _, writes in candidates])
-    pairs = [np.meshgrid(reads, writes, indexing="ij") for reads, writes in zip(of_reads, of_writes, strict=True)]
-    one, other = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (0, 1))
-    read: Side = _at(read_side(serving, replace(deployment, plan=reading), precision)[1], one)
-    write: Side = _at(write_side(serving, replace(deployment, plan=writing), precision)[1], other)
-    index = _best(serving, request_times(serving, deployment, read, write, ideal=False), read, write)
+    pairs = [_pairs(reads, writes) for reads, writes in zip(of_reads, of_writes, strict=True)]
+    one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    _, reads = read_side(serving, replace(deployment, plan=reading), precision)
+    _, writes = write_side(serving, replace(deployment, plan=writing), precision, serving.batch)
+    rough = Scores.of(serving, deployment, _at(reads, one), _at(writes, other))
+    places = np.split(np.arange(one.size), np.cumsum([size.size for size, _ in pairs])[:-1])
+    chosen = np.array([rough.best(of_split) for of_split in places])
+    one, other = one[chosen], other[chosen]
+    read, pool = _at(reads, one), replace(deployment, plan=_at(writing, other))
+    _, write = settled_side(serving, deployment, read, pool, precision)
+    best = Scores.of(serving, deployment, read, write).best(np.arange(one.size))
     return replace(
-        deployment, prefill_plan=plans.pick(reading, int(one[index])), plan=plans.pick(writing, int(other[index]))
+        deployment, prefill_plan=plans.pick(reading, int(one[best])), plan=plans.pick(writing, int(other[best]))
     )
+
+
+def _pairs(reads: Indices, writes: Indices) -> tuple[Indices, Indices]:
+    """Every one of the first with every one of the second."""
+    one, other = np.meshgrid(reads, writes, indexing="ij")
+    return one.ravel(), other.ravel()
 
 
 def _candidates(
@@ -108,15 +130,35 @@ def _at(value: Any, index: Indices) -> Any:
     return value
 
 
-def _best(serving: Serving, times: Times, read: Side, write: Side) -> int:
-    """Index of the pools to take (see `best_plans`)."""
-    need = np.maximum(read.room.held.total, write.room.held.total)
-    fits = np.broadcast_to(np.logical_and(read.fits, write.fits), np.shape(need))
-    kept = np.logical_and(fits, _kept(serving, times))
-    allowed = next(choice for choice in (kept, fits, np.equal(need, np.min(need))) if np.any(choice))
-    score = np.where(allowed, np.nan_to_num(times.rate, nan=0.0), -np.inf)
-    equal = score >= np.max(score) * (1.0 - SAME)
-    return int(np.argmin(np.where(equal, read.plan.num_chips, np.inf)))
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What pairs of pools are chosen by, one element for each pair."""
+
+    fits: Num
+    kept: Num  # whether it fits and keeps the workload's service level
+    need: Num  # bytes of the fullest chip
+    rate: Num
+    prefill_chips: Num
+
+    @classmethod
+    def of(cls, serving: Serving, deployment: Deployment, read: Side, write: Side) -> Scores:
+        """The scores of so many pairs."""
+        times = request_times(serving, deployment, read, write, ideal=False)
+        fits = np.logical_and(read.fits, write.fits)
+        kept = np.logical_and(fits, _kept(serving, times))
+        need = np.maximum(read.room.held.total, write.room.held.total)
+        return cls(fits, kept, need, np.nan_to_num(times.rate, nan=0.0), read.plan.num_chips)
+
+    def best(self, among: Indices) -> int:
+        """The one to take of some (see `best_plans`)."""
+        fits, kept, need, rate, chips = (
+            np.broadcast_to(values, np.shape(self.rate))[among]
+            for values in (self.fits, self.kept, self.need, self.rate, self.prefill_chips)
+        )
+        allowed = next(choice for choice in (kept, fits, np.equal(need, np.min(need))) if np.any(choice))
+        score = np.where(allowed, rate, -np.inf)
+        equal = score >= np.max(score) * (1.0 - SAME)
+        return int(among[np.argmin(np.where(equal, chips, np.inf))])
 
 
 def _kept(serving: Serving, times: Times) -> Num:
