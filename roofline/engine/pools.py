@@ -89,7 +89,7 @@ def _candidates(
 ) -> list[tuple[Plan, Plan]]:  # fmt: skip
     """Every plan of both pools for each split that has any; the `PlanError` of the last if none has."""
     found: list[tuple[Plan, Plan]] = []
-    failed = PlanError("pools need at least one instance each, two pools of one chip; there is 1")
+    failed = PlanError(f"pools need chips for an instance each; {deployment.num_chips} are too few")
     for split in wanted:
         try:
             reads, writes = (
