@@ -23,7 +23,7 @@ from roofline.engine.ops import transfer
 from roofline.engine.prediction import Phase, Prediction, evidence_of
 from roofline.engine.roof import Priced, price_all
 from roofline.errors import PlanError
-from roofline.machine import Stack
+from roofline.machine import Chip, Stack
 from roofline.numeric import Num, ceil_div
 from roofline.workload import Decode, Pause, Plan, Precision, Prefill, Serving, Step
 
@@ -356,11 +356,12 @@ def _costs(
     tokens = np.asarray(metrics["output_tokens_per_s"], dtype=np.float64)
     reading = [(phase, work_time(phase) / read.plan.pp) for phase in prompts]
     writing = [(phase, phase.time) for phase in decodes]
+    running = np.maximum(write.room.running, write.plan.dp)
     powers = (
-        energy.mean_power(chip, _with_rest(reading, read.plan.dp / times.rate)),
-        energy.mean_power(chip, _with_rest(writing, np.maximum(write.room.running, write.plan.dp) / times.rate)),
+        _pool_power(chip, read.plan, reading, read.plan.dp / times.rate),
+        _pool_power(chip, write.plan, writing, running / times.rate),
     )
-    power = None if powers[0] is None or powers[1] is None else _all_power(read, write, powers[0], powers[1])
+    power = None if powers[0] is None or powers[1] is None else powers[0] + powers[1]
     return {
         "power_w": power,
         "energy_j_per_token": None if power is None else power / tokens,
@@ -368,14 +369,11 @@ def _costs(
     }
 
 
-def _all_power(read: Side, write: Side, reading: Num, writing: Num) -> Num:
-    return reading * read.plan.num_chips + writing * write.plan.num_chips
-
-
-def _with_rest(work: list[tuple[Phase, Num]], interval: Num) -> list[tuple[Phase, Num]]:
-    """Phases with their seconds, and the rest of the time from one request to the next, in which nothing is done."""
-    rest = np.maximum(interval - _sum(seconds for _, seconds in work), 0.0)
-    return [*work, (Phase("pause", step_time=rest), rest)]
+def _pool_power(chip: Chip, plan: Plan, work: list[tuple[Phase, Num]], every: Num) -> Num | None:
+    """Watts of a pool that does this work, phases with their seconds, `every` so often and nothing in between."""
+    rest = np.maximum(every - _sum(seconds for _, seconds in work), 0.0)
+    power = energy.mean_power(chip, [*work, (Phase("pause", step_time=rest), rest)])
+    return None if power is None else power * plan.num_chips
 
 
 def _shown(
@@ -388,10 +386,10 @@ def _shown(
 ) -> tuple[Phase, ...]:
     """The phases in the order of the steps, every move as an operator of the prefill that it belongs to."""
     chips = read.plan.num_chips + write.plan.num_chips
-    found = [replace(phase) for phase in prompts]
+    moved: list[list[Priced]] = [[] for _ in prompts]
     for move, size in zip(moves(serving), _sizes(read, write), strict=True):
-        found[move.prefill] = _with_move(found[move.prefill], _price(move.name, size, deployment, chips))
-    reads, writes = iter(found), iter(decodes)
+        moved[move.prefill].append(_price(move.name, size, deployment, chips))
+    reads, writes = iter(map(_with_transfers, prompts, moved)), iter(decodes)
     return tuple(
         Phase("pause", step_time=step.seconds, ideal_step_time=step.seconds)
         if isinstance(step, Pause)
@@ -400,14 +398,14 @@ def _shown(
     )
 
 
-def _with_move(phase: Phase, priced: Priced) -> Phase:
-    """A prefill with a transfer, once however many steps it has; at best both go on at once."""
-    once = replace(priced, op=priced.op.times(1.0 / phase.repeat))
+def _with_transfers(phase: Phase, moved: Sequence[Priced]) -> Phase:
+    """A prefill with what moves before and after it, once however many steps it has; at best all goes on at once."""
+    once = [replace(item, op=item.op.times(1.0 / phase.repeat)) for item in moved]
     return replace(
         phase,
-        operators=(*phase.operators, once),
-        step_time=phase.step_time + once.time,
-        ideal_step_time=np.maximum(phase.ideal_step_time, once.ideal_time),
+        operators=(*phase.operators, *once),
+        step_time=phase.step_time + _sum(item.time for item in once),
+        ideal_step_time=np.maximum(phase.ideal_step_time, _sum(item.ideal_time for item in once)),
     )
 
 

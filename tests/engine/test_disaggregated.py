@@ -133,6 +133,8 @@ def test_a_request_that_reads_again_goes_back_with_all_that_it_has(catalog: Cata
     assert crossing(found) == pytest.approx((50 + 70 + 2070) * KV / NEAR, rel=1e-12)
     assert metric(found, "e2e_latency_s") == pytest.approx(sum(float(item.time) for item in found.phases), rel=1e-12)
     assert metric(found, "ttft_s") == pytest.approx(float(found.phases[0].time), rel=1e-12)
+    bound = sum(float(item.ideal_time) for item in found.phases)
+    assert metric(found, "e2e_latency_s_ideal") == pytest.approx(bound, rel=1e-12)
 
 
 @pytest.mark.parametrize("chunk", [np.inf, 300.0])
