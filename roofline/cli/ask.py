@@ -51,6 +51,7 @@ def work(
     zero: given.Zero = None,
     micro_batch: given.MicroBatch = None,
     recompute: given.Recompute = None,
+    pools: given.Pools = None,
     stack: given.Stack = None,
     weights: given.Weights = None,
     activations: given.Activations = None,

@@ -145,6 +145,14 @@ MicroBatch = Annotated[
 Recompute = Annotated[
     str | None, typer.Option(help="Training: none, selective or full.", rich_help_panel=MAPPING, metavar="MODE")
 ]
+Pools = Annotated[
+    str | None,
+    typer.Option(
+        metavar="P:D|auto",
+        help="Serving: chips that only prefill and chips that only decode; auto finds the split.",
+        rich_help_panel=MAPPING,
+    ),
+]
 Stack = Annotated[
     str | None, typer.Option(metavar="NAME", help="Software stack; by default the chip's own.", rich_help_panel=MAPPING)
 ]

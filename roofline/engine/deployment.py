@@ -13,12 +13,14 @@ from roofline.workload.dtype import math_dtype
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """What runs a workload. `precision` None takes the workload's own; `spreads` say how far off predictions on the
-    closest evidence were."""
+    closest evidence were. With a `prefill_plan` chips of its own read the prompts, and `plan` is that of the others,
+    which decode."""
 
     chip: Chip
     num_chips: int
     stack: Stack
     plan: Plan
+    prefill_plan: Plan | None = None
     precision: Precision | None = None
     spreads: Spreads = field(default_factory=dict)
     label: str = ""

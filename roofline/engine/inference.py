@@ -16,7 +16,7 @@ of its requests at full length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,7 +59,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         max_batch=room.most,
         fits=np.less_equal(room.held.total, room.limit),
         metrics=metrics,
-        notes=_notes(serving, deployment, precision, room),
+        notes=notes(serving, deployment, precision, room),
         weight_bytes=total_weight_bytes(serving.model, precision),
         evidence=evidence,
         sources=sources,
@@ -79,26 +79,39 @@ def replica_batch(batch: Num, deployment: Deployment) -> Num:
 def _phases(
     serving: Serving, deployment: Deployment, precision: Precision
 ) -> list[tuple[Prefill | Decode | Pause, Phase]]:  # fmt: skip
-    """Each step of the request as a phase, the context growing from one to the next."""
-    context: Num = serving.cached
-    first = True
+    """Each step of the request as a phase or two, the context growing from one to the next."""
+    reads = unread_prompts(serving)
     phases: list[tuple[Prefill | Decode | Pause, Phase]] = []
-    for step in serving.steps:
+    for step, context in zip(serving.steps, contexts(serving), strict=False):
         if isinstance(step, Pause):
             phases.append((step, Phase("pause", step_time=step.seconds, ideal_step_time=step.seconds)))
         elif isinstance(step, Prefill):
-            found = serving.reused if first else 0.0
-            new, before = step.tokens - found, context + found
+            new, before = next(reads)
             if serving.speculative.drafts:
                 phases.append((step, prefill_phase(serving, deployment, precision, new, before, drafting=True)))
             phases.append((step, prefill_phase(serving, deployment, precision, new, before)))
-            context, first = context + step.tokens, False
         else:
             if serving.speculative.drafts:
                 phases.append((step, draft_phase(serving, deployment, precision, step.tokens, context)))
             phases.append((step, decode_phase(serving, deployment, precision, step.tokens, context)))
-            context = context + step.tokens
     return phases
+
+
+def contexts(serving: Serving) -> list[Num]:
+    """Tokens in the context before each step, and at the end."""
+    found: list[Num] = [serving.cached]
+    for step in serving.steps:
+        found.append(found[-1] if isinstance(step, Pause) else found[-1] + step.tokens)
+    return found
+
+
+def unread_prompts(serving: Serving) -> Iterator[tuple[Num, Num]]:
+    """Tokens of each prompt that have to be read, and those before them: of the first, what the prefix cache holds."""
+    reused = serving.reused
+    for step, context in zip(serving.steps, contexts(serving), strict=False):
+        if isinstance(step, Prefill):
+            yield step.tokens - reused, context + reused
+            reused = 0.0
 
 
 def prefill_phase(
@@ -138,7 +151,7 @@ def prefill_phase(
     )
 
 
-def _work(phase: Phase) -> Num:
+def work_time(phase: Phase) -> Num:
     """Seconds for which all stages of a pipeline together are occupied with a phase."""
     return phase.time * phase.flowing
 
@@ -301,7 +314,9 @@ def _times(
         ttft = ttft + deployment.stack.request * np.greater(reading, 0.0)
         if deployment.stack.batching == "continuous":
             others = np.maximum(replica_batch(serving.batch, deployment) - 1.0, 0.0)
-            occupied = _sum(_work(phase) for step, phase in phases if isinstance(step, Prefill)) / deployment.plan.pp
+            occupied = (
+                _sum(work_time(phase) for step, phase in phases if isinstance(step, Prefill)) / deployment.plan.pp
+            )
             step = decoding * serving.speculative.gain / np.where(np.greater(tokens, 0.0), tokens, np.inf)
             decoding = sharing.interleaved(decoding, occupied, others)
             turn = sharing.turn(occupied, others, ttft + decoding + rest)
@@ -365,7 +380,7 @@ def _metrics(
     return metrics
 
 
-def _notes(serving: Serving, deployment: Deployment, precision: Precision, room: Room) -> tuple[str, ...]:
+def notes(serving: Serving, deployment: Deployment, precision: Precision, room: Room) -> tuple[str, ...]:
     """What the reader must know besides the numbers."""
     notes = dtype_notes(deployment.chip, precision)
     if np.ndim(room.running) == 0 and room.running < serving.batch:

@@ -348,6 +348,18 @@ def collective(
     )
 
 
+_TRANSFER = Formula(message="kv")
+
+
+def transfer(name: str, *, kv: Num, chips: Num) -> Op:
+    """The cache of one request on its way between two pools, `kv` bytes of it on one chip.
+
+    Pools lie side by side and have so many `chips` together: whom a chip sends to is half of them away, so the message
+    stays within a scale-up domain where both pools do.
+    """
+    return Op(name, COLLECTIVE, message=Message("send", kv, 2.0, chips / 2.0), formula=_TRANSFER, terms={"kv": kv})
+
+
 def drawn(places: Num, copies: Num) -> Num:
     """Different places among `copies` that are drawn at random, with repeats.
 

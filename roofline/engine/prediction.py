@@ -16,6 +16,8 @@ from roofline.machine.evidence import Calibration, calibration
 from roofline.numeric import Num
 from roofline.workload import Model, Precision, Workload
 
+POOLS = ("prefill", "decode")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phase:
@@ -85,7 +87,8 @@ class Phase:
 class Prediction:
     """A workload on a deployment. Every number may be an array over a sweep's axes.
 
-    `metrics` holds SI numbers by their contract names, each time and rate also with the suffix `_ideal`.
+    `metrics` holds SI numbers by their contract names, each time and rate also with the suffix `_ideal`. `memory` is
+    that of the fullest chip; with prefill and decode apart `fullest` is its pool, as an index into `POOLS`.
     """
 
     workload: Workload
@@ -101,6 +104,7 @@ class Prediction:
     weight_bytes: float = 0.0
     evidence: Calibration = "datasheet"
     sources: tuple[str, ...] = field(default_factory=tuple)
+    fullest: Num | None = None
 
 
 def evidence_of(deployment: Deployment) -> tuple[Calibration, tuple[str, ...]]:

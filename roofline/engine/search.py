@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from roofline.engine import inference, memory, plans, training
+from roofline.engine import disaggregated, inference, memory, plans, training
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
 from roofline.errors import PlanError
@@ -26,6 +26,8 @@ def predict(workload: Workload, deployment: Deployment) -> Prediction:
     """The prediction of any workload on a deployment whose plan is known."""
     if isinstance(workload, Training):
         return training.predict(workload, deployment)
+    if deployment.prefill_plan is not None:
+        return disaggregated.predict(workload, deployment)
     return inference.predict(workload, deployment)
 
 

@@ -29,3 +29,18 @@ def turn(prefill: Num, others: Num, cycle: Num) -> Num:
 def opening(prefill: Num, others: Num, burst: Num) -> Num:
     """Mean seconds that a share `burst` of requests adds by arriving together: half of them are read first."""
     return burst * others * prefill / 2.0
+
+
+def queue(prefill: Num, others: Num, cycle: Num) -> Num:
+    """Seconds until earlier prompts are read where nothing but prompts is: `cycle` is a request's time without them.
+
+    The wait `w` of `turn` where it lengthens the cycle itself: of load ρ = others·P/(cycle + w), ρ/(1 − ρ)·P/2 = w is
+    a quadratic. Its root is the open queue's wait under little load, and `others·P − cycle` where prompts are all that
+    counts (Little's law); never more than all others' prompts.
+    """
+    ahead = others * prefill
+    slack = cycle - ahead
+    root = np.sqrt(np.square(slack) + 2.0 * ahead * prefill)
+    # of the two ways to write the root, the one that subtracts nothing
+    wait = np.where(slack > 0.0, ahead * prefill / np.maximum(slack + root, 1e-300), (root - slack) / 2.0)
+    return np.minimum(wait, ahead)

@@ -32,6 +32,8 @@ def deployment_row(prediction: Result) -> dict[str, Any]:
         "workload": prediction["workload"]["id"],
         **{("deployment" if name == "label" else name): deployment[name] for name in names},
         **deployment["plan"],
+        **{f"{name}_chips": chips for name, chips in (deployment.get("pools") or {}).items()},
+        **{f"prefill_{name}": degree for name, degree in (deployment.get("prefill_plan") or {}).items()},
         "fits": prediction["fits"],
         "why": prediction["why"],
         **memory,

@@ -12,13 +12,13 @@ from roofline import __version__
 from roofline.engine import interval, roof
 from roofline.engine.memory import Memory
 from roofline.engine.ops import COLLECTIVE
-from roofline.engine.prediction import Phase, Prediction
+from roofline.engine.prediction import POOLS, Phase, Prediction
 from roofline.engine.roof import BOUNDS, Priced
 from roofline.machine.evidence import Spread
 from roofline.numeric import Num
 from roofline.units import show
 from roofline.workload import Decode as DecodeStep
-from roofline.workload import Prefill, Serving, Speculation, Step, Training, Workload
+from roofline.workload import Plan, Prefill, Serving, Speculation, Step, Training, Workload
 from roofline.workload.dtype import bytes_of
 
 PREDICTION_SCHEMA = "roofline.prediction/1"
@@ -41,6 +41,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
     deployment, chip = result.deployment, result.deployment.chip
     model, precision = result.workload.model, result.precision
     fits = bool(result.fits)
+    pool = "" if result.fullest is None else POOLS[int(result.fullest)]
     return {
         "schema": PREDICTION_SCHEMA,
         "version": __version__,
@@ -52,7 +53,8 @@ def prediction(result: Prediction) -> dict[str, Any]:
             "chip_kind": chip.kind,
             "num_chips": deployment.num_chips,
             "stack": deployment.stack.id,
-            "plan": _plan(result),
+            "plan": _plan(result, deployment.plan),
+            **_pools(result),
             "weights": precision.weights,
             "activations": precision.activations,
             "kv_cache": precision.kv_cache,
@@ -66,7 +68,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
             "kv_cache_bytes_per_token": model.cache_values_per_token * bytes_of(precision.kv_cache),
         },
         "fits": fits,
-        "why": None if fits else why_not(result.memory, result.capacity, result.max_batch, result.workload),
+        "why": None if fits else _why(result, pool),
         "memory": {
             "capacity_bytes": number(result.capacity),
             "weight_bytes": number(result.memory.weights),
@@ -76,6 +78,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
             "activation_bytes": number(result.memory.activations),
             "total_bytes": number(result.memory.total),
             "max_batch": number(result.max_batch),
+            **({"pool": pool} if pool else {}),
         },
         "phases": [phase(item, _ridge(item), interval.of_phase(item.name, deployment)) for item in result.phases],
         "metrics": _metrics(result.metrics),
@@ -174,8 +177,16 @@ def _step(step: Step) -> dict[str, float | None]:
     return {"pause": number(step.seconds)}
 
 
-def _plan(result: Prediction) -> dict[str, float | str | None]:
-    plan = result.deployment.plan
+def _pools(result: Prediction) -> dict[str, Any]:
+    """Chips of each pool and the plan of the one that reads prompts, where there are two; `plan` is the other's."""
+    reading, writing = result.deployment.prefill_plan, result.deployment.plan
+    if reading is None:
+        return {}
+    chips = (int(plan.num_chips) for plan in (reading, writing))
+    return {"pools": dict(zip(POOLS, chips, strict=True)), "prefill_plan": _plan(result, reading)}
+
+
+def _plan(result: Prediction, plan: Plan) -> dict[str, float | str | None]:
     degrees = {name: number(getattr(plan, name)) for name in ("tp", "pp", "dp", "ep", "cp")}
     if isinstance(result.workload, Serving):
         return {**degrees}
@@ -266,6 +277,12 @@ def total_time(item: Phase) -> Num:
 
 def _intensity(flops: Num, moved: Num) -> float | None:
     return number(flops / moved) if np.all(np.greater(moved, 0.0)) else None
+
+
+def _why(result: Prediction, pool: str) -> str:
+    """Why a workload does not fit, and in which pool."""
+    text = why_not(result.memory, result.capacity, result.max_batch, result.workload)
+    return f"its {pool} pool {text}" if pool else text
 
 
 def why_not(held: Memory, capacity: Num, max_batch: Num, job: Workload) -> str:

@@ -47,6 +47,7 @@ MEANING: Mapping[str, str] = MappingProxyType(
         "o": "values written per row",
         "s": "state values of each sequence",
         "z": "bytes per state value",
+        "kv": "bytes of one request's cache that the chip with more of it sends or gets",
     }
 )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from roofline.catalog.store import Catalog, is_path
-from roofline.engine import plans
+from roofline.engine import plans, pools
 from roofline.engine.deployment import Deployment
 from roofline.engine.search import best_plan, fewest_chips
 from roofline.errors import PlanError, RooflineError, did_you_mean
@@ -29,7 +29,7 @@ from roofline.workload.dtype import usual_activations
 
 PLAN_KEYS = ("tp", "pp", "dp", "ep", "cp", "vpp", "zero", "micro_batch")
 FORMAT_KEYS = ("weights", "activations", "kv_cache")
-KEYS = (*PLAN_KEYS, "recompute", "stack", *FORMAT_KEYS)
+KEYS = (*PLAN_KEYS, "recompute", "pools", "stack", *FORMAT_KEYS)
 RECOMPUTES = ("none", "selective", "full")
 PHASES = ("training", "prefill", "decode")
 NAMES, FROM_ZERO, SHARES = ("phase", "draft"), ("context_len", "draft_tokens"), ("cached_share", "acceptance")
@@ -101,6 +101,8 @@ class Wanted:
     settings: Mapping[str, Any]
 
 
+AUTO = "auto"
+_POOLS = re.compile(r"[1-9][0-9]{0,7}:[1-9][0-9]{0,7}")
 _DEPLOYMENT = re.compile(r"(?:(?P<count>[0-9]+)x)?(?P<chip>.+?)(?::(?P<settings>[a-z_]+=.*))?")
 
 
@@ -139,6 +141,8 @@ def setting(key: str, value: Any, where: str = "") -> Any:
             top = " to 3" if key == "zero" else " or more"
             raise RooflineError(f"{where}{key}={value}: must be a whole number, {least}{top}")
         return int(value)
+    if key == "pools" and value != AUTO and not _POOLS.fullmatch(str(value)):
+        raise RooflineError(f"{where}pools={value}: must be {AUTO} or PREFILL:DECODE chips, e.g. pools=4:12")
     choices = {"recompute": RECOMPUTES, "weights": DTYPES, "activations": DTYPES, "kv_cache": DTYPES}.get(key)
     if choices and value not in choices:
         raise RooflineError(f"{where}{key}={value}: must be one of {', '.join(choices)}")
@@ -283,18 +287,44 @@ def resolve_deployment(catalog: Catalog, text: str, workload: Workload, options:
     stack = catalog.stack(settings.get("stack") or chip.stack(kind), chip)
     precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
     given = {key: settings[key] for key in (*PLAN_KEYS, "recompute") if key in settings}
+    apart = settings.get("pools")
     try:
-        count = wanted.count or _count(given) or fewest_chips(workload, chip, stack, precision, given)
+        count = wanted.count or _pooled(apart) or _count(given) or fewest_chips(workload, chip, stack, precision, given)
+        if apart == AUTO and wanted.count is None:
+            count *= 2  # as many for each pool
         plans.check_wiring(chip, count)
         deployment = Deployment(
             chip=chip, num_chips=count, stack=stack, plan=Plan(), precision=precision,
             spreads=catalog.spreads(chip, stack), label=label(wanted, count),
         )  # fmt: skip
+        if apart:
+            return _disaggregated(workload, deployment, apart, given, wanted)
         plan = best_plan(workload, deployment, given)
         plans.check(plan, workload.model, count)
     except PlanError as error:
         raise PlanError(f"{text}: {error}") from None
     return replace(deployment, plan=plan)
+
+
+def _pooled(apart: str | None) -> int | None:
+    """Chips of both pools, where they are counted."""
+    return sum(map(int, apart.split(":"))) if apart and apart != AUTO else None
+
+
+def _disaggregated(
+    workload: Workload, deployment: Deployment, apart: str, given: Mapping[str, Any], wanted: Wanted
+) -> Deployment:  # fmt: skip
+    """The deployment with the pools that were asked for, or with the best; its label names them."""
+    if isinstance(workload, Training):
+        raise PlanError(f"pools={apart}: belongs to serving; {workload.id} trains")
+    count = deployment.num_chips
+    if apart != AUTO and _pooled(apart) != count:
+        raise PlanError(f"pools={apart}: {_pooled(apart)} chips, but the deployment has {count}")
+    prefill, _, decode = apart.partition(":")
+    split = pools.splits(count, given) if apart == AUTO else [(int(prefill), int(decode))]
+    found = pools.best_plans(workload, deployment, given, split)
+    sizes = [f"{plan.num_chips:.0f}" for plan in (found.prefill_plan, found.plan) if plan]
+    return replace(found, label=label(replace(wanted, settings={**wanted.settings, "pools": ":".join(sizes)}), count))
 
 
 def _count(given: Mapping[str, Any]) -> int | None:

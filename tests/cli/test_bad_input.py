@@ -56,6 +56,15 @@ USAGE = [
     (("analyze", "deepseek-v3-chat", "rtx-4090"), "rtx-4090: deepseek-v3-chat does not fit on 8 x rtx-4090, the most that its links join"),
     (("analyze", "llama-3.1-8b-pretraining", "256xh100-sxm:dp=256"), "256xh100-sxm:dp=256: no dp of 256 divides the global batch of 128 sequences"),
     (("analyze", "mixtral-8x7b", "4xh100-sxm:ep=3"), "4xh100-sxm:ep=3: "),
+    (("analyze", CHAT, "16xh100-sxm:pools=8:4"), "16xh100-sxm:pools=8:4: pools=8:4: 12 chips, but the deployment has 16"),
+    (("analyze", CHAT, "16xh100-sxm:pools=8"), "deployment '16xh100-sxm:pools=8': pools=8: must be auto or PREFILL:DECODE chips, e.g. pools=4:12"),
+    (("analyze", CHAT, "8xh100-sxm", "--pools", "0:8"), "pools=0:8: must be auto or PREFILL:DECODE chips, e.g. pools=4:12"),
+    (("analyze", "llama-3.1-8b-pretraining", "8xh100-sxm:pools=auto"), "8xh100-sxm:pools=auto: pools=auto: belongs to serving; llama-3.1-8b-pretraining trains"),
+    (("analyze", "llama-3.1-8b", "8xh100-sxm:pools=4:4", "--phase", "decode"), "8xh100-sxm:pools=4:4: pools: llama-3.1-8b-decode has no step that reads a prompt; leave pools out"),
+    (("analyze", CHAT, "8xh100-sxm:pools=4:4,stack=autoawq"), "8xh100-sxm:pools=4:4,stack=autoawq: pools: autoawq runs a batch from start to end"),
+    (("analyze", CHAT, "1xh100-sxm:pools=auto"), "1xh100-sxm:pools=auto: pools need "),
+    (("analyze", CHAT, "8xh100-sxm:tp=4,pools=2:6"), "8xh100-sxm:tp=4,pools=2:6: pools of 2 and 6 chips: tp·pp·dp·cp = "),
+    (("analyze", CHAT, "8xh100-sxm:tp=8,pools=auto"), "8xh100-sxm:tp=8,pools=auto: pools need "),
 ]  # fmt: skip
 
 

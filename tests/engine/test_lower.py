@@ -180,7 +180,7 @@ def test_a_prompt_is_distinct_token_by_token() -> None:
     assert streamed(Pass(sequences=8.0, new=64.0, distinct=1.0)) == streamed(alone)
 
 
-@pytest.mark.parametrize(("distinct", "expected"), [(1.0, 4.0), (np.inf, 64 * (1 - (1 - 4 / 64) ** 32))])
+@pytest.mark.parametrize(("distinct", "expected"), [(1.0, 4.0), (np.inf, 64 * 32 * 4 / (64 - 4 + 32 * 4))])
 def test_serving_reads_the_experts_of_distinct_requests(distinct: float, expected: float) -> None:
     work = Serving(id="w", model=SPARSE, steps=(Decode(16.0),), batch=32.0, cached=100.0, distinct=distinct)
     deployment = Deployment(chip=CHIP, num_chips=1, stack=Stack(id="ideal", name="none"), plan=Plan())

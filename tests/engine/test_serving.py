@@ -49,3 +49,38 @@ def test_a_burst_is_read_one_after_another(requests: int, prefill: float) -> Non
     """All arrive at once: the first waits for none, the last for all others."""
     waits = [turn * prefill for turn in range(requests)]
     assert float(serving.opening(prefill, requests - 1.0, 1.0)) == pytest.approx(np.mean(waits))
+
+
+def test_under_little_load_the_queue_is_that_of_open_arrivals() -> None:
+    """Pollaczek and Khinchine: ρ/(1 − ρ) of half a prompt."""
+    load = 0.01
+    found = float(serving.queue(1.0, 100.0, 100.0 / load))
+    assert found == pytest.approx(load / (1 - load) / 2, rel=1e-3)
+
+
+def test_where_prompts_are_all_that_counts_all_others_are_ahead() -> None:
+    """Little's law: a cycle lasts as long as everybody's prompts."""
+    assert float(serving.queue(1.0, 1000.0, 10.0)) == pytest.approx(990.0, rel=1e-3)
+
+
+@pytest.mark.parametrize(("clients", "away"), [(8, 20.0), (32, 60.0), (32, 30.0), (32, 10.0), (128, 140.0)])
+def test_a_queue_of_so_many_clients_played_through(clients: int, away: float) -> None:
+    """Each comes back after a random time to a server that takes a second for each, first come, first served."""
+    draws = np.random.default_rng(1)
+    arrivals = list(draws.exponential(away, clients))
+    free, waits = 0.0, []
+    for _ in range(60_000):
+        index = int(np.argmin(arrivals))
+        start = max(arrivals[index], free)
+        waits.append(start - arrivals[index])
+        free = start + 1.0
+        arrivals[index] = free + draws.exponential(away)
+    found = float(serving.queue(1.0, clients - 1.0, away + 1.0))
+    assert found == pytest.approx(np.mean(waits), rel=0.25, abs=0.1)
+
+
+@given(prefill=SECONDS, others=OTHERS, cycle=SECONDS)
+def test_a_queue_has_no_more_than_all_others_in_it(prefill: float, others: float, cycle: float) -> None:
+    found = float(serving.queue(prefill, others, cycle))
+    assert 0.0 <= found <= others * prefill
+    assert found >= min(others * prefill - cycle, others * prefill) * (1 - 1e-9)

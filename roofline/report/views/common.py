@@ -24,6 +24,16 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     return " ".join([*(degrees or ["tp1"]), *more])
 
 
+def layout_text(deployment: Mapping[str, Any]) -> str:
+    """The plan of a deployment, or the plans of its pools, the one that reads prompts first.
+
+    >>> layout_text({"plan": {"tp": 4.0, "dp": 3.0}, "prefill_plan": {"tp": 4.0}})
+    'tp4 : tp4 dp3'
+    """
+    found = [deployment[name] for name in ("prefill_plan", "plan") if deployment.get(name)]
+    return " : ".join(plan_text(plan) for plan in found)
+
+
 def work_text(work: Result) -> str:
     """A workload in one line."""
     imbalance = work.get("imbalance") or 1.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from roofline.report.document import Cell, Column, Document, Grid, Heading, Text
 from roofline.report.human import UNKNOWN, duration, percent, quantity, rate, usd
-from roofline.report.views.common import between, notes, plan_text, work_text
+from roofline.report.views.common import between, layout_text, notes, work_text
 
 Result = Mapping[str, Any]
 Field = tuple[Column, Callable[[Result], str]]
@@ -54,7 +54,7 @@ def _bound(phase: str) -> Callable[[Result], str]:
 
 
 def _serving() -> Iterator[Field]:
-    yield Column("plan"), lambda row: plan_text(row["deployment"]["plan"])
+    yield Column("plan"), lambda row: layout_text(row["deployment"])
     yield Column("TTFT", right=True), _metric("ttft_s", duration)
     yield Column("TPOT", right=True), _metric("tpot_s", duration)
     yield Column("tok/s/user", right=True), _metric("output_tokens_per_s_per_user", rate)
@@ -69,7 +69,7 @@ def _serving() -> Iterator[Field]:
 
 
 def _training() -> Iterator[Field]:
-    yield Column("plan"), lambda row: plan_text(row["deployment"]["plan"])
+    yield Column("plan"), lambda row: layout_text(row["deployment"])
     yield Column("step", right=True), _metric("step_time_s", duration)
     yield Column("tok/s", right=True), _metric("tokens_per_s", rate)
     yield Column("tok/s/chip", right=True), _metric("tokens_per_s_per_chip", rate)

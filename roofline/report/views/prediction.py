@@ -8,7 +8,7 @@ from typing import Any
 from roofline.report import terminal_chart
 from roofline.report.document import Cell, Column, Document, Drawing, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, count, duration, percent, quantity, rate, ratio, usd
-from roofline.report.views.common import between, evidence_text, notes, plan_text, work_text
+from roofline.report.views.common import between, evidence_text, layout_text, notes, work_text
 from roofline.report.views.costs import costs_text, layers_text
 
 Result = Mapping[str, Any]
@@ -26,12 +26,24 @@ def view(
 def _head(result: Result) -> Iterator[Part]:
     """What runs on what, and the verdict."""
     deployment = result["deployment"]
-    yield Heading(f"{deployment['label']} ({deployment['chip_name']}), {plan_text(deployment['plan'])}")
+    yield Heading(f"{deployment['label']} ({deployment['chip_name']}), {layout_text(deployment)}")
     yield Text(work_text(result["workload"]))
     formats = f"weights {deployment['weights']}, activations {deployment['activations']}"
     formats += f", cache {deployment['kv_cache']}" if result["workload"]["kind"] == "serving" else ""
     yield Text(f"{formats}; products in {deployment['arithmetic']}; stack {deployment['stack']}")
+    if deployment.get("pools"):
+        yield Text(_pools(result))
     yield _verdict(result)
+
+
+def _pools(result: Result) -> str:
+    """Who reads and who generates, and how long a request is on its way between them."""
+    chips = result["deployment"]["pools"]
+    operators = [item for phase in result["phases"] for item in phase["operators"]]
+    moving = [item for item in operators if item["name"].startswith("kv-cache/")]
+    size, time = (sum(item[name] or 0.0 for item in moving) for name in ("network_bytes", "time_s"))
+    moved = f"{quantity(size, 'B')} of its KV cache on each chip, {duration(time)}"
+    return f"pools: {count(chips['prefill'])} chips prefill, {count(chips['decode'])} decode; a request moves {moved}"
 
 
 def _speed(result: Result, width: int | None, all_rows: bool, unicode: bool) -> Iterator[Part]:
@@ -122,7 +134,8 @@ def _memory(result: Result) -> Grid:
     ]
     if serving:
         rows.append(("most requests at once", count(memory["max_batch"]), ""))
-    return Grid.of((Column("memory per chip"), Column("size", right=True), Column("share", right=True)), rows)
+    title = f"memory per chip, {memory['pool']} pool" if memory.get("pool") else "memory per chip"
+    return Grid.of((Column(title), Column("size", right=True), Column("share", right=True)), rows)
 
 
 def _phases(result: Result) -> Grid:
