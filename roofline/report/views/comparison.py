@@ -60,7 +60,7 @@ def _serving() -> Iterator[Field]:
     yield Column("tok/s/user", right=True), _metric("output_tokens_per_s_per_user", rate)
     yield Column("tok/s", right=True), _metric("output_tokens_per_s", rate)
     yield Column("tok/s/chip", right=True), _metric("output_tokens_per_s_per_chip", rate)
-    yield Column("of 90 %", right=True), _interval("output_tokens_per_s_per_chip", rate)
+    yield Column("90 % interval", right=True), _interval("output_tokens_per_s_per_chip", rate)
     yield Column("prefill"), _bound("prefill")
     yield Column("decode"), _bound("decode")
     yield Column("power", right=True), _metric("power_w", lambda value: quantity(value, "W"))
@@ -92,9 +92,12 @@ RANKED = {
 def _apart(result: Result) -> Iterator[Text]:
     """Which deployments the evidence can't tell apart."""
     found = result.get("indistinguishable") or {"pairs": []}
-    if found["pairs"]:
-        pairs = "; ".join(" and ".join(pair) for pair in found["pairs"])
-        yield Text(f"not distinguishable, their intervals of {RANKED[found['metric']]} overlap: {pairs}")
+    others: dict[str, list[str]] = {}
+    for one, other in found["pairs"]:
+        others.setdefault(one, []).append(other)
+    if others:
+        groups = "; ".join(f"{one} from {', '.join(names)}" for one, names in others.items())
+        yield Text(f"not distinguishable, as intervals of {RANKED[found['metric']]} overlap: {groups}")
 
 
 def _below(rows: list[Result]) -> Iterator[Text]:
