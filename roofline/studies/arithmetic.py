@@ -228,12 +228,13 @@ def _stands(op: Op, reached: Efficiency, chip: Chip) -> bool:
 
 def _software(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
     """What the stack makes of kernels on the chip, as far as it changes anything."""
-    kind = float(stack.rates.get(op.kind, 1.0))
+    key = stack.rate_key(op.kind, *roof.formats(op, chip))
+    kind = float(stack.rates[key]) if key else 1.0
     for name, value, path, meaning in (
         ("software_latency", stack.latency, "rates.latency", "latency"),
         ("software_compute", stack.compute, "rates.compute", "compute"),
         ("software_memory", stack.memory, "rates.memory", "memory"),
-        ("software_kind", kind, f"rates.{op.kind}", f"{op.kind} rates"),
+        ("software_kind", kind, f"rates.{key}", f"{key} rates"),
     ):
         if value != 1.0 and (op.flops or name != "software_compute"):
             source = stack_source(stack, chip, path)

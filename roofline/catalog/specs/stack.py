@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from roofline.catalog.fields import Count, Day, Duration, Fraction, Many, Multiple, Spec, Word
+from roofline.catalog.specs.chip import KERNEL
 from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.machine import Stack
 
@@ -120,10 +121,7 @@ class RateSpec(Sourced):
 
 # Multiples of all kernels, of the reach of one compute unit and of a pipeline; then of single kinds of kernels.
 SHARED_RATES = ("latency", "compute", "memory", "stream", "flow")
-RateKey = Literal[
-    "latency", "compute", "memory", "stream", "flow",
-    "matmul", "experts", "attention", "decode-attention", "scan", "elementwise",
-]  # fmt: skip
+RateKey = Annotated[str, Field(pattern=rf"^({'|'.join(SHARED_RATES)}|{KERNEL})$")]
 Rates = Mapping[RateKey, RateSpec]
 
 
