@@ -211,7 +211,8 @@ def _phase(
     priced = roof.price_all((op for op in lower(model, precision, deployment.plan, work) if not op.absent), chip, stack)
     taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
     priced += roof.price_all([stack_overhead(model, deployment, taken)], chip, stack)
-    priced = tuple(replace(item, op=item.op.times(share)) for item in priced)
+    if np.any(np.not_equal(share, 1.0)):
+        priced = tuple(replace(item, op=item.op.times(share)) for item in priced)
     return Phase(
         name,
         priced,
