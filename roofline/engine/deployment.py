@@ -26,8 +26,8 @@ class Deployment:
     label: str = ""
 
     def precision_for(self, default: Precision) -> Precision:
-        """The formats in force, with the one that the stack keeps wide weights in."""
-        return replace(self.precision or default, wide=self.stack.wide)
+        """The formats in force, with those that the stack keeps wide weights and the residual stream in."""
+        return replace(self.precision or default, wide=self.stack.wide, residual=self.stack.residual)
 
 
 def dtype_notes(chip: Chip, precision: Precision) -> list[str]:

@@ -113,7 +113,7 @@ class Widths:
 
     @classmethod
     def of(cls, precision: Precision) -> Widths:
-        """Widths of a precision; the residual stream and attention stay at 16 bits unless the formats ask for more.
+        """Widths of a precision; attention stays at 16 bits unless the formats ask for more.
 
         Attention runs in 8 bits only where queries and cache both have no more.
         """
@@ -124,7 +124,7 @@ class Widths:
             w=bytes_of(precision.weights),
             o=outer_bytes_of(precision.weights),
             a=a,
-            r=bytes_of(sixteen),
+            r=bytes_of(precision.between),
             c=c,
             product=precision.arithmetic,
             weights=precision.weights,

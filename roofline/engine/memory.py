@@ -134,8 +134,8 @@ def cache_bytes_per_sequence(model: Model, precision: Precision, plan: Plan, con
 def working_bytes(model: Model, precision: Precision, plan: Plan, rows: Num, logits: Num) -> Num:
     """Activations that inference needs at once [B]: the widest layer's tensors for `rows` tokens, and fp32 logits."""
     widest = max(_width(block, model.hidden) for block in model.blocks)
-    residual = max(bytes_of(precision.activations), 2.0)
-    return rows * (4.0 * model.hidden + widest / plan.tp) * residual + logits * model.vocab / plan.tp * 4.0
+    values = rows * (4.0 * model.hidden + widest / plan.tp)
+    return values * bytes_of(precision.between) + logits * model.vocab / plan.tp * 4.0
 
 
 def _width(block: Block, hidden: int) -> float:

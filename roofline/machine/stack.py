@@ -55,6 +55,7 @@ class Stack:
     measured_on: tuple[str, ...] = ()  # ids of the chips on which its times were measured
     cache: Mapping[str, str] = field(default_factory=dict)  # usual cache format for weights of a format
     wide: str = "bf16"  # format of the weights that a model does not narrow, where it narrows experts alone
+    residual: str = "bf16"  # format of values between kernels, where activations are no wider
     expand_rows: Num = np.inf  # products of more rows expand narrow weights to 16 bits in memory first
     narrow_sums: bool = False  # whether products of 16 bits are summed in 16
     collectives: Literal["library", "direct"] = "library"  # a library's, or also its own kernels inside graphs

@@ -138,13 +138,20 @@ def usual_activations(weights: str) -> str:
 class Precision:
     """Formats of weights, of activations (they decide the arithmetic) and of the KV cache.
 
-    `wide` is the format of weights that a model does not narrow (see `Model.quantised`).
+    `wide` is the format of weights that a model does not narrow (see `Model.quantised`), `residual` the least that
+    values have between kernels.
     """
 
     weights: str = "bf16"
     activations: str = "bf16"
     kv_cache: str = "bf16"
     wide: str = "bf16"
+    residual: str = "bf16"
+
+    @property
+    def between(self) -> str:
+        """The format of the residual stream: activations' own, but no narrower than `residual`."""
+        return max(self.residual, self.activations, key=lambda dtype: (BITS[dtype], dtype == self.activations))
 
     @property
     def arithmetic(self) -> str:

@@ -178,6 +178,7 @@ class StackSpec(Identified):
     cache: CacheFormatsSpec | None = None
     kv: KVSpec | None = None
     wide: FormatSpec | None = None
+    residual: FormatSpec | None = None
     overlap: ShareSpec | None = None
     expansion: ExpansionSpec | None = None
     sums: SumsSpec | None = None
@@ -200,6 +201,7 @@ class StackSpec(Identified):
             "cache": self.cache,
             "kv": self.kv,
             "wide": self.wide,
+            "residual": self.residual,
             "overlap": self.overlap,
             "expansion": self.expansion,
             "sums": self.sums,
@@ -230,6 +232,7 @@ class StackSpec(Identified):
             batching=self.batching.policy if self.batching else "continuous",
             prefill=self.batching.prefill if self.batching else "together",
             wide=self.wide.format if self.wide else "bf16",
+            residual=self.residual.format if self.residual else "bf16",
             placement=self.placement.policy if self.placement else "layers",
             prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
             cache={str(weights): str(kept) for weights, kept in self.cache.formats.items()} if self.cache else {},
