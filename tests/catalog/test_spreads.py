@@ -61,7 +61,9 @@ def test_a_table_is_read_as_it_is_written(write: Write) -> None:
 
 
 def test_columns_may_stand_in_any_order_among_others(write: Write) -> None:
-    path = write("note,high,low,median_error,groups,cases,figure,chip,kind,stack,evidence\n,2,0.5,0.1,4,12,offline,,,,transferred\n")
+    path = write(
+        "note,high,low,median_error,groups,cases,figure,chip,kind,stack,evidence\n,2,0.5,0.1,4,12,offline,,,,transferred\n"
+    )
     assert spreads.read(path) == [
         Entry("transferred", "", "", "", "offline", Spread(low=0.5, high=2.0, cases=12, groups=4, median_error=0.1))
     ]

@@ -50,9 +50,12 @@ def test_what_stands_behind_an_expectation(chip: Chip, stack: Stack, expected: C
     assert calibration(chip, stack) == expected
 
 
-@pytest.mark.parametrize("name", ["step", "layer", "operator", "request"])
-def test_any_time_of_a_stack_was_measured_somewhere(name: str) -> None:
-    assert calibration(CHIP, replace(BARE, **{name: 1e-6})) == "transferred"
+TIMES = [replace(BARE, step=1e-6), replace(BARE, layer=1e-6), replace(BARE, operator=1e-6), replace(BARE, request=1e-6)]
+
+
+@pytest.mark.parametrize("stack", TIMES)
+def test_any_time_of_a_stack_was_measured_somewhere(stack: Stack) -> None:
+    assert calibration(CHIP, stack) == "transferred"
 
 
 def test_every_figure_of_requests_is_known_by_the_name_that_rows_have() -> None:
