@@ -106,7 +106,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
 
 def comparison(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Predictions of one workload on several deployments, and which of them the evidence can't tell apart."""
-    metric = next((name for name in RANKED if rows and rows[0]["metrics"].get(name)), None)
+    metric = next((name for name in RANKED if any(row["metrics"].get(name) for row in rows)), None)
     return {
         "schema": COMPARISON_SCHEMA,
         "version": __version__,
