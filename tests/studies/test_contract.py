@@ -164,6 +164,20 @@ def test_layers_are_of_one_step_however_many_tokens_are_generated(catalog: Catal
     assert many["time_s"] == pytest.approx(3 * one["time_s"], rel=0.01)
 
 
+@pytest.mark.parametrize(("plan", "layers"), [("tp=8,pp=1", 80), ("tp=8,pp=4", 20), ("tp=4,pp=8", 10)])
+@pytest.mark.parametrize("micro_batch", [1, 2])
+def test_layers_in_training_are_those_of_a_stage_however_many_micro_batches_pass(
+    plan: str, layers: int, micro_batch: int
+) -> None:
+    where = f"256xh100-sxm:{plan},micro_batch={micro_batch}"
+    (found,) = rl.predict("llama-3.1-70b-pretraining", where)["phases"]
+    group, outside = found["layers"]
+    assert (group["name"], group["count"], outside["count"]) == ("layer", layers, 1)
+    assert layers * group["time_s"] + outside["time_s"] == pytest.approx(
+        sum(operator["time_s"] for operator in found["operators"])
+    )
+
+
 # -- what can't be told apart
 
 
