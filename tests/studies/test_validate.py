@@ -147,6 +147,10 @@ def test_rows_have_the_columns_that_are_promised(write: Write, write_kernels: Wr
             {"metric": "ttft_ms", "input_len": "0", "output_len": "0"},
             "neither input nor output length is more than zero",
         ),
+        ({"batch": "0"}, "a batch of no requests"),
+        ({"metric": "ttft_ms", "input_len": "0"}, "ttft_ms of no prompt"),
+        ({"metric": "prefill_tokens_per_s", "input_len": "0"}, "prefill_tokens_per_s of no prompt"),
+        ({"metric": "output_tokens_per_s_total", "output_len": "0"}, "output_tokens_per_s_total of no output"),
     ],
 )
 def test_what_is_skipped_says_why(write: Write, change: dict[str, str], reason: str) -> None:
@@ -180,6 +184,8 @@ def test_kernels_that_are_skipped_say_why(write_kernels: Write, change: dict[str
         ({"measured": float("nan")}, "a rate is given, but not the size that it goes with"),
         ({"measured": float("inf")}, "the rate is zero"),
         ({"predicted": float("inf")}, "no finite prediction"),
+        ({"predicted": float("nan")}, "no finite prediction"),
+        ({"predicted": 0.0}, "no finite prediction"),
     ],
 )
 def test_figures_that_say_nothing_are_no_rows(figures: dict[str, float], reason: str) -> None:
