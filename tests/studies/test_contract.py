@@ -137,11 +137,13 @@ def stacked(dense: int, sparse: int) -> Model:
     return Model(id="m", name="M", vocab=32000, hidden=4096, blocks=tuple(block for block in blocks if block.count))
 
 
-def passed(model: Model, catalog: Catalog, step: Prefill | Decode) -> Row:
+def passed(
+    model: Model, catalog: Catalog, step: Prefill | Decode, factors: tuple[float, float] | None = None
+) -> Row:  # fmt: skip
     """The phase of a step of one request, as the contract has it."""
     where = Deployment(chip=catalog.chip("h100-sxm"), num_chips=1, stack=catalog.stack("ideal"), plan=Plan())
     (phase,) = inference.predict(Serving(id="w", model=model, steps=(step,), cached=100.0), where).phases
-    return contract.phase(phase, 1.0)
+    return contract.phase(phase, 1.0, factors)
 
 
 @pytest.mark.parametrize("step", [Prefill(700.0), Decode(1.0)])
@@ -154,6 +156,12 @@ def test_a_layers_time_is_what_one_layer_more_takes(catalog: Catalog, step: Pref
     assert [group["count"] for group in told] == [3, 10, 1]
     assert told[0]["time_s"] == pytest.approx(times[4, 10] - times[3, 10], rel=1e-6)
     assert told[1]["time_s"] == pytest.approx(times[3, 11] - times[3, 10], rel=1e-6)
+
+
+def test_a_phase_is_never_shorter_than_its_bound(catalog: Catalog) -> None:
+    found = passed(stacked(32, 0), catalog, Prefill(700.0), (1e-3, 2.0))
+    assert found["low_time_s"] == found["ideal_time_s"] < found["time_s"]
+    assert found["high_time_s"] == pytest.approx(2 * found["time_s"])
 
 
 def test_layers_are_of_one_step_however_many_tokens_are_generated(catalog: Catalog) -> None:
