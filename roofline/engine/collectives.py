@@ -94,21 +94,27 @@ def _exchange(algorithm: str, size: Num, ranks: Num, link: Link, reached: LinkEf
 def bandwidth(link: Link, ranks: Num, algorithm: str) -> Num:
     """Bandwidth [B/s] that one chip has towards `ranks - 1` others.
 
-    A mesh gives each pair of chips its own link, so few partners can use only few of them. A switch, and to first
-    order a torus whose group fills whole axes, gives everything to everybody; all-to-all on a torus crosses a quarter
-    of each ring's links on average, which leaves a share that falls with the length of the axis.
+    A mesh gives each pair of chips its own link, so few partners can use only few of them. A switch gives everything
+    to everybody. In a torus only links among the members help: a ring of four is a square, so up to four chips an axis
+    a group is a hypercube with `log2(ranks)` links a chip, of two an axis. All-to-all crosses half of the links of a
+    hypercube's path, or a quarter of each longer ring, on every axis.
     """
     if link.topology == "mesh":
         return link.bandwidth * np.clip((ranks - 1.0) / np.maximum(link.chips - 1.0, 1.0), 1e-9, 1.0)
-    if link.topology in TORUS_AXES and algorithm == "all-to-all":
-        length = np.power(ranks, 1.0 / TORUS_AXES[link.topology])
-        return link.bandwidth / np.maximum(length / 4.0, 1.0)
-    return link.bandwidth
+    if link.topology not in TORUS_AXES:
+        return link.bandwidth
+    axes = TORUS_AXES[link.topology]
+    if algorithm == "all-to-all":
+        length = np.power(ranks, 1.0 / axes)
+        return link.bandwidth * np.maximum(1.0 - 1.0 / ranks, 1e-9) / (axes * np.maximum(length / 4.0, 1.0))
+    return link.bandwidth * np.clip(np.log2(ranks) / (2.0 * axes), 1e-9, 1.0)
 
 
 def steps(link: Link, ranks: Num) -> Num:
-    """Hops in a row that a message takes at least: along each axis of a torus, by doubling through a switch."""
+    """Hops in a row that a message takes at least: along each axis of a torus, by doubling through a switch; in a
+    dragonfly no more than to the edge of a group, to another, and on inside it (Kim et al., ISCA 2008)."""
     if link.topology in TORUS_AXES:
         axes = TORUS_AXES[link.topology]
         return axes * (np.power(ranks, 1.0 / axes) - 1.0)
-    return np.ceil(np.log2(ranks))
+    doublings = np.ceil(np.log2(ranks))
+    return np.minimum(doublings, 3.0) if link.topology == "dragonfly" else doublings

@@ -208,8 +208,11 @@ def _phase(
 ) -> Phase:  # fmt: skip
     """One pass of the model, or a share of one, lowered, priced and summed."""
     chip, stack = deployment.chip, deployment.stack
-    operators = [*lower(model, precision, deployment.plan, work), stack_overhead(model, deployment)]
-    priced = roof.price_all([op.times(share) for op in operators if not op.absent], chip, stack)
+    priced = roof.price_all((op for op in lower(model, precision, deployment.plan, work) if not op.absent), chip, stack)
+    taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
+    priced += roof.price_all([stack_overhead(model, deployment, taken)], chip, stack)
+    if np.any(np.not_equal(share, 1.0)):
+        priced = tuple(replace(item, op=item.op.times(share)) for item in priced)
     return Phase(
         name,
         priced,
@@ -223,11 +226,15 @@ def _phase(
     )
 
 
-def stack_overhead(model: Model, deployment: Deployment) -> Op:
-    """What the software adds to one pass, as an operator of its own."""
+def stack_overhead(model: Model, deployment: Deployment, taken: Num = np.inf) -> Op:
+    """What the software adds to one pass, as an operator of its own; all others take `taken` seconds.
+
+    A host that launches layer after layer runs ahead of the chip, or the chip waits for it: the longer of the two.
+    Training passes are long enough that nothing waits.
+    """
     stack = deployment.stack
-    seconds = stack.step + stack.layer * model.layers
-    return Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": seconds})
+    seconds = np.maximum(stack.step + stack.layer * model.layers, stack.host * model.layers - taken)
+    return Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": seconds, "taken": taken})
 
 
 def useful_flops(priced: tuple[Priced, ...]) -> Num:

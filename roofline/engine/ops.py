@@ -108,7 +108,7 @@ class Op:
 
     def times(self, count: Num) -> Op:
         """The same operator, executed `count` times as often."""
-        return replace(self, count=self.count * count)
+        return self if isinstance(count, float) and count == 1.0 else replace(self, count=self.count * count)
 
 
 def tiles(m: Num, n: Num, batch: Num = 1.0) -> Num:

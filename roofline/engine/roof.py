@@ -103,7 +103,7 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
 def _roofs(op: Op, share: Num, reached: Efficiency, chip: Chip, stack: Stack) -> tuple[Num, Num]:
     """Seconds of arithmetic and of memory for a share of a kernel's rows, with those that static shapes add."""
     share = share * op.padded
-    ramp, rate = reached.half / np.maximum(op.rows * share, 1.0), stack.rates.get(op.kind, 1.0)
+    ramp, rate = reached.half / np.maximum(op.rows * share, 1.0), stack.rate(op.kind, *formats(op, chip))
     compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp)
     compute = compute / np.minimum(
         summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op)
@@ -126,8 +126,12 @@ def streamed(chip: Chip, stack: Stack) -> Num:
 
 
 def formats(op: Op, chip: Chip) -> tuple[str, ...]:
-    """The formats by which a kernel's efficiency is looked up: of what it streams, asked for, multiplied in."""
-    return (op.stored, op.dtype, arithmetic(chip, op.dtype))
+    """The formats by which a kernel's efficiency is looked up: of what it streams, asked for, multiplied in.
+
+    Attention on values that the chip widens is that of the wider format; products of narrow weights are kernels apart.
+    """
+    multiplied = arithmetic(chip, op.dtype)
+    return (op.stored, multiplied) if op.kind == ATTENTION else (op.stored, op.dtype, multiplied)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

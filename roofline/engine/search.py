@@ -102,10 +102,12 @@ def fewest_chips(workload: Workload, chip: Chip, stack: Stack, precision: Precis
     least = float(np.max(memory.weight_bytes(workload.model, precision, Plan())))
     most = int(min(plans.most_chips(chip), MOST_TRIED))
     count = max(1, int(least // limit))
+    tried = count - 1
     while count <= most:
         if _holds(workload, chip, stack, precision, count, given):
-            return count
-        count += max(1, count // 32)
+            between = range(tried + 1, count)
+            return next((few for few in between if _holds(workload, chip, stack, precision, few, given)), count)
+        tried, count = count, count + max(1, count // 32)
     raise PlanError(f"{workload.id} does not fit on {most:,} x {chip.id}, the most that its links join")
 
 

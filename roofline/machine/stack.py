@@ -19,13 +19,15 @@ class Stack:
     """One software stack; `ideal` adds nothing.
 
     Times are seconds that the work does not hide: per step of the whole model (`step`), per layer (`layer`), per
-    operator (`operator`) and per request before its first token (`request`). `latency`, `compute` and `memory` are
-    multiples of what was measured of single kernels on the chip: graphs hide part of their latency, fusing saves some,
-    an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves. `stream` is what a compute
-    unit gets of weights, as a share of what the cache could send it each clock; `flow` the share of a pipeline's stages
-    that work at the same time while a long prompt passes. `usable_memory` is the share of main memory that it lets a
-    model have, `cache_memory` the share for the cache of what weights and activations leave. `bucket` [tokens] is the
-    smallest of the powers of two that decode steps of static shapes read of a cache; None reads what it holds.
+    operator (`operator`) and per request before its first token (`request`). `host` are the seconds in which a host
+    launches one layer while the chip works on what was launched before: no pass is faster. `latency`, `compute` and
+    `memory` are multiples of what was measured of single kernels on the chip: graphs hide part of their latency,
+    fusing saves some, an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves, or a
+    format of them. `stream` is what a compute unit gets of weights, as a share of what the cache could send it each
+    clock; `flow` the share of a pipeline's stages that work at the same time while a long prompt passes.
+    `usable_memory` is the share of main memory that it lets a model have, `cache_memory` the share for the cache of
+    what weights and activations leave. `bucket` [tokens] is the smallest of the powers of two that decode steps of
+    static shapes read of a cache; None reads what it holds.
     """
 
     id: str
@@ -34,6 +36,7 @@ class Stack:
     layer: Num = 0.0
     operator: Num = 0.0
     request: Num = 0.0
+    host: Num = 0.0
     latency: Num = 1.0
     compute: Num = 1.0
     memory: Num = 1.0
@@ -61,5 +64,14 @@ class Stack:
     @property
     def measured(self) -> bool:
         """Whether it states a time that somebody measured."""
-        times = (self.step, self.layer, self.operator, self.request)
+        times = (self.step, self.layer, self.operator, self.request, self.host)
         return any(bool(np.any(np.greater(time, 0.0))) for time in times)
+
+    def rate_key(self, kernel: str, *dtypes: str) -> str | None:
+        """The entry of `rates` for kernels of this kind: the first of these dtypes, else any."""
+        return next((key for key in (*(f"{kernel}/{dtype}" for dtype in dtypes), kernel) if key in self.rates), None)
+
+    def rate(self, kernel: str, *dtypes: str) -> Num:
+        """How fast this software's kernels of a kind are beside those that were measured on the chip."""
+        key = self.rate_key(kernel, *dtypes)
+        return self.rates[key] if key else 1.0

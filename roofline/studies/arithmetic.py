@@ -7,6 +7,7 @@ the last one with the engine's price: the two can't drift apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -227,12 +228,13 @@ def _stands(op: Op, reached: Efficiency, chip: Chip) -> bool:
 
 def _software(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
     """What the stack makes of kernels on the chip, as far as it changes anything."""
-    kind = float(stack.rates.get(op.kind, 1.0))
+    key = stack.rate_key(op.kind, *roof.formats(op, chip))
+    kind = float(stack.rates[key]) if key else 1.0
     for name, value, path, meaning in (
         ("software_latency", stack.latency, "rates.latency", "latency"),
         ("software_compute", stack.compute, "rates.compute", "compute"),
         ("software_memory", stack.memory, "rates.memory", "memory"),
-        ("software_kind", kind, f"rates.{op.kind}", f"{op.kind} rates"),
+        ("software_kind", kind, f"rates.{key}", f"{key} rates"),
     ):
         if value != 1.0 and (op.flops or name != "software_compute"):
             source = stack_source(stack, chip, path)
@@ -424,9 +426,12 @@ def _link_rate(sheet: Sheet, link: Link, algorithm: str) -> str:
     if link.topology == "mesh":
         sheet.take("to_others", "link*min((ranks - 1)/max(chips - 1, 1), 1)", "B/s")
         return "to_others"
-    if link.topology in collectives.TORUS_AXES and algorithm == "all-to-all":
+    if link.topology in collectives.TORUS_AXES:
         axes = f"{collectives.TORUS_AXES[link.topology]:g}"
-        sheet.take("to_others", f"link/max(ranks^(1/{axes})/4, 1)", "B/s")
+        share = f"min(log2(ranks)/(2*{axes}), 1)"
+        if algorithm == "all-to-all":
+            share = f"(1 - 1/ranks)/({axes}*max(ranks^(1/{axes})/4, 1))"
+        sheet.take("to_others", f"link*{share}", "B/s")
         return "to_others"
     return "link"
 
@@ -438,6 +443,8 @@ def _hops(link: Link) -> str:
     if link.topology in collectives.TORUS_AXES:
         axes = f"{collectives.TORUS_AXES[link.topology]:g}"
         return f"{axes}*(ranks^(1/{axes}) - 1)*hop"
+    if link.topology == "dragonfly":
+        return "min(ceil(log2(ranks)), 3)*hop"
     return "ceil(log2(ranks))*hop"
 
 
@@ -472,15 +479,24 @@ def _way(
 # --- software ---------------------------------------------------------------------------------------------------
 
 
-def overhead(layers: int, chip: Chip, stack: Stack) -> list[Line]:
-    """What the software adds to each pass of a model with so many layers."""
+def overhead(layers: int, chip: Chip, stack: Stack, taken: float = math.inf) -> list[Line]:
+    """What the software adds to each pass of a model with so many layers, whose operators take `taken` seconds."""
     sheet = Sheet()
     sheet.put(
         Constant("step", f"{stack.id}, for each pass", float(stack.step), "s", _stated(stack, chip, "step")),
         Constant("layer", f"{stack.id}, for each layer", float(stack.layer), "s", _stated(stack, chip, "layer")),
         Constant("layers", "of the model", float(layers)),
     )
-    sheet.take("one_execution", "step + layer*layers")
+    if not stack.host:
+        sheet.take("one_execution", "step + layer*layers")
+        return sheet.lines
+    sheet.put(
+        Constant(
+            "host", f"{stack.id}, launching a layer meanwhile", float(stack.host), "s", _stated(stack, chip, "host")
+        ),
+        Constant("taken", "all operators of the pass", taken, "s"),
+    )
+    sheet.take("one_execution", "max(step + layer*layers, host*layers - taken)")
     return sheet.lines
 
 

@@ -21,6 +21,7 @@ from roofline.catalog.store import Catalog
 from roofline.errors import CheckFailedError
 from roofline.studies import contract
 from roofline.studies.accuracy import coverage, demand, summarise
+from roofline.studies.measured.names import stack_named
 from roofline.studies.measured.rows import CLASSES, COLUMNS, OFFLINE, SERVED, fault, what_served
 from roofline.studies.measured.rules import RuleSpec, shipped_rules
 from roofline.studies.measured.table import KERNELS, METRICS, SERVING, Table, read, shipped
@@ -520,3 +521,22 @@ def test_every_prefix_of_an_id_is_described(tables: list[Table]) -> None:
     for case in tables[0].cases:
         prefix = re.split(r"[-_]", case["id"])[0]
         assert prefix in told, prefix
+
+
+@pytest.mark.parametrize(
+    ("software", "stack"),
+    [
+        ("TensorRT-LLM (PyTorch backend)", "trtllm"),
+        ("vLLM-TPU", "jax"),
+        ("Dynamo vLLM", None),
+        ("CTranslate2", None),
+        ("", None),
+    ],
+)
+def test_a_stack_is_the_longest_name_that_software_begins_with(catalog: Catalog, software: str, stack: str) -> None:
+    assert stack_named(catalog, software) == stack
+
+
+def test_a_stack_may_stand_anywhere_in_the_name_of_a_server(catalog: Catalog) -> None:
+    assert stack_named(catalog, "Dynamo vLLM", anywhere=True) == "vllm"
+    assert stack_named(catalog, "CTranslate2 server", anywhere=True) is None

@@ -45,13 +45,12 @@ from roofline.source import Source
 
 DType = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "fp4", "int4"]
 ChipKind = Literal["gpu", "tpu", "lpu", "asic", "cpu", "npu"]
-KernelKey = Annotated[
-    str,
-    Field(
-        pattern=r"^(matmul|experts|attention|decode-attention|scan|elementwise|quantise)"
-        r"(/(fp64|fp32|tf32|bf16|fp16|fp8|fp8-block|int8|fp6|fp4|int4|mxfp4|nvfp4))?$"
-    ),
-]
+# A kind of kernel, and the format of what it multiplies or streams, if that is measured by itself.
+KERNEL = (
+    r"(matmul|experts|attention|decode-attention|scan|elementwise|quantise)"
+    r"(/(fp64|fp32|tf32|bf16|fp16|fp8|fp8-block|int8|fp6|fp4|int4|mxfp4|nvfp4))?"
+)
+KernelKey = Annotated[str, Field(pattern=rf"^{KERNEL}$")]
 
 LinkKey = Literal[
     "scale-up",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from roofline.catalog.fields import Count, Day, Duration, Fraction, Many, Multiple, Spec, Word
+from roofline.catalog.specs.chip import KERNEL
 from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.machine import Stack
 
-OVERHEADS = ("step", "layer", "operator", "request")
+OVERHEADS = ("step", "layer", "operator", "request", "host")
 
 
 class OverheadSpec(Sourced):
@@ -102,12 +103,14 @@ class CollectivesSpec(Sourced):
 
 
 class StackOverheads(Spec):
-    """Per step of the whole model, per layer, per operator, and per request before its first token."""
+    """Per step of the whole model, per layer, per operator, and per request before its first token; `host` is what it
+    takes to launch a layer while the chip works on those before."""
 
     step: OverheadSpec | None = None
     layer: OverheadSpec | None = None
     operator: OverheadSpec | None = None
     request: OverheadSpec | None = None
+    host: OverheadSpec | None = None
 
 
 class RateSpec(Sourced):
@@ -118,10 +121,7 @@ class RateSpec(Sourced):
 
 # Multiples of all kernels, of the reach of one compute unit and of a pipeline; then of single kinds of kernels.
 SHARED_RATES = ("latency", "compute", "memory", "stream", "flow")
-RateKey = Literal[
-    "latency", "compute", "memory", "stream", "flow",
-    "matmul", "experts", "attention", "decode-attention", "scan", "elementwise",
-]  # fmt: skip
+RateKey = Annotated[str, Field(pattern=rf"^({'|'.join(SHARED_RATES)}|{KERNEL})$")]
 Rates = Mapping[RateKey, RateSpec]
 
 

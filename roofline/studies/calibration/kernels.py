@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.catalog.store import Catalog
+from roofline.engine import roof
 from roofline.machine import Chip, Efficiency, LinkEfficiency, Stack
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
@@ -194,7 +195,9 @@ def _entry(bench: Bench, case: Case, chip: Chip) -> str | None:
         if skewed:  # the hottest rank of several: what it got is not stated
             return None
         return _typed(EXPERTS, bench.dtype)
-    return _typed(op.kind, op.stored if op.kind == DECODE_ATTENTION else op.dtype)
+    if op.kind == DECODE_ATTENTION:
+        return _typed(op.kind, op.stored)
+    return _typed(op.kind, roof.arithmetic(chip, op.dtype) if op.kind == ATTENTION else op.dtype)
 
 
 def _typed(kind: str, dtype: str) -> str:
@@ -317,7 +320,7 @@ def applied(part: Part, step: Step, values: Values) -> Part:
     """A part under the constants of a step, and the rate of its stack."""
     stack, rate = part.stack, values.get(f"{RATE}{part.bench.stack}")
     if rate is not None:
-        stack = replace(stack, rates={**stack.rates, step.kind: rate})
+        stack = replace(stack, rates={**stack.rates, step.main: rate})
     return replace(part, chip=with_values(part.chip, step, values), stack=stack)
 
 
@@ -334,12 +337,12 @@ class Subject:
 
     @property
     def rates(self) -> dict[str, dict[str, float]]:
-        """How fast the kernels of each serving stack are in the family, by stack and kind of kernel."""
+        """How fast the kernels of each serving stack are in the family, by stack and entry."""
         found: dict[str, dict[str, float]] = defaultdict(dict)
         for step, fitted in (self.family or self).fits.items():
             for name, value in fitted.values.items():
-                if name.startswith(RATE) and step.main == step.kind:
-                    found[name.removeprefix(RATE)][step.kind] = value
+                if name.startswith(RATE):
+                    found[name.removeprefix(RATE)][step.main] = value
         return dict(found)
 
 
@@ -418,8 +421,7 @@ def fit_family(
         whole.chip = with_values(whole.chip, step, found.values)
         rows = [applied(part, step, found.values) for part in rows]
         rates = fit_rates(step, rows) if step.kind in RATED else {}
-        if step.main == step.kind:
-            whole.rated.update({name: _count(some) for name, some in _by_stack(rows).items() if RATE + name in rates})
+        whole.rated.update({name: _count(some) for name, some in _by_stack(rows).items() if RATE + name in rates})
         whole.fits[step] = replace(found, values={**found.values, **rates})
         rows = [applied(part, step, rates) for part in rows]
         current = {name: with_values(chip, step, found.values) for name, chip in current.items()}

@@ -43,12 +43,13 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
             Constant("step", 0.0, 0.0, 200 * MS, 1 * MS),
             Constant("layer", 0.0, 0.0, 5 * MS, 20 * US),
             Constant("request", 0.0, 0.0, 200 * MS, 10 * MS),
+            Constant("host", 0.0, 0.0, 5 * MS, 20 * US),
             Constant("latency", 1.0, 0.2, 5.0, 0.2),
             Constant("compute", 1.0, 0.03, 1.1, 0.15),
             Constant("memory", 1.0, 0.05, 1.15, 0.1),
             Constant("stream", 0.1, 0.01, 1.0, 0.02),
             Constant("flow", 1.0, 0.0, 1.0, 0.3),
-            Constant(EXPERTS, 1.0, 0.1, 3.0, 0.2),
+            Constant(EXPERTS, 1.0, 0.01, 3.0, 0.2),  # unfused, one expert after another
             Constant(ATTENTION, 1.0, 0.02, 2.0, 0.3),
             Constant(DECODE_ATTENTION, 1.0, 0.05, 2.0, 0.2),
             Constant(SCAN, 1.0, 0.02, 2.0, 0.3),
@@ -328,6 +329,10 @@ def _pipelines(part: Part) -> bool:
     return bool(np.any(np.greater(part.where.plan.pp, 1.0))) and any(m.phase != "decode" for m in part.metrics)
 
 
+def _launches(part: Part) -> bool:
+    return bool(np.any(part.where.stack.host))
+
+
 def _streams(part: Part) -> bool:
     return bool(np.all(np.isfinite(part.where.stack.stream))) and part.where.chip.compute_units is not None
 
@@ -336,6 +341,7 @@ def _streams(part: Part) -> bool:
 TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
     {
         "request": _any(_waits),
+        "host": _any(_launches),
         "stream": _any(_streams),
         "flow": _any(_pipelines),
         EXPERTS: _any(_chooses),

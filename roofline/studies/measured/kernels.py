@@ -47,7 +47,7 @@ EAGER = ("pytorch",)
 LARGE = 2.0**30  # bytes of a copy whose size is not stated: sources state the rate of large ones
 ROTARY, LATENT = 64.0, 512.0  # widths of DeepSeek's latent attention, the only one that rows measure
 NOPE, VALUE = 128.0, 128.0
-BOTH_SIDES = ("int8", "mxfp4", "nvfp4", "fp4")  # formats that name a product of two narrow matrices
+BOTH_SIDES = ("int8", "mxfp4", "nvfp4", "fp4", "bfp8", "bfp4")  # formats that name a product of two narrow matrices
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Bench, list[Cas
     for case in cases:
         try:
             chip = chip_named(case["chip"])
-            groups[_bench(rules.applied(case, chip), chip, stack_of(case["software"]))].append(case)
+            read = rules.applied(case, chip)
+            groups[_bench(read, chip, stack_of(read["software"]))].append(read)
         except SkipError as reason:
             skipped.append({"id": case["id"], "reason": str(reason)})
     return groups, skipped
@@ -293,6 +294,7 @@ def seconds(bench: Bench, cases: Sequence[Case], chip: Chip, stack: Stack) -> tu
     if bench.plain and "fp32" not in chip.peaks:
         found = [replace(op, dtype=ops.VECTOR) for op in found]
     if bench.op in COLLECTIVES:
+        chip = per_device(chip)
         try:
             check_wiring(chip, int(np.max(column(cases, "ranks"))))
         except PlanError as reason:
@@ -302,6 +304,14 @@ def seconds(bench: Bench, cases: Sequence[Case], chip: Chip, stack: Stack) -> tu
         for flag in (False, True)
     )
     return _measured(bench, cases, found, chip), expected, ideal
+
+
+def per_device(chip: Chip) -> Chip:
+    """The chip as software sees it that counts each of its devices as a rank: they all send at once and share links."""
+    links = (
+        replace(link, bandwidth=link.bandwidth / chip.devices, chips=link.chips * chip.devices) for link in chip.links
+    )
+    return replace(chip, links=tuple(links))
 
 
 def evidence(chip: Chip) -> Calibration:

@@ -19,8 +19,10 @@ def known(catalog: Catalog, kind: str, name: str) -> str | None:
         return None
 
 
-def stack_named(catalog: Catalog, software: str) -> str | None:
-    """The stack that the name of a software begins with, `TensorRT-LLM (PyTorch backend)` for one."""
+def stack_named(catalog: Catalog, software: str, *, anywhere: bool = False) -> str | None:
+    """The stack that the name of a software begins with, `TensorRT-LLM (PyTorch backend)` for one; else the first that
+    stands anywhere in it, if that is asked for, as in `Dynamo vLLM`."""
     words = re.findall(r"[a-z0-9.]+(?:-[a-z0-9.]+)*", software.lower())
-    beginnings = ("-".join(words[:count]) for count in range(len(words), 0, -1))
-    return next((found for name in beginnings if (found := known(catalog, "stack", name))), None)
+    starts = range(len(words) if anywhere else min(len(words), 1))
+    names = ("-".join(words[first:last]) for first in starts for last in range(len(words), first, -1))
+    return next((found for name in names if (found := known(catalog, "stack", name))), None)

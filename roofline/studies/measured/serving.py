@@ -95,7 +95,7 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
 
     @cache
     def stack_by(framework: str) -> str | None:
-        return stack_named(catalog, framework)
+        return stack_named(catalog, framework, anywhere=True)
 
     @cache
     def usual_cache(stack: str, weights: str) -> str:
