@@ -96,15 +96,16 @@ def explain(
 def validate(
     measured: str | Path | None = None,
     *,
-    by: Sequence[str] = DEFAULT_BY,
+    by: str | Sequence[str] = DEFAULT_BY,
     split: str | None = None,
     catalog: Catalog | None = None,
 ) -> Result:
     """Predictions against published measurements (`roofline validate`), by default those that ship.
 
-    `by` are columns of the rows to group by; `split` is scoring, calibration or all.
+    `by` is a column of the rows to group by, or several; `split` is scoring, calibration or all.
     """
-    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), by, split))
+    columns = (by,) if isinstance(by, str) else by
+    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), columns, split))
 
 
 def calibrate(

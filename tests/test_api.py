@@ -57,6 +57,28 @@ def test_bad_options_are_told(options: dict[str, Any], message: str) -> None:
     assert str(error.value) == message
 
 
+def test_validations_are_grouped_by_one_column_or_several(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(
+        "id,chip,model,weight_dtype,batch,input_len,output_len,mode,metric,value\n"
+        "a,h100-sxm,llama-3.1-8b,bf16,8,1000,100,fixed_batch,tpot_ms,9\n"
+        "b,h200-sxm,llama-3.1-8b,bf16,8,1000,100,fixed_batch,tpot_ms,7\n"
+    )
+    for by in ("chip", ("chip",), ["chip", "batch"]):
+        result = rl.validate(path, by=by)
+        assert [group["values"].get("chip") for group in result["summary"]] == [None, "h100-sxm", "h200-sxm"]
+    frame = result.to_frame()
+    assert ((frame["low"] <= frame["predicted"]) & (frame["predicted"] <= frame["high"])).all()
+    with pytest.raises(rl.RooflineError, match="--by chpi: no such column; did you mean 'chip'"):
+        rl.validate(path, by="chpi")
+
+
+def test_frames_of_predictions_hold_their_intervals() -> None:
+    frame = rl.compare("llama-3.1-8b-chat", ["h100-sxm", "h200-sxm"]).to_frame()
+    for name in ("ttft_s", "tpot_s", "output_tokens_per_s_per_chip"):
+        assert ((frame[f"{name}_low"] < frame[name]) & (frame[name] < frame[f"{name}_high"])).all()
+
+
 def test_everything_else(tmp_path: Path) -> None:
     assert rl.show("chips")["kind"] == "chips"
     assert rl.explain("llama-3.1-8b-chat", "h100-sxm", "decode/ffn/up")["operator"]["bound"] == "memory"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ FILE = "spreads.csv"
 KEYS = ("evidence", "stack", "kind", "chip", "figure")
 NUMBERS = ("cases", "groups", "median_error", "low", "high")
 COLUMNS = (*KEYS, *NUMBERS)
+NO_NUMBERS = "cases, groups, median_error, low and high must be numbers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def _places(evidence: Calibration, stack: str, chip: Chip) -> Iterator[tuple[str
 
 
 def read(path: Path) -> list[Entry]:
-    """The rows of a table; `SpecError` if a column or a number is missing."""
+    """The rows of a table; `SpecError` if a column is missing, or a number, or makes no sense."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -66,7 +68,6 @@ def read(path: Path) -> list[Entry]:
 
 
 def _entries(path: Path, rows: Iterator[dict[str, str]]) -> Iterator[Entry]:
-    wrong = "cases, groups, median_error, low and high must be numbers"
     for line, row in enumerate(rows, start=2):
         try:
             spread = Spread(
@@ -76,7 +77,17 @@ def _entries(path: Path, rows: Iterator[dict[str, str]]) -> Iterator[Entry]:
                 groups=int(row["groups"]),
                 median_error=float(row["median_error"]),
             )
+            wrong = _fault(spread)
         except (TypeError, ValueError):
-            raise SpecError([Finding(str(path), "", wrong, line)]) from None
+            wrong = NO_NUMBERS
+        if wrong:
+            raise SpecError([Finding(str(path), "", wrong, line)])
         evidence, stack, kind, chip, figure = (row[key] for key in KEYS)
         yield Entry(evidence, stack, kind, chip, figure, spread)
+
+
+def _fault(spread: Spread) -> str:
+    """What makes it no interval of times; empty if nothing does."""
+    if not all(map(math.isfinite, (spread.low, spread.high, spread.median_error))):
+        return NO_NUMBERS
+    return "" if 0.0 < spread.low <= spread.high else "low must be above 0 and not above high"

@@ -15,16 +15,18 @@ Result = Mapping[str, Any]
 
 
 def emit(ask: Ask, compute: Callable[[], Result], *, chart: str | None = None, **view: Any) -> Result:
-    """Check every place to write to, compute, write all of them; stdout unless only files were asked for."""
-    from roofline.report import output
+    """Check the format and every place to write to, compute, write all of them; stdout unless only files were asked
+    for."""
+    from roofline.report import formats, output
 
+    form = formats.check_format(ask.format or "table")
     places = [place for place in ask.to if place != "-"]
     with output.opened(places, chart) as sinks:
         result = compute()
         sinks.write(result, **view)
     to_stdout = "-" in ask.to or ask.format is not None or not (places or chart)
     if to_stdout or (chart and not places):
-        _print(result, ask.format or "table", view)
+        _print(result, form, view)
     for place in (*places, *([chart] if chart else ())):
         print(f"wrote {place}", file=sys.stderr)
     return result

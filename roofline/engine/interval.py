@@ -77,7 +77,8 @@ def factors(spreads: Spreads, name: str) -> tuple[Num, Num] | None:
 
 def headline(where: Deployment, metrics: Metrics) -> Spread | None:
     """How far off predictions like this one were: of whole requests, or of the one phase that was asked for."""
-    reads, writes = (bool(np.any(metrics.get(name) or 0.0)) for name in ("ttft_s", "tpot_s"))
+    told = (metrics.get(name) for name in ("ttft_s", "tpot_s"))
+    reads, writes = (value is not None and bool(np.any(value)) for value in told)
     if not reads and not writes:
         return None
     spans = REQUEST if reads and writes else PREFILL if reads else DECODE

@@ -14,6 +14,7 @@ from roofline.engine.memory import Memory
 from roofline.engine.ops import COLLECTIVE
 from roofline.engine.prediction import POOLS, Phase, Prediction
 from roofline.engine.roof import BOUNDS, Priced
+from roofline.engine.training import micro_batches
 from roofline.machine.evidence import Spread
 from roofline.numeric import Num
 from roofline.units import show
@@ -80,7 +81,10 @@ def prediction(result: Prediction) -> dict[str, Any]:
             "max_batch": number(result.max_batch),
             **({"pool": pool} if pool else {}),
         },
-        "phases": [phase(item, _ridge(item), interval.of_phase(item.name, deployment)) for item in result.phases],
+        "phases": [
+            phase(item, _ridge(item), interval.of_phase(item.name, deployment), _rounds(result))
+            for item in result.phases
+        ],
         "metrics": _metrics(result.metrics),
         "roofs": {
             "dtype": roof.arithmetic(chip, precision.arithmetic),
@@ -106,7 +110,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
 
 def comparison(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Predictions of one workload on several deployments, and which of them the evidence can't tell apart."""
-    metric = next((name for name in RANKED if rows and rows[0]["metrics"].get(name)), None)
+    metric = next((name for name in RANKED if any(row["metrics"].get(name) for row in rows)), None)
     return {
         "schema": COMPARISON_SCHEMA,
         "version": __version__,
@@ -217,8 +221,11 @@ def _worth(spread: Spread | None) -> dict[str, float | None]:
     return {"cases": spread.cases, "median_error": spread.median_error}
 
 
-def phase(item: Phase, chip_ridge: Num, factors: tuple[Num, Num] | None = None) -> dict[str, Any]:
-    """One phase with its operators, most expensive first; `factors` of its time make the interval."""
+def phase(
+    item: Phase, chip_ridge: Num, factors: tuple[Num, Num] | None = None, rounds: Num = 1.0
+) -> dict[str, Any]:  # fmt: skip
+    """One phase with its operators, most expensive first; `factors` of its time make the interval, and each layer works
+    `rounds` times in a pass."""
     operators = [_operator(priced, item) for priced in item.operators]
     return {
         "phase": item.name,
@@ -234,18 +241,24 @@ def phase(item: Phase, chip_ridge: Num, factors: tuple[Num, Num] | None = None) 
         "ridge_point": number(chip_ridge),
         "mfu": number(item.mfu) if item.operators else None,
         "mbu": number(item.mbu) if item.operators else None,
-        "layers": _layers(item),
+        "layers": _layers(item, rounds),
         "operators": sorted(operators, key=lambda operator: -(operator["time_s"] or 0.0)),
     }
 
 
-def _layers(item: Phase) -> list[dict[str, Any]]:
-    """Each group of layers: how many there are, the time of one in one pass; last, all that is outside of layers."""
+def _rounds(result: Prediction) -> Num:
+    """How often each layer works in a pass: once for each micro-batch of a training step."""
+    return micro_batches(result.workload, result.deployment.plan) if isinstance(result.workload, Training) else 1.0
+
+
+def _layers(item: Phase, rounds: Num) -> list[dict[str, Any]]:
+    """Each group of layers: how many a pipeline stage has of it in training, or there are, and the time of one in one
+    pass; last, all that is outside of layers."""
     groups = dict.fromkeys(priced.op.layer for priced in item.operators)
     rows = []
     for group in sorted(groups, key=lambda name: name == ""):
         inside = [priced for priced in item.operators if priced.op.layer == group]
-        layers = min((priced.op.count for priced in inside), default=1.0) if group else 1.0
+        layers = min(priced.op.count for priced in inside) / rounds if group else 1.0
         each = number(roof.expected_time(inside) / layers)
         rows.append({"name": group or "outside of layers", "count": number(layers), "time_s": each})
     return rows

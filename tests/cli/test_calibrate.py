@@ -18,6 +18,10 @@ from roofline.studies import contract
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "examples" / "my-measurements.csv")
+NOTHING = """id,chip,model,weight_dtype,batch,input_len,output_len,mode,framework,metric,value
+1,h100-sxm,llama-3.1-8b,bf16,0,100,10,fixed_batch,vllm,tpot_ms,9
+2,h100-sxm,llama-3.1-8b,bf16,1,0,10,fixed_batch,vllm,ttft_ms,9
+"""
 FIT = ("calibrate", "--fit", EXAMPLE, "--no-cross-check", "--chip", "h100-sxm")
 
 
@@ -61,6 +65,12 @@ def test_constants_go_to_a_folder_and_the_report_to_files(run: Callable[..., Any
         ("id,chip,model,metric,value\n1,abacus,llama-3.1-8b,tpot_ms,9\n", (), "no constant can be fitted: 1 rows skipped: chip abacus is not in the catalogue"),
         ("id,chip,op\n", ("--chip", "h10-sxm"), "no chip 'h10-sxm'; did you mean 'h100-sxm'"),
         ("id,chip,op\n", ("--split", "calibrate"), "--split calibrate: no such side; did you mean 'calibration'?"),
+        ("id,chip,op\n", ("--stack", "vlm"), "no stack 'vlm'; did you mean 'vllm'"),
+        ("id,chip,op\n", ("--format", "xml"), "no format 'xml'; one of table, markdown, csv, json, jsonl"),
+        ("id,chip,op\n", ("--to", "none/x.json"), "none/x.json: no such folder: none"),
+        ("id,chip,op\n", ("--fit", "none.csv"), "rows.csv: no rows"),
+        ("id,chip,op,m,n,k,dtype,latency_us\n1,h100-sxm,gemm,1,1,1,bf16,9\n", ("--fit", "none.csv"), "none.csv: can't be read: "),
+        (NOTHING, (), "no constant can be fitted: 1 rows skipped: a batch of no requests; 1 rows skipped: ttft_ms of no prompt"),
         ("id,chip,op\n", ("--to", "x.xlsx"), "x.xlsx: no format has the suffix '.xlsx'"),
     ],
 )  # fmt: skip
@@ -77,6 +87,21 @@ def test_bad_input_is_exit_2_and_writes_nothing(
     assert ran.err.startswith(f"roofline: {message}"), ran.err
     assert ran.out == ""
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_format_that_there_is_not_is_told_before_anything_is_fitted(run: Callable[..., Any], tmp_path: Path) -> None:
+    ran = run(*FIT, "-o", str(tmp_path / "mine"), "--format", "xml")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("roofline: no format 'xml'")
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("place", ["a.csv", "a.csv/mine"])
+def test_constants_go_to_folders_only(run: Callable[..., Any], tmp_path: Path, place: str) -> None:
+    (tmp_path / "a.csv").write_text("mine\n")
+    ran = run(*FIT, "-o", str(tmp_path / place))
+    assert ran.code == 2
+    assert (tmp_path / "a.csv").read_text() == "mine\n"
 
 
 def test_without_measurements_there_is_nothing_to_do(run: Callable[..., Any]) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +122,69 @@ def test_small_groups_pass_gates_if_asked(validate: Run) -> None:
         (("--chart", "missing/a.png"), "no such folder"),
         (("--worst", "-1"), "--worst"),
         (("--min-cases", "0"), "--min-cases"),
+        (("--max-median", "-0.1"), "--max-median"),
+        (("--max-median", "nan"), "--max-median"),
+        (("--max-p90", "nan"), "--max-p90"),
+        (("--max-p90", "a tenth"), "--max-p90"),
+        (("--format", "xlsx"), "no format 'xlsx'; one of table, markdown"),
+        (("-o", "a.xlsx"), "a.xlsx: no format has the suffix '.xlsx'"),
     ],
 )
 def test_bad_input_exits_with_2(validate: Run, arguments: tuple[str, ...], message: str) -> None:
     ran = validate(*arguments)
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
+
+
+@pytest.mark.parametrize("by", [COLUMNS[0], ",".join(COLUMNS), "chip, num_chips ,", ""])
+def test_any_columns_can_be_grouped_by(validate: Run, by: str) -> None:
+    ran = validate("--by", by, "--brief")
+    assert (ran.code, ran.err) == (0, "")
+    (head,) = (line for line in ran.out.splitlines() if "median error" in line)
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    assert head.split()[: len(names)] == (names or ["group"])[: len(names)]
+
+
+def test_gates_know_each_group_and_all_together(validate: Run) -> None:
+    """Thresholds between two groups fail the one that is above."""
+    groups = json.loads(validate("--by", "id", "--format", "json").out)["summary"]
+    for gate, key in (("--max-median", "median_absolute_error"), ("--max-p90", "p90_absolute_error")):
+        errors = sorted(group[key] for group in groups)
+        for limit in {(low + high) / 2 for low, high in pairwise(errors) if low < high}:
+            ran = validate("--by", "id", gate, repr(limit))
+            told = ran.err.partition("accuracy: ")[2].split("; ")
+            assert ran.code == 1
+            assert {text.partition(":")[0] for text in told} == {
+                group["group"] for group in groups if group[key] > limit
+            }
+        assert validate("--by", "id", gate, repr(errors[-1])).code == 0
+
+
+def test_a_gate_that_fails_still_writes_what_was_asked_for(validate: Run, tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("a.csv", "a.svg")]
+    ran = validate("--max-median", "0.001", "-o", str(places[0]), "--chart", str(places[1]))
+    assert ran.code == 1
+    assert all(place.stat().st_size for place in places)
+
+
+def test_a_table_of_which_nothing_can_be_predicted_passes_no_gate(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("\n".join(line for line in TABLE.splitlines() if line[0] in "ie") + "\n")
+    plain = run("validate", "--measured", str(path))
+    assert (plain.code, plain.err) == (0, "")
+    assert "chip abacus is not in the catalogue" in plain.out
+    gated = run("validate", "--measured", str(path), "--max-median", "1e9")
+    assert (gated.code, gated.err) == (1, "roofline: accuracy: no case could be predicted\n")
+
+
+def test_brief_wins_over_lists(validate: Run) -> None:
+    assert validate("--brief", "--worst", "3", "--all").out == validate("--brief").out
+
+
+def test_files_have_what_was_asked_to_be_listed(validate: Run, tmp_path: Path) -> None:
+    for option in (("--worst", "1"), ("--all",), ("--by", "chip")):
+        validate(*option, "-o", str(tmp_path / "a.md"))
+        assert (tmp_path / "a.md").read_text(encoding="utf-8") == validate(*option, "-f", "markdown").out
 
 
 def test_a_file_that_is_none_is_told(run: Run, tmp_path: Path) -> None:

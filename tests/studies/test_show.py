@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -21,9 +23,12 @@ from roofline.workload import (
     Mamba1,
     Mamba2,
     MoE,
+    Pause,
+    Prefill,
     Selection,
+    Speculation,
 )
-from roofline.workload.model import FFN, Mixer
+from roofline.workload.model import FFN, AttentionMixer, LinearMixer, Mixer
 
 ENTRIES = [name for kind in KINDS.values() for name in Catalog().files(kind)]
 INDEXER = Selection(top_k=2048, heads=64, head_dim=128)
@@ -134,6 +139,35 @@ def test_groups_of_layers_in_words(group: Block, expected: str) -> None:
 
 def test_steps_in_words() -> None:
     assert words.step(Decode(2048.0)) == "generate 2,048 tokens"
+    assert words.step(Prefill(7.0)) == "read 7 tokens"
+    assert words.step(Pause(90.0)) == "pause for 90 s"
+
+
+def test_drafts_in_words(catalog: Catalog) -> None:
+    """With a chance a of each of k tokens, a step yields (1 − a^(k+1))/(1 − a) (arXiv 2211.17192)."""
+    small = catalog.model("llama-3.2-1b")
+    assert words.speculation(Speculation(tokens=2.0, acceptance=0.5, model=small)) == (
+        "2 tokens a step, each right with 0.5, drafted by llama-3.2-1b: 1.75 tokens a step"
+    )
+    assert words.speculation(Speculation(tokens=3.0, acceptance=0.9, cost=0.0)).endswith(
+        ", at 0 of a step each: 3.44 tokens a step"
+    )
+
+
+def test_every_kind_of_mixer_and_ffn_has_words(catalog: Catalog) -> None:
+    models = [catalog.model(name) for name in catalog.files(KINDS["model"])]
+    parts = {
+        type(item): item for model in models for block in model.blocks for item in (block.mixer, block.ffn) if item
+    }
+    told = {kind: words.part(item) for kind, item in parts.items()}
+    assert set(told) >= {*get_args(AttentionMixer), *get_args(LinearMixer), *get_args(FFN)}
+    assert len({text.split(",")[0] for text in told.values()}) == len(told)
+
+
+def test_an_expert_for_all_is_told_with_its_width_only_where_it_differs() -> None:
+    alike = MoE(experts=8, top_k=2, width=64, shared=2, shared_width=64)
+    assert words.part(alike) == "2 of 8 experts of 64, 2 shared"
+    assert words.part(replace(alike, shared_width=128)) == "2 of 8 experts of 64, 2 shared of 128"
 
 
 def test_constants_that_say_something_are_shown(catalog: Catalog) -> None:

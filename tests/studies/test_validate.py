@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import roofline as rl
+from roofline.catalog import spreads
 from roofline.catalog.store import Catalog
 from roofline.errors import CheckFailedError
 from roofline.studies import contract
@@ -147,6 +148,10 @@ def test_rows_have_the_columns_that_are_promised(write: Write, write_kernels: Wr
             {"metric": "ttft_ms", "input_len": "0", "output_len": "0"},
             "neither input nor output length is more than zero",
         ),
+        ({"batch": "0"}, "a batch of no requests"),
+        ({"metric": "ttft_ms", "input_len": "0"}, "ttft_ms of no prompt"),
+        ({"metric": "prefill_tokens_per_s", "input_len": "0"}, "prefill_tokens_per_s of no prompt"),
+        ({"metric": "output_tokens_per_s_total", "output_len": "0"}, "output_tokens_per_s_total of no output"),
     ],
 )
 def test_what_is_skipped_says_why(write: Write, change: dict[str, str], reason: str) -> None:
@@ -180,6 +185,8 @@ def test_kernels_that_are_skipped_say_why(write_kernels: Write, change: dict[str
         ({"measured": float("nan")}, "a rate is given, but not the size that it goes with"),
         ({"measured": float("inf")}, "the rate is zero"),
         ({"predicted": float("inf")}, "no finite prediction"),
+        ({"predicted": float("nan")}, "no finite prediction"),
+        ({"predicted": 0.0}, "no finite prediction"),
     ],
 )
 def test_figures_that_say_nothing_are_no_rows(figures: dict[str, float], reason: str) -> None:
@@ -267,6 +274,81 @@ def test_columns_to_group_by_are_checked(write: Write) -> None:
         rl.validate(write({}), by=("chpi",))
     with pytest.raises(rl.RooflineError, match=r"--by xyz: no such column; one of id, what, metric"):
         rl.validate(write({"chip": "abacus"}), by=("xyz",))
+
+
+# -- intervals
+
+
+def test_every_interval_holds_its_prediction_and_never_beats_the_ideal(everything: dict[str, Any]) -> None:
+    rounding = 1e-12
+    for each in everything["rows"]:
+        low, expected, high = each["low"], each["predicted"], each["high"]
+        assert low <= expected <= high, each
+        if each["unit"] == "tokens/s":
+            assert expected <= high <= each["ideal"] * (1 + rounding), each
+        else:
+            assert each["ideal"] * (1 - rounding) <= low, each
+
+
+def test_intervals_hold_about_as_many_measurements_as_they_promise(everything: dict[str, Any]) -> None:
+    """Of rows that no constant was fitted to: nine in ten overall, most of every large class."""
+    scoring = [each for each in everything["rows"] if each["split"] == "scoring"]
+    all_rows, *classes = summarise(scoring, ("what",))
+    assert 0.87 <= all_rows["coverage"] <= 0.95
+    assert {group["group"] for group in classes if group["cases"] >= 100} >= {"matmul", "server decode", "collective"}
+    for group in classes:
+        assert group["cases"] < 100 or 0.8 <= group["coverage"] <= 0.99, group
+
+
+def test_a_served_row_has_the_interval_that_analyze_shows(write: Write) -> None:
+    rows = ({"value": "9"}, {"metric": "e2e_latency_s"}, {"metric": "output_tokens_per_s_total"}, {"metric": "ttft_ms"})
+    for found, name, unit in zip(
+        rl.validate(write(*rows))["rows"],
+        ("tpot_s", "e2e_latency_s", "output_tokens_per_s", "ttft_s"),
+        (1e3, 1.0, 1.0, 1e3),
+        strict=True,
+    ):
+        where = f"h100-sxm:tp=1,stack={found['stack']}"
+        alone = rl.predict("llama-3.1-8b", where, batch=8, input_len=1000, output_len=100)["metrics"]
+        if name in ("tpot_s", "output_tokens_per_s"):  # the burst at the start is in first tokens and latencies
+            assert found["predicted"] == pytest.approx(alone[name] * unit, rel=0.05)
+        for side in ("low", "high"):
+            assert found[side] / found["predicted"] == pytest.approx(alone[f"{name}_{side}"] / alone[name], rel=1e-6)
+
+
+def test_a_kernel_has_an_interval_of_its_own_class(write_kernels: Write, tmp_path: Path) -> None:
+    places = ("measured,,gpu,h100-sxm", "measured,trtllm,gpu,h100-sxm")
+    kinds = (("matmul", 0.999, 1.5), ("elementwise", 0.995, 3.0))
+    rows = [f"{place},{name},99,9,0.1,{low},{high}" for place in places for name, low, high in kinds]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / spreads.FILE).write_text("\n".join([",".join(spreads.COLUMNS), *rows, ""]), encoding="utf-8")
+    own = Catalog((tmp_path / "mine",))
+    copy = {"op": "memcpy", "bytes": str(2**28), "latency_us": "200"}
+    product, passed, served = rl.validate(write_kernels({}, copy, {"software": "TensorRT-LLM"}), catalog=own)["rows"]
+    for found, (_, low, high) in zip((product, passed, served), (*kinds, kinds[0]), strict=True):
+        assert found["high"] == pytest.approx(high * found["predicted"])
+        assert found["low"] == pytest.approx(max(found["ideal"], low * found["predicted"]))
+
+
+def test_coverage_of_a_table_counts_what_lies_inside(write_kernels: Write) -> None:
+    (first,) = rl.validate(write_kernels({}))["rows"]
+    times = [
+        first["low"] * 1.001,
+        first["predicted"],
+        first["high"] * 0.999,
+        first["high"] * 1.001,
+        first["low"] * 0.999,
+    ]
+    result = rl.validate(write_kernels(*({"latency_us": str(time)} for time in times)))
+    assert result["summary"][0]["coverage"] == pytest.approx(3 / 5)
+    assert "60.0 %" in str(result)
+
+
+def test_a_class_that_was_never_measured_has_no_interval(write_kernels: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Catalog, "spread_entries", lambda self: [])
+    result = rl.validate(write_kernels({}))
+    assert (result["rows"][0]["low"], result["rows"][0]["high"]) == (None, None)
+    assert result["summary"][0]["coverage"] is None
 
 
 # -- sides of the split

@@ -140,11 +140,12 @@ class EarlierSpec(Spec):
     stack: Id
 
     def covers(self, version: str, date: str) -> bool:
-        """Whether a release of that version or day is one of these; the version decides if it can be read."""
+        """Whether a release of that version or day is one of these; the version decides if it can be read, and a day
+        of the last month or year is of it."""
         wanted, limit = release_number(version), release_number(self.before)
         if wanted and limit:
             return wanted < limit
-        return bool(date) and date <= self.until
+        return bool(date) and date[: len(self.until)] <= self.until
 
 
 def release_number(version: str) -> tuple[int, ...]:

@@ -59,4 +59,5 @@ def layers_text(phase: Result) -> str:
 def _group(name: str, layers: float, each: str) -> str:
     if name == OUTSIDE:
         return f"{each} {OUTSIDE}"
-    return f"{each} for each of {layers:,.0f} {'layers' if name == 'layer' else f'{name} layers'}"
+    kind = "layer" if name == "layer" else f"{name} layer"
+    return f"{each} for one {kind}" if layers == 1.0 else f"{each} for each of {layers:,.0f} {kind}s"

@@ -65,10 +65,10 @@ def nearest(residuals: Iterable[Residual]) -> Iterable[Residual]:
 
 
 def _places(residual: Residual, evidence: Calibration) -> Iterator[tuple[str, str, str]]:
-    """Stack, kind and chip of every place that a residual is an example of."""
+    """Stack, kind and chip of every place that a residual is an example of; kernels of libraries are of no stack."""
     if evidence == "measured":
         yield residual.stack, residual.kind, residual.chip
-    if evidence != "datasheet":
+    if evidence != "datasheet" and residual.stack:
         yield residual.stack, residual.kind, ""
     yield "", residual.kind, ""
     yield "", "", ""

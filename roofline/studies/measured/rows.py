@@ -68,7 +68,7 @@ def fault(row: Row) -> str:
         return "a rate is given, but not the size that it goes with"
     if not math.isfinite(row["measured"]):
         return "the rate is zero"
-    return "" if math.isfinite(row["predicted"]) else "no finite prediction"
+    return "" if 0.0 < row["predicted"] < math.inf else "no finite prediction"
 
 
 def what_served(metric: Metric, mode: str) -> str:

@@ -164,7 +164,21 @@ def _complete(case: Case) -> Metric:
             raise SkipError(f"{what} is not stated")
     if not case["weight_dtype"]:
         raise SkipError("weight format is not stated")
+    _check_sizes(case, metric)
     return metric
+
+
+def _check_sizes(case: Case, metric: Metric) -> None:
+    """Raises the reason if there is nothing that a figure could be of."""
+    if case.numbers["batch"] == 0.0:
+        raise SkipError("a batch of no requests")
+    inputs, outputs = case.numbers["input_len"], case.numbers["output_len"]
+    if not inputs and not outputs and metric.phase != "decode":
+        raise SkipError("neither input nor output length is more than zero")
+    if metric.phase == "prefill" and not inputs:
+        raise SkipError(f"{case['metric']} of no prompt")
+    if metric.name.startswith("output_tokens_per_s") and metric.phase == "e2e" and not outputs:
+        raise SkipError(f"{case['metric']} of no output")
 
 
 def _format(name: str, what: str) -> str:
@@ -211,8 +225,6 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
     steps: list[Step] = [Prefill(inputs)] if setup.prefills else []
     # a rate of decoding without an output length was read at the end of the prompt
     steps += [Decode(np.maximum(outputs, 1.0))] if setup.decodes else []
-    if not steps:
-        raise SkipError("neither input nor output length is more than zero")
     serving = Serving(
         id="measured",
         model=model,

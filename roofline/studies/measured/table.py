@@ -112,7 +112,7 @@ class Case:
     numbers: Mapping[str, float | None]
 
     def __getitem__(self, column: str) -> str:
-        return self.cells.get(column, "")
+        return self.cells.get(column) or ""  # a row that ends early has None
 
 
 def format_of(name: str) -> str | None:
