@@ -46,11 +46,13 @@ def around(
     """`_low` and `_high` of every metric whose like was measured, around the expectation, never better than the bound.
 
     `served` says whether requests join and leave, `among` whether others run beside one, so that its first token may
-    wait in a queue, `saturated` whether as many run as memory holds.
+    wait in a queue, `saturated` whether as many run as memory holds. A request of one phase is that phase.
     """
+    whole = _whole(metrics)
     for name, spans in (*TIMES.items(), *RATES.items()):
         value, ideal = metrics.get(name), metrics.get(f"{name}_ideal")
-        spread = spread_of(spreads, figure(spans, served=served, saturated=saturated))
+        told = (whole or REQUEST) if spans == REQUEST else spans
+        spread = spread_of(spreads, figure(told, served=served, saturated=saturated))
         if value is None or ideal is None or spread is None:
             continue
         shortest, longest = _factors(spread)
@@ -77,12 +79,19 @@ def factors(spreads: Spreads, name: str) -> tuple[Num, Num] | None:
 
 def headline(where: Deployment, metrics: Metrics) -> Spread | None:
     """How far off predictions like this one were: of whole requests, or of the one phase that was asked for."""
+    spans = _whole(metrics)
+    if spans is None:
+        return None
+    return spread_of(where.spreads, figure(spans, served=where.stack.batching == "continuous", saturated=False))
+
+
+def _whole(metrics: Metrics) -> str | None:
+    """What a request consists of: both phases, or one of them; None if it does nothing."""
     told = (metrics.get(name) for name in ("ttft_s", "tpot_s"))
     reads, writes = (value is not None and bool(np.any(value)) for value in told)
     if not reads and not writes:
         return None
-    spans = REQUEST if reads and writes else PREFILL if reads else DECODE
-    return spread_of(where.spreads, figure(spans, served=where.stack.batching == "continuous", saturated=False))
+    return REQUEST if reads and writes else PREFILL if reads else DECODE
 
 
 def figure(spans: str, *, served: bool, saturated: bool) -> str:
