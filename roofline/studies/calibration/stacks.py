@@ -30,7 +30,7 @@ from roofline.studies.measured.table import Case, Metric, SkipError
 from roofline.workload import GatedDeltaNet, LightningAttention, Mamba1, Mamba2, Model, MoE
 
 MS, US = 1e-3, 1e-6
-FEWEST = 6  # rows that a family or a chip needs for numbers of its own
+FEWEST = 6  # rows that a family or a chip needs for numbers of its own, and a number that not every row tells
 PULL = 1.0  # of the level above, and of what the stack states
 BARE = "ideal"  # the stack of chips without software of their own: it stays without numbers
 MOST = 4.0  # rows that those of one chip, model and phase count for at most: they share what the model gets wrong
@@ -293,8 +293,9 @@ def fit_level(rows: Sequence[Part], start: Mapping[str, float], guess: Values = 
     return replace(found, values={**start, **found.values}, start=before)
 
 
-def _any(tells: Callable[[Part], bool]) -> Callable[[Sequence[Part]], bool]:
-    return lambda rows: any(tells(part) for part in rows)
+def _several(tells: Callable[[Part], bool]) -> Callable[[Sequence[Part]], bool]:
+    """Fewer rows would only lend a constant their noise, on every chip of the stack."""
+    return lambda rows: _count([part for part in rows if tells(part)]) >= FEWEST
 
 
 def _waits(part: Part) -> bool:
@@ -337,17 +338,17 @@ def _streams(part: Part) -> bool:
     return bool(np.all(np.isfinite(part.where.stack.stream))) and part.where.chip.compute_units is not None
 
 
-# Which rows tell a constant at all; the others are told by every row.
+# Whether enough rows tell a constant; the others are told by every row.
 TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
     {
-        "request": _any(_waits),
-        "host": _any(_launches),
-        "stream": _any(_streams),
-        "flow": _any(_pipelines),
-        EXPERTS: _any(_chooses),
-        ATTENTION: _any(_reads_long),
-        DECODE_ATTENTION: _any(_remembers_long),
-        SCAN: _any(_scans),
+        "request": _several(_waits),
+        "host": _several(_launches),
+        "stream": _several(_streams),
+        "flow": _several(_pipelines),
+        EXPERTS: _several(_chooses),
+        ATTENTION: _several(_reads_long),
+        DECODE_ATTENTION: _several(_remembers_long),
+        SCAN: _several(_scans),
     }
 )
 
