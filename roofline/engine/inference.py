@@ -210,7 +210,7 @@ def _phase(
     chip, stack = deployment.chip, deployment.stack
     priced = roof.price_all((op for op in lower(model, precision, deployment.plan, work) if not op.absent), chip, stack)
     taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
-    priced += roof.price_all([stack_overhead(model, deployment, taken)], chip, stack)
+    priced += roof.price_all([stack_overhead(model, deployment, work.sequences, taken)], chip, stack)
     if np.any(np.not_equal(share, 1.0)):
         priced = tuple(replace(item, op=item.op.times(share)) for item in priced)
     return Phase(
@@ -226,15 +226,17 @@ def _phase(
     )
 
 
-def stack_overhead(model: Model, deployment: Deployment, taken: Num = np.inf) -> Op:
-    """What the software adds to one pass, as an operator of its own; all others take `taken` seconds.
+def stack_overhead(model: Model, deployment: Deployment, sequences: Num = 0.0, taken: Num = np.inf) -> Op:
+    """What the software adds to one pass of so many sequences, as an operator of its own; all others take `taken`
+    seconds.
 
     A host that launches layer after layer runs ahead of the chip, or the chip waits for it: the longer of the two.
     Training passes are long enough that nothing waits.
     """
     stack = deployment.stack
-    seconds = np.maximum(stack.step + stack.layer * model.layers, stack.host * model.layers - taken)
-    return Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": seconds, "taken": taken})
+    own = stack.step + stack.sequence * sequences + stack.layer * model.layers
+    seconds = np.maximum(own, stack.host * model.layers - taken)
+    return Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": seconds, "sequences": sequences, "taken": taken})
 
 
 def useful_flops(priced: tuple[Priced, ...]) -> Num:

@@ -18,8 +18,9 @@ LIBRARY, DIRECT = "library", "direct"
 class Stack:
     """One software stack; `ideal` adds nothing.
 
-    Times are seconds that the work does not hide: per step of the whole model (`step`), per layer (`layer`), per
-    operator (`operator`) and per request before its first token (`request`). `host` are the seconds in which a host
+    Times are seconds that the work does not hide: per step of the whole model (`step`), per sequence that takes part in
+    it (`sequence`: scheduling, sampling, text), per layer (`layer`), per operator (`operator`) and per request before
+    its first token (`request`). `host` are the seconds in which a host
     launches one layer while the chip works on what was launched before: no pass is faster. `latency`, `compute` and
     `memory` are multiples of what was measured of single kernels on the chip: graphs hide part of their latency,
     fusing saves some, an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves, or a
@@ -33,6 +34,7 @@ class Stack:
     id: str
     name: str
     step: Num = 0.0
+    sequence: Num = 0.0
     layer: Num = 0.0
     operator: Num = 0.0
     request: Num = 0.0
@@ -65,7 +67,7 @@ class Stack:
     @property
     def measured(self) -> bool:
         """Whether it states a time that somebody measured."""
-        times = (self.step, self.layer, self.operator, self.request, self.host)
+        times = (self.step, self.sequence, self.layer, self.operator, self.request, self.host)
         return any(bool(np.any(np.greater(time, 0.0))) for time in times)
 
     def rate_key(self, kernel: str, *dtypes: str) -> str | None:

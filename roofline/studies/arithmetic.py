@@ -479,16 +479,27 @@ def _way(
 # --- software ---------------------------------------------------------------------------------------------------
 
 
-def overhead(layers: int, chip: Chip, stack: Stack, taken: float = math.inf) -> list[Line]:
-    """What the software adds to each pass of a model with so many layers, whose operators take `taken` seconds."""
+def overhead(
+    layers: int, chip: Chip, stack: Stack, sequences: float = 0.0, taken: float = math.inf
+) -> list[Line]:  # fmt: skip
+    """What the software adds to each pass of so many sequences through so many layers, whose operators take `taken`
+    seconds."""
     sheet = Sheet()
     sheet.put(
         Constant("step", f"{stack.id}, for each pass", float(stack.step), "s", _stated(stack, chip, "step")),
         Constant("layer", f"{stack.id}, for each layer", float(stack.layer), "s", _stated(stack, chip, "layer")),
         Constant("layers", "of the model", float(layers)),
     )
+    own = "step + layer*layers"
+    if stack.sequence:
+        meaning = f"{stack.id}, for each sequence of a pass"
+        sheet.put(
+            Constant("sequence", meaning, float(stack.sequence), "s", _stated(stack, chip, "sequence")),
+            Constant("sequences", "that take part in the pass on this chip", sequences),
+        )
+        own = "step + sequence*sequences + layer*layers"
     if not stack.host:
-        sheet.take("one_execution", "step + layer*layers")
+        sheet.take("one_execution", own)
         return sheet.lines
     sheet.put(
         Constant(
@@ -496,7 +507,7 @@ def overhead(layers: int, chip: Chip, stack: Stack, taken: float = math.inf) -> 
         ),
         Constant("taken", "all operators of the pass", taken, "s"),
     )
-    sheet.take("one_execution", "max(step + layer*layers, host*layers - taken)")
+    sheet.take("one_execution", f"max({own}, host*layers - taken)")
     return sheet.lines
 
 

@@ -104,7 +104,7 @@ def _lines(result: Prediction, phase: Phase, priced: Priced) -> Iterator[dict[st
     if op.kind == COLLECTIVE:
         written = collective(op, chip, stack)
     elif op.kind == OVERHEAD:
-        written = overhead(model.layers, chip, stack, float(op.terms["taken"]))
+        written = overhead(model.layers, chip, stack, float(op.terms["sequences"]), float(op.terms["taken"]))
     else:
         written = kernel(op, chip, stack)
     yield from (line_of(line) for line in written)

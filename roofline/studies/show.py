@@ -101,6 +101,7 @@ def _stack_row(catalog: Catalog, name: str) -> dict[str, Any]:
         "id": stack.id,
         "name": stack.name,
         "step_s": stack.step,
+        "sequence_s": stack.sequence,
         "layer_s": stack.layer,
         "operator_s": stack.operator,
         "host_s": stack.host,
@@ -274,7 +275,7 @@ def _model_fields(model: Model) -> Iterator[tuple[str, str | None]]:
 
 
 def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
-    for name in ("step", "layer", "operator", "request", "host"):
+    for name in ("step", "sequence", "layer", "operator", "request", "host"):
         yield f"overheads.{name}", in_units(float(getattr(stack, name)), "s")
     multiples = {name: getattr(stack, name) for name in ("latency", "compute", "memory")} | dict(stack.rates)
     for name, multiple in multiples.items():

@@ -298,3 +298,34 @@ def test_evidence_says_what_was_measured_where(
     chip = replace(machine(), calibrated=calibrated, achieved=reached)
     found, _ = evidence_of(Deployment(chip=chip, num_chips=1, stack=stack, plan=Plan()))
     assert found == evidence
+
+
+def test_software_takes_time_for_each_sequence_of_a_pass(catalog: Catalog) -> None:
+    """Eight sequences on two replicas: four in each step, one in the pass that reads a prompt."""
+    model, chip = catalog.model("llama-3.1-8b"), machine()
+    work = Serving(id="w", model=model, steps=(Prefill(100.0), Decode(10.0)), batch=8.0)
+    plain, slow = (
+        inference.predict(work, Deployment(chip=chip, num_chips=2, stack=stack, plan=Plan(dp=2.0)))
+        for stack in (IDEAL, replace(IDEAL, sequence=1e-3))
+    )
+    added = [float(after.time - before.time) for before, after in zip(plain.phases, slow.phases, strict=True)]
+    assert added == pytest.approx([1e-3, 10 * 4e-3], rel=1e-9)
+
+
+def test_what_lies_between_kernels_is_as_wide_as_the_software_keeps_it(catalog: Catalog) -> None:
+    """Passes over values move twice as much at 32 bits as at 16; weights and cache are what they were."""
+    work = Serving(id="w", model=catalog.model("llama-3.1-8b"), steps=(Prefill(100.0),), batch=1.0)
+    narrow, wide = (
+        {
+            item.op.name: item.op
+            for item in inference.predict(
+                work, Deployment(chip=machine(), num_chips=1, stack=replace(IDEAL, residual=width), plan=Plan())
+            )
+            .phases[0]
+            .operators
+        }
+        for width in ("bf16", "fp32")
+    )
+    assert float(wide["norms"].bytes) == 2 * float(narrow["norms"].bytes)
+    assert wide["attention/core"].terms["c"] == narrow["attention/core"].terms["c"] == 2.0
+    assert wide["ffn/up"].terms["w"] == narrow["ffn/up"].terms["w"] == 2.0

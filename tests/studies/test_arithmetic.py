@@ -90,10 +90,12 @@ def test_a_draft_is_explained_by_its_own_model(catalog: Catalog) -> None:
     assert next(line["result"] for line in told if line["quantity"] == "layers") == "16"
 
 
-def test_what_the_software_adds_is_its_price(catalog: Catalog) -> None:
-    found = predict("llama-3.1-8b-chat", "h100-sxm:stack=vllm", Options(), catalog)
+@pytest.mark.parametrize("where", ["h100-sxm:stack=vllm", "h100-sxm:stack=vllm-v0", "gaudi2:stack=optimum-habana"])
+def test_what_the_software_adds_is_its_price(catalog: Catalog, where: str) -> None:
+    found = predict("llama-3.1-8b-chat", where, Options(batch=4), catalog)
     item = next(item for item in found.phases[1].operators if item.op.kind == OVERHEAD)
-    lines = arithmetic.overhead(found.workload.model.layers, found.deployment.chip, found.deployment.stack)
+    shown = (float(item.op.terms[name]) for name in ("sequences", "taken"))
+    lines = arithmetic.overhead(found.workload.model.layers, found.deployment.chip, found.deployment.stack, *shown)
     assert lines[-1].value == pytest.approx(float(item.expected.time), rel=1e-12)
 
 

@@ -13,7 +13,7 @@ from roofline.catalog.specs.chip import KERNEL
 from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.machine import Stack
 
-OVERHEADS = ("step", "layer", "operator", "request", "host")
+OVERHEADS = ("step", "sequence", "layer", "operator", "request", "host")
 
 
 class OverheadSpec(Sourced):
@@ -103,10 +103,11 @@ class CollectivesSpec(Sourced):
 
 
 class StackOverheads(Spec):
-    """Per step of the whole model, per layer, per operator, and per request before its first token; `host` is what it
-    takes to launch a layer while the chip works on those before."""
+    """Per step of the whole model, per sequence in it, per layer, per operator, and per request before its first token;
+    `host` is what it takes to launch a layer while the chip works on those before."""
 
     step: OverheadSpec | None = None
+    sequence: OverheadSpec | None = None
     layer: OverheadSpec | None = None
     operator: OverheadSpec | None = None
     request: OverheadSpec | None = None

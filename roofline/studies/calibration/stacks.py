@@ -41,6 +41,7 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
         constant.name: constant
         for constant in (
             Constant("step", 0.0, 0.0, 200 * MS, 1 * MS),
+            Constant("sequence", 0.0, 0.0, 2 * MS, 20 * US),
             Constant("layer", 0.0, 0.0, 5 * MS, 20 * US),
             Constant("request", 0.0, 0.0, 200 * MS, 10 * MS),
             Constant("host", 0.0, 0.0, 5 * MS, 20 * US),
@@ -330,6 +331,11 @@ def _pipelines(part: Part) -> bool:
     return bool(np.any(np.greater(part.where.plan.pp, 1.0))) and any(m.phase != "decode" for m in part.metrics)
 
 
+def _schedules(part: Part) -> bool:
+    stack = part.where.stack
+    return bool(np.any(stack.sequence)) and any((case.numbers["batch"] or 0.0) > 1.0 for case in part.cases)
+
+
 def _launches(part: Part) -> bool:
     return bool(np.any(part.where.stack.host))
 
@@ -342,6 +348,7 @@ def _streams(part: Part) -> bool:
 TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
     {
         "request": _several(_waits),
+        "sequence": _several(_schedules),
         "host": _several(_launches),
         "stream": _several(_streams),
         "flow": _several(_pipelines),
