@@ -96,8 +96,9 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
         lost = np.minimum(row * reached.fill * chip.compute_units / (op.tiles / op.above), reached.split)
         idle = 1.0 + lost / np.maximum(work, 1e-12)
         compute, memory, work = compute * idle, memory * idle, work * idle
+    before = _expansion(op, reached, chip, stack)
     overhead = reached.latency * stack.latency + stack.operator
-    return Roofs(compute, memory, 0.0, overhead, overhead + work)
+    return Roofs(compute, memory + before, 0.0, overhead, overhead + before + work)
 
 
 def _roofs(op: Op, share: Num, reached: Efficiency, chip: Chip, stack: Stack) -> tuple[Num, Num]:
@@ -109,13 +110,23 @@ def _roofs(op: Op, share: Num, reached: Efficiency, chip: Chip, stack: Stack) ->
         summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op)
     )
     brought = op.growing * share * (1.0 + ramp * (op.kind in STREAMING))
-    moved = op.bytes * (1.0 - op.growing + brought) + op.expanded * np.greater(op.rows, stack.expand_rows)
+    moved = op.bytes * (1.0 - op.growing + brought)
     if chip.cache_speed is not None:
         moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))
-    memory = moved / np.minimum(
-        chip.bandwidth * np.minimum(reached.memory * stack.memory * rate, 1.0), streamed(chip, stack)
-    )
-    return compute, memory
+    return compute, moved / _moving(op, reached, chip, stack)
+
+
+def _expansion(op: Op, reached: Efficiency, chip: Chip, stack: Stack) -> Num:
+    """Seconds in which narrow weights are written at 16 bits and read again, by a kernel before the product's."""
+    if not np.any(op.expanded):
+        return 0.0
+    return op.expanded * np.greater(op.rows, stack.expand_rows) / _moving(op, reached, chip, stack)
+
+
+def _moving(op: Op, reached: Efficiency, chip: Chip, stack: Stack) -> Num:
+    """Bytes per second of a kernel, never more than the datasheet's."""
+    share = reached.memory * stack.memory * stack.rate(op.kind, *formats(op, chip))
+    return np.minimum(chip.bandwidth * np.minimum(share, 1.0), streamed(chip, stack))
 
 
 def streamed(chip: Chip, stack: Stack) -> Num:

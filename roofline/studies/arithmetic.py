@@ -132,10 +132,11 @@ def kernel(op: Op, chip: Chip, stack: Stack) -> list[Line]:
         row = _busy(op, sheet, "row_") if "above" in has else busy
         loss = f"{row}*fill*units*above/tiles" if "above" in has else f"{row}*fill*units/tiles"
         sheet.take("idle_units", f"min({loss}, split)" if "split" in has else loss)
+    if "expanded" in has:
+        sheet.take("expansion", f"expanded/{grouped(_rate_of_memory(sheet))}")
     launch = product("latency", "software_latency" if "software_latency" in has else "")
-    sheet.take(
-        "one_execution", " + ".join([launch, *(term for term in ("operator", busy, "idle_units") if term in has)])
-    )
+    terms = (term for term in ("operator", "expansion", busy, "idle_units") if term in has)
+    sheet.take("one_execution", " + ".join([launch, *terms]))
     sheet.take("at_best", _best(op, sheet), source="the same without software, arithmetic and memory overlapped")
     return sheet.lines
 
@@ -283,7 +284,6 @@ def _moved(sheet: Sheet, ramp: str, part: str) -> str:
         moved = product("bytes", f"(1 - growing + {own})")
     else:
         moved = product("bytes", f"(1 + growing*{ramp})" if ramp and "growing" in has else "")
-    moved = f"({moved} + expanded)" if "expanded" in has else moved
     return product(moved, "(1 - resident*(1 - 1/cache))" if "cache" in has else "")
 
 
