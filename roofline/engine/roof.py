@@ -20,7 +20,6 @@ from roofline.workload.dtype import math_dtype
 
 BOUNDS = ("compute", "memory", "network", "overhead")
 STREAMING = (ATTENTION, DECODE_ATTENTION)  # kernels whose ramp counts for what they read, too: their rows are that
-UNIT_PATH = 64.0  # bytes that a GPU's compute unit can have from the cache behind it each clock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +132,7 @@ def streamed(chip: Chip, stack: Stack) -> Num:
     """Bytes per second that all compute units together get (see `Stack.stream`); infinite if nothing is known."""
     if chip.compute_units is None or chip.clock is None:
         return np.inf
-    return chip.compute_units * chip.clock * UNIT_PATH * stack.stream
+    return chip.compute_units * chip.clock * stack.stream
 
 
 def formats(op: Op, chip: Chip) -> tuple[str, ...]:

@@ -20,15 +20,14 @@ class Stack:
 
     Times are seconds that the work does not hide: per step of the whole model (`step`), per sequence that takes part in
     it (`sequence`: scheduling, sampling, text), per layer (`layer`), per operator (`operator`) and per request before
-    its first token (`request`). `host` are the seconds in which a host
-    launches one layer while the chip works on what was launched before: no pass is faster. `latency`, `compute` and
-    `memory` are multiples of what was measured of single kernels on the chip: graphs hide part of their latency,
-    fusing saves some, an eager framework adds to it. `rates` are multiples for kinds of kernels by themselves, or a
-    format of them. `stream` is what a compute unit gets of weights, as a share of what the cache could send it each
-    clock; `flow` the share of a pipeline's stages that work at the same time while a long prompt passes.
-    `usable_memory` is the share of main memory that it lets a model have, `cache_memory` the share for the cache of
-    what weights and activations leave. `bucket` [tokens] is the smallest of the powers of two that decode steps of
-    static shapes read of a cache; None reads what it holds.
+    its first token (`request`). `host` are the seconds in which a host launches one layer while the chip works on what
+    was launched before: no pass is faster. `latency`, `compute` and `memory` are multiples of what was measured of
+    single kernels on the chip: graphs hide part of their latency, fusing saves some, an eager framework adds to it.
+    `rates` are multiples for kinds of kernels by themselves, or a format of them. `stream` are the bytes of weights
+    that a compute unit gets each clock; `flow` the share of a pipeline's stages that work at the same time while a long
+    prompt passes. `usable_memory` is the share of main memory that it lets a model have, `cache_memory` the share for
+    the cache of what weights and activations leave. `bucket` [tokens] is the smallest of the powers of two that decode
+    steps of static shapes read of a cache; None reads what it holds.
     """
 
     id: str

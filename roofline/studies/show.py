@@ -281,7 +281,7 @@ def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
     for name, multiple in multiples.items():
         yield f"rates.{name}", f"{float(multiple):.3g} times what was measured" if multiple != 1.0 else None
     limited = np.isfinite(stack.stream)
-    yield "rates.stream", f"{float(stack.stream):.3g} of what the cache could send its units" if limited else None
+    yield "rates.stream", f"{float(stack.stream):.3g} B for each compute unit and clock" if limited else None
     yield "rates.flow", f"{float(stack.flow):.3g} of a seamless pipeline" if stack.flow != 1.0 else None
     yield "usable_memory", f"{float(stack.usable_memory):.2f}"
     yield "batching", stack.batching

@@ -134,7 +134,7 @@ STACK = Stack(id="any", name="Any")
         (machine(SPLIT, vector=None, peaks={}), STACK),
         (machine(SPLIT), replace(STACK, latency=0.5, compute=1.4, memory=1.3, operator=1e-6, rates={"matmul": 0.9})),
         (machine(SPLIT), replace(STACK, compute=9.0, memory=9.0)),
-        (machine(SPLIT), replace(STACK, stream=0.1)),
+        (machine(SPLIT), replace(STACK, stream=6.4)),
         (machine(SPLIT), replace(STACK, expand_rows=32.0)),
         (machine(SPLIT), replace(STACK, expand_rows=64.0)),
         (machine(SPLIT), replace(STACK, narrow_sums=True)),

@@ -48,7 +48,7 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
             Constant("latency", 1.0, 0.2, 5.0, 0.2),
             Constant("compute", 1.0, 0.03, 1.1, 0.15),
             Constant("memory", 1.0, 0.05, 1.15, 0.1),
-            Constant("stream", 0.1, 0.01, 1.0, 0.02),
+            Constant("stream", 6.4, 0.64, 10.0, 1.28),
             Constant("flow", 1.0, 0.0, 1.0, 0.3),
             Constant(EXPERTS, 1.0, 0.01, 3.0, 0.2),  # unfused, one expert after another
             Constant(ATTENTION, 1.0, 0.02, 2.0, 0.3),
