@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 Num: TypeAlias = "float | NDArray[np.float64]"
 
 
+def some(value: Num) -> bool:
+    """Whether a number is other than zero anywhere in a sweep; a plain one is not worth a trip through NumPy.
+
+    >>> some(0.0), some(np.array([0.0, 2.0]))
+    (False, True)
+    """
+    return bool(value) if isinstance(value, float) else bool(np.any(value))
+
+
 def ceil_div(a: Num, b: Num) -> Num:
     """Smallest whole number of `b`-sized pieces that holds `a`.
 

@@ -15,7 +15,7 @@ from roofline.engine import collectives
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, VECTOR, Op
 from roofline.machine import Chip, Efficiency, Stack
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION
-from roofline.numeric import Num, p_norm
+from roofline.numeric import Num, p_norm, some
 from roofline.workload.dtype import math_dtype
 
 BOUNDS = ("compute", "memory", "network", "overhead")
@@ -83,27 +83,26 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
 
     What idle units cost is counted for one row of tiles: further rows change nothing of it, so more are never faster.
     """
-    reached = chip.efficiency(op.kind, *formats(op, chip))
-    compute, memory = _roofs(op, 1.0, reached, chip, stack)
+    found = formats(op, chip)
+    reached, rate = chip.efficiency(op.kind, *found), stack.rate(op.kind, *found)
+    compute, memory = _roofs(op, 1.0, reached, rate, chip, stack)
     work = p_norm(compute, memory, reached.overlap)
-    if chip.compute_units is not None and np.any(reached.fill):
-        row = (
-            work
-            if np.all(op.above == 1.0)
-            else p_norm(*_roofs(op, 1.0 / op.above, reached, chip, stack), reached.overlap)
-        )
+    if chip.compute_units is not None and some(reached.fill):
+        row = work
+        if some(op.above - 1.0):
+            row = p_norm(*_roofs(op, 1.0 / op.above, reached, rate, chip, stack), reached.overlap)
         lost = np.minimum(row * reached.fill * chip.compute_units / (op.tiles / op.above), reached.split)
         idle = 1.0 + lost / np.maximum(work, 1e-12)
         compute, memory, work = compute * idle, memory * idle, work * idle
-    before = _expansion(op, reached, chip, stack)
+    before = _expansion(op, reached, rate, chip, stack)
     overhead = reached.latency * stack.latency + stack.operator
     return Roofs(compute, memory + before, 0.0, overhead, overhead + before + work)
 
 
-def _roofs(op: Op, share: Num, reached: Efficiency, chip: Chip, stack: Stack) -> tuple[Num, Num]:
+def _roofs(op: Op, share: Num, reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> tuple[Num, Num]:
     """Seconds of arithmetic and of memory for a share of a kernel's rows, with those that static shapes add."""
     share = share * op.padded
-    ramp, rate = reached.half / np.maximum(op.rows * share, 1.0), stack.rate(op.kind, *formats(op, chip))
+    ramp = reached.half / np.maximum(op.rows * share, 1.0)
     compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp)
     compute = compute / np.minimum(
         summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op)
@@ -112,19 +111,19 @@ def _roofs(op: Op, share: Num, reached: Efficiency, chip: Chip, stack: Stack) ->
     moved = op.bytes * (1.0 - op.growing + brought)
     if chip.cache_speed is not None:
         moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))
-    return compute, moved / _moving(op, reached, chip, stack)
+    return compute, moved / _moving(reached, rate, chip, stack)
 
 
-def _expansion(op: Op, reached: Efficiency, chip: Chip, stack: Stack) -> Num:
+def _expansion(op: Op, reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:
     """Seconds in which narrow weights are written at 16 bits and read again, by a kernel before the product's."""
-    if not np.any(op.expanded):
+    if not some(op.expanded):
         return 0.0
-    return op.expanded * np.greater(op.rows, stack.expand_rows) / _moving(op, reached, chip, stack)
+    return op.expanded * np.greater(op.rows, stack.expand_rows) / _moving(reached, rate, chip, stack)
 
 
-def _moving(op: Op, reached: Efficiency, chip: Chip, stack: Stack) -> Num:
+def _moving(reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:
     """Bytes per second of a kernel, never more than the datasheet's."""
-    share = reached.memory * stack.memory * stack.rate(op.kind, *formats(op, chip))
+    share = reached.memory * stack.memory * rate
     return np.minimum(chip.bandwidth * np.minimum(share, 1.0), streamed(chip, stack))
 
 
