@@ -45,7 +45,7 @@ def test_options_are_those_of_the_command_line() -> None:
             "draft=3: must be the name of a model, e.g. 'llama-3.2-1b'",
         ),
         ({"imbalance": 0.5}, "imbalance=0.5: must be at least 1"),
-        ({"batch": "many"}, "batch='many': must be a number of at least 1"),
+        ({"batch": "many"}, "batch 'many': write how many requests run at once, e.g. 32, or max"),
         ({"context_len": -1}, "context_len=-1: must be a number of at least 0"),
         ({"tp": 0}, "tp=0: must be a whole number, 1 or more"),
         ({"zero": 4}, "zero=4: must be a whole number, 0 to 3"),

@@ -103,6 +103,16 @@ def _count(value: object) -> int:
     return value
 
 
+def _batch(value: object) -> float:
+    """A whole number of at least one, or `max`: infinite."""
+    if value == "max":
+        return math.inf
+    try:
+        return float(_count(value))
+    except ValueError as error:
+        raise ValueError(f"{error}, or max for as many as memory holds") from None
+
+
 def _count_or_zero(value: object) -> int:
     """A whole number of at least zero."""
     return 0 if value == 0 and not isinstance(value, bool) else _count(value)
@@ -195,6 +205,11 @@ FractionOrZero = Annotated[
 ]
 AtLeastOne = Annotated[float, BeforeValidator(_at_least_one), Field(json_schema_extra={"minimum": 1})]
 Count = Annotated[int, BeforeValidator(_count), Field(json_schema_extra={"minimum": 1})]
+Batch = Annotated[
+    float,
+    BeforeValidator(_batch),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "max"}], "description": "a count, or max"}),
+]
 CountOrZero = Annotated[int, BeforeValidator(_count_or_zero), Field(json_schema_extra={"minimum": 0})]
 Exponent = Annotated[float, BeforeValidator(_exponent), Field(json_schema_extra={"minimum": 1})]
 PipelineExponent = Annotated[

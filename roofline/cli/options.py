@@ -57,7 +57,10 @@ Phase = Annotated[
     str | None,
     typer.Option(help="Only this phase: training, prefill or decode.", rich_help_panel=WORK, metavar="PHASE"),
 ]
-Batch = Annotated[int | None, typer.Option(metavar="N", min=1, help="Requests running at once.", rich_help_panel=WORK)]
+Batch = Annotated[
+    str | None,
+    typer.Option(metavar="N|max", help="Requests running at once; max: as many as memory holds.", rich_help_panel=WORK),
+]
 Input = Annotated[
     int | None, typer.Option("--input", metavar="N", min=1, help="Tokens of the prompt.", rich_help_panel=WORK)
 ]

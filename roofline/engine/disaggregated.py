@@ -53,7 +53,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         deployment.spreads,
         served=True,
         among=np.greater(serving.batch, 1.0),
-        saturated=serving.saturated,
+        saturated=False,
     )
     evidence, sources = evidence_of(deployment)
     fuller = np.greater(write.room.held.total, read.room.held.total)
@@ -85,6 +85,8 @@ def check(serving: Serving, stack: Stack) -> None:
         raise PlanError(
             f"pools: {stack.id} runs a batch from start to end, so no request can go on elsewhere; take another stack"
         )
+    if serving.saturated:
+        raise PlanError("pools: how many requests run is not found for two pools; give --batch a number")
     if serving.speculative.drafts:
         raise PlanError("pools: what drafts tokens has a cache of its own, which can't be moved; draft from n-grams")
 

@@ -35,8 +35,11 @@ from roofline.workload import Decode, Model, Pause, Plan, Precision, Prefill, Se
 
 
 def predict(serving: Serving, deployment: Deployment) -> Prediction:
-    """Times, rates, memory, energy and cost of serving requests on a deployment."""
-    precision = deployment.precision_for(serving.precision)
+    """Times, rates, memory, energy and cost of serving requests on a deployment; of an infinite batch, those of the
+    largest that fits."""
+    precision, saturated = deployment.precision_for(serving.precision), serving.saturated
+    if saturated:
+        serving = replace(serving, batch=largest_batch(serving, deployment, precision))
     room = memory_room(serving, deployment, precision)
     running = replace(serving, batch=room.running)
     phases = _phases(running, deployment, precision)
@@ -46,7 +49,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         deployment.spreads,
         served=deployment.stack.batching == "continuous",
         among=np.greater(serving.batch, 1.0),
-        saturated=serving.saturated,
+        saturated=saturated,
     )
     evidence, sources = evidence_of(deployment)
     return Prediction(
@@ -64,6 +67,17 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         evidence=evidence,
         sources=sources,
     )
+
+
+def largest_batch(serving: Serving, deployment: Deployment, precision: Precision) -> Num:
+    """Requests that memory holds in all replicas together, one at least.
+
+    What works on more of them leaves room for fewer: those that fit beside the work of as many as would beside one.
+    """
+    most: Num = 1.0
+    for _ in range(2):
+        most = np.maximum(memory_room(replace(serving, batch=most), deployment, precision).most, 1.0)
+    return most
 
 
 def total_weight_bytes(model: Model, precision: Precision) -> float:

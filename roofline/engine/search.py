@@ -98,6 +98,8 @@ def fewest_chips(workload: Workload, chip: Chip, stack: Stack, precision: Precis
 
     Raises `PlanError` if the wiring does not join enough of them.
     """
+    if isinstance(workload, Serving) and workload.saturated:
+        workload = replace(workload, batch=1.0)  # whatever holds one is filled
     limit = float(np.max(chip.main_memory.capacity * stack.usable_memory))
     least = float(np.max(memory.weight_bytes(workload.model, precision, Plan())))
     most = int(min(plans.most_chips(chip), MOST_TRIED))

@@ -28,7 +28,7 @@ def compare(workload: str, deployments: Sequence[str], options: Options, catalog
     """The contract's object for many deployments of the same workload, in the order given."""
     job = resolve_workload(catalog, workload, options)
     resolved = [resolve_deployment(catalog, text, job, options) for text in deployments]
-    return contract.comparison([contract.prediction(search.predict(job, deployment)) for deployment in resolved])
+    return contract.comparison(job, [contract.prediction(search.predict(job, deployment)) for deployment in resolved])
 
 
 def require_fit(rows: Sequence[Mapping[str, Any]]) -> None:

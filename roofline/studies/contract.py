@@ -108,13 +108,13 @@ def prediction(result: Prediction) -> dict[str, Any]:
     }
 
 
-def comparison(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def comparison(job: Workload, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Predictions of one workload on several deployments, and which of them the evidence can't tell apart."""
     metric = next((name for name in RANKED if any(row["metrics"].get(name) for row in rows)), None)
     return {
         "schema": COMPARISON_SCHEMA,
         "version": __version__,
-        "workload": rows[0]["workload"] if rows else None,
+        "workload": workload(job),
         "rows": rows,
         "indistinguishable": {"metric": metric, "pairs": _pairs(rows, metric) if metric else []},
     }

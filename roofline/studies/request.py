@@ -79,7 +79,9 @@ def options(given: Mapping[str, Any]) -> Options:
 
 
 def _number(name: str, value: Any) -> float:
-    """A length or batch, a positive number; one that may be zero; or a share."""
+    """A length or batch, a positive number; one that may be zero; or a share. A batch may be `max`: infinite."""
+    if name == "batch" and isinstance(value, str):
+        return _batch(value)
     if name in SHARES:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise RooflineError(f"{name}={value!r}: must be a number from 0 to 1")
@@ -89,6 +91,15 @@ def _number(name: str, value: Any) -> float:
     if value < 1 and name not in FROM_ZERO:
         raise RooflineError(f"{name}={value!r}: must be at least 1")
     return float(value)
+
+
+def _batch(text: str) -> float:
+    """As the command line gives it."""
+    if text == "max":
+        return float("inf")
+    if re.fullmatch(r"[1-9][0-9]{0,14}", text.strip()) is None:
+        raise RooflineError(f"batch {text!r}: write how many requests run at once, e.g. 32, or max")
+    return float(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def _workload_row(catalog: Catalog, name: str) -> dict[str, Any]:
     if isinstance(job, Training):
         what = f"train {job.tokens:.3g} tokens, {job.global_batch:,.0f} x {job.seq_len:,.0f} a step"
     elif isinstance(job, Serving):
-        what = f"{len(job.steps)} steps, {job.input_len:,.0f} in, {job.output_len:,.0f} out, {job.batch:,.0f} at once"
+        what = f"{len(job.steps)} steps, {job.input_len:,.0f} in, {job.output_len:,.0f} out, {_batch(job)} at once"
     else:
         what = ""
     kind = "training" if isinstance(job, Training) else "serving"
@@ -274,6 +274,10 @@ def _model_fields(model: Model) -> Iterator[tuple[str, str | None]]:
     yield "shape.dtype", model.dtype
 
 
+def _batch(job: Serving) -> str:
+    return "as many as memory holds" if job.saturated else f"{float(job.batch):,.0f}"
+
+
 def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
     for name in ("step", "sequence", "layer", "operator", "request", "host"):
         yield f"overheads.{name}", in_units(float(getattr(stack, name)), "s")
@@ -306,7 +310,7 @@ def _job_fields(job: Serving | Training) -> Iterator[tuple[str, str | None]]:
     else:
         for index, step in enumerate(job.steps):
             yield f"lengths.step-{index + 1}", words.step(step)
-        yield "lengths.batch", f"{float(job.batch):,.0f}"
+        yield "lengths.batch", _batch(job)
         yield "prefix_cache", f"{float(job.cached_share):.3g} of the first prompt" if job.cached_share else None
         yield "speculative", words.speculation(job.speculative) if job.speculative.on else None
     yield "imbalance", f"{float(job.imbalance):.3g} times the mean" if job.imbalance != 1.0 else None

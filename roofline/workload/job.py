@@ -51,13 +51,13 @@ class ServiceLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time.
+    """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time, as
+    many as memory holds if it is infinite.
 
     `burst` is the share of all requests that arrive together, as a benchmark's first ones do; 0 in a steady state.
-    `distinct` is how many of those that run differ, fewer than all where a benchmark repeats a prompt; `saturated`
-    whether as many run as memory holds. A share `cached_share` of the first prompt is found in the prefix cache, and
-    `speculative` says what is guessed and verified. `imbalance` are the rows of the hottest expert-parallel rank over
-    the mean of all ranks.
+    `distinct` is how many of those that run differ, fewer than all where a benchmark repeats a prompt. A share
+    `cached_share` of the first prompt is found in the prefix cache, and `speculative` says what is guessed and
+    verified. `imbalance` are the rows of the hottest expert-parallel rank over the mean of all ranks.
     """
 
     id: str
@@ -67,13 +67,17 @@ class Serving:
     cached: Num = 0.0
     burst: Num = 0.0
     distinct: Num = np.inf
-    saturated: bool = False
     cached_share: Num = 0.0
     speculative: Speculation = NONE
     imbalance: Num = 1.0
     precision: Precision = Precision()
     slo: ServiceLevel = ServiceLevel()
     sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def saturated(self) -> bool:
+        """Whether as many requests run as memory holds: offline, with everything queued at once."""
+        return bool(np.any(np.isinf(self.batch)))
 
     @property
     def input_len(self) -> Num:

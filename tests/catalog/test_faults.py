@@ -158,12 +158,27 @@ sources: {s: {title: x}}
             "7: speculative: tokens are drafted by a model or at a cost; leave one of them out",
         ),
         ("imbalance: 1.3", "imbalance: 0.5", "8: imbalance: must be a number of at least 1, got 0.5"),
+        (
+            "id: w",
+            "id: w\nbatch: most",
+            "2: batch: must be a whole number, got 'most', or max for as many as memory holds",
+        ),
+        (
+            "id: w",
+            "id: w\nbatch: 0",
+            "2: batch: must be between 1 and 10^15, got 0, or max for as many as memory holds",
+        ),
         ("imbalance: 1.3", "imbalance: yes", "8: imbalance: must be a number of at least 1, got 'yes'"),
     ],
 )
 def test_requests_break_as_clearly(write: Write, old: str, new: str, message: str) -> None:
     found = faults(write(JOB.replace(old, new), "w.yaml"), ServingSpec)
     assert any(item.startswith(message) for item in found), found
+
+
+@pytest.mark.parametrize(("text", "batch"), [("7", 7.0), ("max", float("inf"))])
+def test_a_batch_is_a_count_or_the_largest(write: Write, text: str, batch: float) -> None:
+    assert load(write(JOB.replace("id: w", f"id: w\nbatch: {text}"), "w.yaml"), ServingSpec).batch == batch
 
 
 @pytest.mark.parametrize("share", ["0", "1", "100 %", "0.0"])

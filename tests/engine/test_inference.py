@@ -329,3 +329,26 @@ def test_what_lies_between_kernels_is_as_wide_as_the_software_keeps_it(catalog: 
     assert float(wide["norms"].bytes) == 2 * float(narrow["norms"].bytes)
     assert wide["attention/core"].terms["c"] == narrow["attention/core"].terms["c"] == 2.0
     assert wide["ffn/up"].terms["w"] == narrow["ffn/up"].terms["w"] == 2.0
+
+
+@pytest.mark.parametrize("stack", [IDEAL, STATIC])
+def test_an_infinite_batch_is_the_largest_that_fits(catalog: Catalog, stack: Stack) -> None:
+    """Nobody waits and all run: the same as asked for by number, while one more would not run."""
+    work = Serving(id="w", model=catalog.model("llama-3.1-8b"), steps=(Prefill(900.0), Decode(200.0)), batch=np.inf)
+    chip = machine(capacity=40e9)
+    found = run(work, chip, stack)
+    assert isinstance(found.workload, Serving)
+    most = float(found.workload.batch)
+    assert bool(found.fits)
+    assert most == float(found.max_batch) > 1.0
+    assert found.metrics == run(replace(work, batch=most), chip, stack).metrics
+    assert float(run(replace(work, batch=most + 2.0), chip, stack).max_batch) < most + 2.0
+
+
+def test_each_plan_has_a_largest_batch_of_its_own(catalog: Catalog) -> None:
+    work = Serving(id="w", model=catalog.model("llama-3.1-8b"), steps=(Prefill(900.0), Decode(200.0)), batch=np.inf)
+    chip, degrees = machine(capacity=40e9), (1.0, 2.0, 4.0)
+    found = inference.predict(work, Deployment(chip=chip, num_chips=4, stack=IDEAL, plan=Plan(tp=np.array(degrees))))
+    each = [run(work, chip, tp=degree) for degree in degrees]
+    assert found.max_batch == pytest.approx([float(one.max_batch) for one in each])
+    assert found.metrics["output_tokens_per_s"] == pytest.approx([one.metrics["output_tokens_per_s"] for one in each])

@@ -256,8 +256,8 @@ def test_one_request_on_a_server_waits_for_nobody() -> None:
 
 
 def test_a_full_queue_has_the_interval_of_full_queues() -> None:
-    for saturated, figure in ((False, "server end to end"), (True, "offline")):
-        found = numbers(inference.predict(replace(work(64.0), saturated=saturated), where()).metrics)
+    for batch, figure in ((64.0, "server end to end"), (np.inf, "offline")):
+        found = numbers(inference.predict(work(batch), where()).metrics)
         assert found["output_tokens_per_s"] / found["output_tokens_per_s_low"] == pytest.approx(UNLIKE[figure])
 
 

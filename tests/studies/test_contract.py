@@ -22,7 +22,7 @@ from roofline.engine.deployment import Deployment
 from roofline.engine.interval import RATES, TIMES
 from roofline.machine.evidence import FIGURES
 from roofline.studies import contract
-from roofline.workload import Attention, Block, Decode, DenseFFN, Model, MoE, Plan, Prefill, Serving
+from roofline.workload import Attention, Block, Decode, DenseFFN, Model, MoE, Plan, Prefill, Serving, Training
 
 CHIPS = ("h100-sxm", "a100-sxm-80gb")
 CHAT = "llama-3.1-8b-chat"
@@ -191,9 +191,10 @@ def test_layers_in_training_are_those_of_a_stage_however_many_micro_batches_pass
 
 def row(label: str, low: float | None, high: float | None, *, fits: bool = True, metric: str = RANKED) -> Row:
     metrics = {metric: 1.0, f"{metric}_low": low, f"{metric}_high": high}
-    return {"workload": {}, "deployment": {"label": label}, "fits": fits, "metrics": metrics}
+    return {"deployment": {"label": label}, "fits": fits, "metrics": metrics}
 
 
+JOB = Training(id="w", model=Catalog().model("llama-3.2-1b"), tokens=1e9, seq_len=1024.0, global_batch=8.0)
 EDGES = st.lists(
     st.tuples(st.integers(min_value=0, max_value=20), st.integers(min_value=0, max_value=20)).map(sorted), max_size=6
 )
@@ -207,13 +208,13 @@ def test_pairs_are_those_with_a_rate_that_both_may_have(edges: list[list[int]]) 
         for one, other in combinations(range(len(edges)), 2)
         if set(range(edges[one][0], edges[one][1] + 1)) & set(range(edges[other][0], edges[other][1] + 1))
     ]
-    found = contract.comparison(rows)["indistinguishable"]
+    found = contract.comparison(JOB, rows)["indistinguishable"]
     assert found == {"metric": RANKED if rows else None, "pairs": shared}
 
 
 def test_what_has_no_interval_or_does_not_fit_is_in_no_pair() -> None:
     rows = [row("a", 1.0, 9.0), row("b", None, None), row("c", 1.0, 9.0, fits=False), row("d", 2.0, 3.0)]
-    assert contract.comparison(rows)["indistinguishable"]["pairs"] == [["a", "d"]]
+    assert contract.comparison(JOB, rows)["indistinguishable"]["pairs"] == [["a", "d"]]
 
 
 @pytest.mark.parametrize("metric", contract.RANKED)
@@ -221,13 +222,13 @@ def test_the_first_ranking_that_a_workload_has_decides(metric: str) -> None:
     rows = [row(label, 1.0, 2.0, metric=metric) for label in "ab"]
     for item in rows:
         item["metrics"] |= dict.fromkeys(contract.RANKED[: contract.RANKED.index(metric)], 0.0)
-    assert contract.comparison(rows)["indistinguishable"] == {"metric": metric, "pairs": [["a", "b"]]}
+    assert contract.comparison(JOB, rows)["indistinguishable"] == {"metric": metric, "pairs": [["a", "b"]]}
 
 
 def test_a_first_row_without_a_figure_hides_nothing_of_the_others() -> None:
     unknown = row("x", None, None)
     unknown["metrics"][RANKED] = None
-    found = contract.comparison([unknown, row("a", 1.0, 2.0), row("b", 2.0, 3.0)])["indistinguishable"]
+    found = contract.comparison(JOB, [unknown, row("a", 1.0, 2.0), row("b", 2.0, 3.0)])["indistinguishable"]
     assert found == {"metric": RANKED, "pairs": [["a", "b"]]}
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from roofline.catalog.fields import AtLeastOne, Count, CountOrZero, Duration, FractionOrZero, Many, Spec, Word
+from roofline.catalog.fields import AtLeastOne, Batch, Count, CountOrZero, Duration, FractionOrZero, Many, Spec, Word
 from roofline.catalog.specs.common import Id, Identified, StoredDType, join_sources
 from roofline.workload import (
     Decode,
@@ -117,10 +117,10 @@ class JobSpec(Identified):
 
 
 class ServingSpec(JobSpec):
-    """A request and how many of them run at once (`batch`)."""
+    """A request and how many of them run at once (`batch`; `max`: as many as memory holds)."""
 
     steps: Many[StepSpec] = Field(min_length=1, max_length=10_000)
-    batch: Count = 1
+    batch: Batch = 1.0
     slo: ServiceLevelSpec = Field(default_factory=ServiceLevelSpec)
     prefix_cache: PrefixCacheSpec | None = None
     speculative: SpeculationSpec | None = None
@@ -131,7 +131,7 @@ class ServingSpec(JobSpec):
             id=self.id,
             model=find_model(self.model),
             steps=tuple(step.build() for step in self.steps),
-            batch=float(self.batch),
+            batch=self.batch,
             cached_share=self.prefix_cache.share if self.prefix_cache else 0.0,
             speculative=self.speculative.build(find_model) if self.speculative else Speculation(),
             imbalance=self.imbalance,

@@ -43,7 +43,8 @@ def work_text(work: Result) -> str:
         return f"{work['id']}: {work['model']} on {many(work['tokens'])} tokens, {step}{hottest}"
     steps = ", ".join(_step(step) for step in work["steps"])
     more = f"{_reused(work)}{_drafts(work)}{hottest}"
-    return f"{work['id']}: {work['model']}, {count(work['batch'])} requests at once; each: {steps}{more}"
+    requests = "as many requests as memory holds" if work["batch"] is None else f"{count(work['batch'])} requests"
+    return f"{work['id']}: {work['model']}, {requests} at once; each: {steps}{more}"
 
 
 def _reused(work: Result) -> str:

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from roofline.catalog.store import Catalog
-from roofline.engine import inference, plans
+from roofline.engine import plans
 from roofline.engine.deployment import Deployment
 from roofline.errors import PlanError
 from roofline.machine import Stack
@@ -225,20 +225,16 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
     steps: list[Step] = [Prefill(inputs)] if setup.prefills else []
     # a rate of decoding without an output length was read at the end of the prompt
     steps += [Decode(np.maximum(outputs, 1.0))] if setup.decodes else []
-    serving = Serving(
+    return Serving(
         id="measured",
         model=model,
         steps=tuple(steps),
-        batch=batch,
+        batch=np.full(len(cases), np.inf) if setup.offline else batch,
         cached=np.array([depth(case) for case in cases]),
         burst=BURST if where.stack.batching == "continuous" else 0.0,
         distinct=1.0 if setup.identical else np.inf,
         precision=where.precision or Precision(),
     )
-    if setup.offline:
-        most = inference.memory_room(replace(serving, batch=1.0), where, serving.precision).most
-        serving = replace(serving, batch=np.maximum(most, 1.0), saturated=True)
-    return serving
 
 
 def depth(case: Case) -> float:
