@@ -47,8 +47,15 @@ def peak(chip: Chip, dtype: str) -> Num:
 
 def summed(chip: Chip, dtype: str, stack: Stack) -> Num:
     """Dense FLOP/s of a chip for a dtype, summed as the software does."""
-    found = None if dtype == VECTOR or not stack.narrow_sums else math_dtype(dtype, chip.peaks)
-    return chip.peaks[found].most if found else peak(chip, dtype)
+    found = multiplied(chip, dtype, stack)
+    return chip.peaks[found].most if stack.narrow_sums and found in chip.peaks else peak(chip, found)
+
+
+def multiplied(chip: Chip, dtype: str, stack: Stack) -> str:
+    """The format in which software multiplies values of a dtype: fp16 for bf16 if it sums in 16 bits, as no chip does
+    of bf16."""
+    found = arithmetic(chip, dtype)
+    return "fp16" if stack.narrow_sums and found == "bf16" and "fp16" in chip.peaks else found
 
 
 def most(chip: Chip, op: Op) -> Num:

@@ -167,7 +167,7 @@ def _datasheet(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
     """What the chip could do at best."""
     if op.flops:
         peak, most = float(roof.summed(chip, op.dtype, stack)), float(roof.most(chip, op))
-        found = roof.arithmetic(chip, op.dtype)
+        found = roof.multiplied(chip, op.dtype, stack)
         path = f"compute.peaks.{found}" if found in chip.peaks else "compute.vector"
         source = cited(chip.sources.get(path), "not published")
         yield Constant("peak", f"dense {found}", peak, "FLOP/s", source)
@@ -261,7 +261,8 @@ def _rate_of_compute(sheet: Sheet) -> str:
     has = sheet.known
     rate = product("peak", "compute", *(name for name in ("software_compute", "software_kind") if name in has))
     limit = "most" if "most" in has else "peak"
-    return f"min({rate}, {limit})" if "software_compute" in has or "software_kind" in has else rate
+    beyond = "software_compute" in has or "software_kind" in has or has[limit][0] < has["peak"][0]
+    return f"min({rate}, {limit})" if beyond else rate
 
 
 def _rate_of_memory(sheet: Sheet) -> str:

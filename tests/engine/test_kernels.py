@@ -267,6 +267,14 @@ def test_narrow_sums_are_faster_where_the_chip_has_them(narrow: bool, expected: 
     assert seconds(LARGE, chip, replace(NOTHING, narrow_sums=narrow)) == pytest.approx(expected, rel=1e-12)
 
 
+def test_narrow_sums_are_those_of_fp16_products() -> None:
+    """A kernel that widens narrow weights to bf16 by the letter multiplies in fp16; bf16 weights stay what they are."""
+    peaks = {"bf16": Peak(dense=PEAK), "fp16": Peak(dense=PEAK, narrow=2 * PEAK), "fp8": Peak(dense=4 * PEAK)}
+    chip, software = quick(machine(peaks=peaks), "memory"), replace(NOTHING, narrow_sums=True)
+    assert seconds(replace(LARGE, least="fp8"), chip, software) == pytest.approx(ROOF / 2, rel=1e-12)
+    assert seconds(LARGE, chip, software) == pytest.approx(ROOF, rel=1e-12)
+
+
 # --- what a better kernel would not do --------------------------------------------------------------------------
 
 
