@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
@@ -47,7 +48,11 @@ EAGER = ("pytorch",)
 LARGE = 2.0**30  # bytes of a copy whose size is not stated: sources state the rate of large ones
 ROTARY, LATENT = 64.0, 512.0  # widths of DeepSeek's latent attention, the only one that rows measure
 NOPE, VALUE = 128.0, 128.0
+DRAWS = 64  # of loads of experts, over which the busiest rank is averaged
 BOTH_SIDES = ("int8", "mxfp4", "nvfp4", "fp4", "bfp8", "bfp4")  # formats that name a product of two narrow matrices
+
+
+Deal = Literal["even", "random", "skewed"]  # how a benchmark gives tokens to experts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class Bench:
     quantises: bool
     direct: bool  # a collective of a serving stack's own, not of a library
     plain: bool  # 32-bit products on the vector units
-    balanced: bool
+    deal: Deal
     eager: bool  # launched one by one by a framework, not replayed from a captured graph
     stack: str  # the serving stack whose kernel it is, empty for a library's or a benchmark's own
 
@@ -117,7 +122,7 @@ def _bench(case: Case, chip: str | None, stack: str) -> Bench:
         quantises="quantisation" in note or "quantization" in note,
         direct=op in COLLECTIVES and not software.split(" ")[0].startswith(LIBRARIES),
         plain="no tensor cores" in note,
-        balanced="dist=balanced" in note,
+        deal="even" if "dist=balanced" in note else "skewed" if "power_law" in note else "random",
         eager=software.startswith(EAGER) or "via torch" in software,
         stack=stack,
     )
@@ -189,11 +194,36 @@ def _experts(bench: Bench, cases: Sequence[Case]) -> list[Op]:
     m, width, hidden = (column(cases, name) for name in "mnk")
     experts, top_k = noted(cases, "E", 1.0), noted(cases, "topk", 1.0)
     tp, ep = noted(cases, "tp", 1.0), noted(cases, "ep", 1.0)
-    touched = experts * (1.0 - np.power(1.0 - top_k / experts, m))  # benchmarks choose at random, all alike
-    if bench.balanced:  # rows are dealt out evenly rather than by chance
-        touched = np.minimum(experts, m * top_k)
+    rows, touched = _dealt(bench.deal, m, experts, top_k, ep)
     widths = _widths(bench)
-    return list(routed_experts(m * top_k / ep, touched / ep, hidden, width / tp, True, widths))
+    permute, *products = routed_experts(rows, touched, hidden, width / tp, True, widths)
+    # without an exchange every rank takes all tokens in and gives all of them out
+    whole = rows + m * np.greater(ep, 1.0) / 2.0
+    permute = ops.elementwise(permute.name, m=whole, i=2.0 * hidden, o=2.0 * hidden, f=2.0 * hidden, r=widths.r)
+    return [permute, *products]
+
+
+def _dealt(deal: Deal, m: Num, experts: Num, top_k: Num, ep: Num) -> tuple[Num, Num]:
+    """Rows of one rank of `ep` and its experts that get any: dealt evenly, at random, or as the busiest rank has them
+    where loads follow a power law."""
+    if deal == "even":
+        return m * top_k / ep, np.minimum(experts, m * top_k) / ep
+    if deal == "random":
+        return m * top_k / ep, experts * (1.0 - np.power(1.0 - top_k / experts, m)) / ep
+    columns = (np.atleast_1d(values) for values in (m, experts, top_k, ep))
+    rows, touched = np.array([_busiest(*map(float, numbers)) for numbers in zip(*columns, strict=True)]).T
+    return rows, touched
+
+
+@cache
+def _busiest(m: float, experts: float, top_k: float, ep: float) -> tuple[float, float]:
+    """The mean over draws of loads between 1 and .8 m tokens, or .01 and 2 where tokens are few, the logarithms of
+    which are uniform: a power law with exponent 1 (ai-dynamo/aiconfigurator, collector/helper.py)."""
+    low, high = (1.0, max(0.8 * m, 1.0)) if m * top_k > experts else (0.01, 2.0)
+    loads = low * (high / low) ** np.random.default_rng(0).random((DRAWS, int(experts)))
+    dealt = np.round(loads / loads.sum(axis=1, keepdims=True) * m * top_k).reshape(DRAWS, int(ep), -1)
+    busiest = dealt[np.arange(DRAWS), dealt.sum(axis=2).argmax(axis=1)]
+    return max(float(busiest.sum(axis=1).mean()), 1.0), max(float((busiest > 0).sum(axis=1).mean()), 1.0)
 
 
 def _prefill(bench: Bench, cases: Sequence[Case]) -> list[Op]:
