@@ -218,7 +218,7 @@ def _dealt(deal: Deal, m: Num, experts: Num, top_k: Num, ep: Num) -> tuple[Num, 
 @cache
 def _busiest(m: float, experts: float, top_k: float, ep: float) -> tuple[float, float]:
     """The mean over draws of loads between 1 and .8 m tokens, or .01 and 2 where tokens are few, the logarithms of
-    which are uniform: a power law with exponent 1 (ai-dynamo/aiconfigurator, collector/helper.py)."""
+    which are uniform: a power law with exponent 1 (ai-dynamo/aiconfigurator, `power_law_logits_v3`)."""
     low, high = (1.0, max(0.8 * m, 1.0)) if m * top_k > experts else (0.01, 2.0)
     loads = low * (high / low) ** np.random.default_rng(0).random((DRAWS, int(experts)))
     dealt = np.round(loads / loads.sum(axis=1, keepdims=True) * m * top_k).reshape(DRAWS, int(ep), -1)
