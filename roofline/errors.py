@@ -58,6 +58,14 @@ class PlanError(RooflineError):
     """A parallel plan that the model, the chip count or the wiring forbids."""
 
 
+class NoRoomError(PlanError):
+    """No number of chips holds a workload; `most` are as many as their links join."""
+
+    def __init__(self, message: str, most: int) -> None:
+        super().__init__(message)
+        self.most = most
+
+
 class OutputError(RooflineError):
     """A place that can't be written to, or a format that can't hold the result."""
 

@@ -90,3 +90,11 @@ def test_everything_else(tmp_path: Path) -> None:
     assert "predict" in dir(rl)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         rl.nothing  # noqa: B018
+
+
+def test_a_comparison_shows_what_nothing_holds_as_a_row() -> None:
+    result = rl.compare("llama-3.1-405b", ["h100-sxm", "rtx-4090"], phase="decode")
+    held, unheld = result["rows"]
+    assert (held["fits"], unheld["fits"]) == (True, False)
+    assert (unheld["deployment"]["num_chips"], unheld["deployment"]["label"]) == (8, "8xrtx-4090")
+    assert unheld["why"].startswith("needs ")

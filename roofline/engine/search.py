@@ -11,7 +11,7 @@ import numpy as np
 from roofline.engine import disaggregated, inference, memory, plans, training
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
-from roofline.errors import PlanError
+from roofline.errors import NoRoomError, PlanError
 from roofline.machine import Chip, Stack
 from roofline.workload import Plan, Precision, Serving, Training, Workload
 from roofline.workload.plan import Recompute
@@ -96,7 +96,7 @@ def _with_schedules(workload: Training, whole: Plan, given: Mapping[str, Any]) -
 def fewest_chips(workload: Workload, chip: Chip, stack: Stack, precision: Precision, given: Mapping[str, Any]) -> int:
     """The smallest number of chips that holds a workload under some plan; memory alone is asked.
 
-    Raises `PlanError` if the wiring does not join enough of them.
+    Raises `NoRoomError` if the wiring does not join enough of them.
     """
     if isinstance(workload, Serving) and workload.saturated:
         workload = replace(workload, batch=1.0)  # whatever holds one is filled
@@ -110,7 +110,7 @@ def fewest_chips(workload: Workload, chip: Chip, stack: Stack, precision: Precis
             between = range(tried + 1, count)
             return next((few for few in between if _holds(workload, chip, stack, precision, few, given)), count)
         tried, count = count, count + max(1, count // 32)
-    raise PlanError(f"{workload.id} does not fit on {most:,} x {chip.id}, the most that its links join")
+    raise NoRoomError(f"{workload.id} does not fit on {most:,} x {chip.id}, the most that its links join", most)
 
 
 def _holds(

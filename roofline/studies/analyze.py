@@ -25,9 +25,10 @@ def analyze(workload: str, deployment: str, options: Options, catalog: Catalog) 
 
 
 def compare(workload: str, deployments: Sequence[str], options: Options, catalog: Catalog) -> dict[str, Any]:
-    """The contract's object for many deployments of the same workload, in the order given."""
+    """The contract's object for many deployments of the same workload, in the order given; one that nothing holds is
+    a row like the others, which does not fit."""
     job = resolve_workload(catalog, workload, options)
-    resolved = [resolve_deployment(catalog, text, job, options) for text in deployments]
+    resolved = [resolve_deployment(catalog, text, job, options, anyway=True) for text in deployments]
     return contract.comparison(job, [contract.prediction(search.predict(job, deployment)) for deployment in resolved])
 
 

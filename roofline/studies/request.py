@@ -11,7 +11,8 @@ from roofline.catalog.store import Catalog, is_path
 from roofline.engine import plans, pools
 from roofline.engine.deployment import Deployment
 from roofline.engine.search import best_plan, fewest_chips
-from roofline.errors import PlanError, RooflineError, did_you_mean
+from roofline.errors import NoRoomError, PlanError, RooflineError, did_you_mean
+from roofline.machine import Chip, Stack
 from roofline.workload import (
     DTYPES,
     Decode,
@@ -289,8 +290,13 @@ def _flag(name: str) -> str:
     return name.removesuffix("_len").replace("_", "-")
 
 
-def resolve_deployment(catalog: Catalog, text: str, workload: Workload, options: Options) -> Deployment:
-    """The deployment that a text means: chip and stack found, chips counted, a plan checked or found."""
+def resolve_deployment(
+    catalog: Catalog, text: str, workload: Workload, options: Options, *, anyway: bool = False
+) -> Deployment:  # fmt: skip
+    """The deployment that a text means: chip and stack found, chips counted, a plan checked or found.
+
+    Where no number of chips holds the workload, that is an error, or, `anyway`, as many are taken as their links join.
+    """
     wanted = parse_deployment(text)
     chip = catalog.chip(wanted.chip)
     settings = {**{key: setting(key, value) for key, value in options.settings.items()}, **wanted.settings}
@@ -300,7 +306,8 @@ def resolve_deployment(catalog: Catalog, text: str, workload: Workload, options:
     given = {key: settings[key] for key in (*PLAN_KEYS, "recompute") if key in settings}
     apart = settings.get("pools")
     try:
-        count = wanted.count or _pooled(apart) or _count(given) or fewest_chips(workload, chip, stack, precision, given)
+        count = wanted.count or _pooled(apart) or _count(given)
+        count = count or _fewest(workload, chip, stack, precision, given, anyway=anyway)
         if apart == AUTO and wanted.count is None:
             count *= 2  # as many for each pool
         plans.check_wiring(chip, count)
@@ -315,6 +322,17 @@ def resolve_deployment(catalog: Catalog, text: str, workload: Workload, options:
     except PlanError as error:
         raise PlanError(f"{text}: {error}") from None
     return replace(deployment, plan=plan)
+
+
+def _fewest(
+    workload: Workload, chip: Chip, stack: Stack, precision: Precision, given: Mapping[str, Any], *, anyway: bool
+) -> int:  # fmt: skip
+    try:
+        return fewest_chips(workload, chip, stack, precision, given)
+    except NoRoomError as error:
+        if anyway:
+            return error.most
+        raise
 
 
 def _pooled(apart: str | None) -> int | None:
