@@ -146,8 +146,8 @@ def formats(op: Op, chip: Chip) -> tuple[str, ...]:
 
     Attention on values that the chip widens is that of the wider format; products of narrow weights are kernels apart.
     """
-    multiplied = arithmetic(chip, op.dtype)
-    return (op.stored, multiplied) if op.kind == ATTENTION else (op.stored, op.dtype, multiplied)
+    widened = arithmetic(chip, op.dtype)
+    return (op.stored, widened) if op.kind == ATTENTION else (op.stored, op.dtype, widened)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
