@@ -53,7 +53,8 @@ class Pass:
     `steps` > 1 stands for that many decode steps in a row at their mean cost; the context then grows by `gain` in each:
     by one, its new token, or, where drafted tokens are verified, by those of the new ones that are kept. `logits` is
     the number of tokens per sequence that reach the output matrix. `bucket` is the smallest of the powers of two that
-    static shapes read of a cache; None reads what is there.
+    static shapes read of a cache; None reads what is there. `split` are the ranks that share what tensor parallelism
+    leaves whole (sequence parallelism, Korthikanti et al. 2022, section 4.2.2).
     """
 
     sequences: Num
@@ -66,6 +67,7 @@ class Pass:
     imbalance: Num = 1.0
     gain: Num = 1.0
     bucket: Num | None = None
+    split: Num = 1.0
 
     @property
     def rows(self) -> Num:
@@ -163,7 +165,8 @@ def _layer(model: Model, block: Block, widths: Widths, plan: Plan, work: Pass) -
     m, hidden, r = work.rows, float(model.hidden), widths.r
     norms = float(block.norms)
     if norms:  # each reads the branch and the residual, adds, normalises, writes both
-        yield ops.elementwise("norms", m=m, i=2.0 * hidden, o=2.0 * hidden, f=6.0 * hidden, r=r).times(norms)
+        own = m / work.split
+        yield ops.elementwise("norms", m=own, i=2.0 * hidden, o=2.0 * hidden, f=6.0 * hidden, r=r).times(norms)
     if isinstance(block.mixer, Attention):
         yield from _attention(block.mixer, hidden, widths, plan, work)
     elif isinstance(block.mixer, MLA):
@@ -346,10 +349,13 @@ class ExpertShards:
 def expert_shards(plan: Plan) -> ExpertShards:
     """Experts over `ep` ranks: inside the tensor-parallel group first, then across data-parallel replicas.
 
-    With ep up to tp, each expert stays divided over tp/ep ranks. Beyond, ep/tp replicas pool their tokens and every
-    rank holds whole experts (attention data-parallel, experts expert-parallel, as DeepSeek serves its models).
+    With ep up to tp, each expert stays divided over tp/ep ranks, unless the plan says over how many. Beyond, ep·tp/tp
+    replicas pool their tokens: those of an attention that is data-parallel where experts are expert-parallel, as
+    DeepSeek serves its models.
     """
-    return ExpertShards(ep=plan.ep, tp=np.maximum(plan.tp / plan.ep, 1.0), pool=np.maximum(plan.ep / plan.tp, 1.0))
+    stated = np.greater(plan.expert_tp, 0.0)
+    inside = np.where(stated, plan.expert_tp, np.maximum(plan.tp / plan.ep, 1.0))
+    return ExpertShards(ep=plan.ep, tp=inside, pool=np.maximum(plan.ep * inside / plan.tp, 1.0))
 
 
 def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
@@ -363,13 +369,16 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
     different = np.minimum(work.distinct, work.sequences * shards.pool) * work.new
     touched = ops.expected_experts(experts, top_k, different) / shards.ep
     yield ops.matmul("moe/router", m, hidden, experts, w=max(own.w, 2.0), a=r, r=r, dtype=widths.attention)
-    sent = m * np.greater(shards.pool, 1.0) / np.minimum(plan.tp, plan.ep)
+    sent = m * np.greater(shards.pool, 1.0) / plan.tp
     sent = sent * ops.hottest(shards.ep, top_k, hottest)
     if ffn.latent:
         yield from _product("moe/latent-down", m, hidden, inside, widths)
-    yield ops.collective("moe/dispatch", "all-to-all", m=sent, k=inside, r=a, ranks=plan.ep, copies=top_k)
+    apart = np.where(np.greater(shards.pool, 1.0), shards.tp, 1.0)  # slices of an expert that see the same rows
+    yield ops.collective("moe/dispatch", "all-to-all", m=sent, k=inside, r=a, ranks=plan.ep, stride=apart, copies=top_k)
+    yield ops.collective("moe/gather", "all-gather", m=routed, k=inside, r=a, ranks=apart)
     yield from routed_experts(routed, touched, inside, ffn.width / shards.tp, ffn.gated, own)
-    yield ops.collective("moe/combine", "all-to-all", m=sent, k=inside, r=r, ranks=plan.ep, copies=top_k)
+    yield ops.collective("moe/scatter", "reduce-scatter", m=routed, k=inside, r=r, ranks=apart)
+    yield ops.collective("moe/combine", "all-to-all", m=sent, k=inside, r=r, ranks=plan.ep, stride=apart, copies=top_k)
     if ffn.latent:
         yield from _product("moe/latent-up", m, inside, hidden, widths)
     if ffn.shared_ffn is not None:
@@ -395,7 +404,7 @@ def _head(model: Model, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
     """Last norm, output matrix (kept at 16 bits or more by every stack), gathering its shards."""
     m, hidden, vocab = work.sequences * work.logits, float(model.hidden), model.vocab / plan.tp
     r = widths.r
-    yield ops.elementwise("head/norm", m=m, i=hidden, o=hidden, f=5.0 * hidden, r=r)
+    yield ops.elementwise("head/norm", m=m / work.split, i=hidden, o=hidden, f=5.0 * hidden, r=r)
     yield ops.matmul("head/logits", m, hidden, vocab, w=widths.o, a=r, r=r, dtype=widths.attention)
     if work.decode or np.all(np.less_equal(work.logits, 1.0)):
         yield ops.collective("head/all-gather", "all-gather", m=m, k=float(model.vocab), r=r, ranks=plan.tp)

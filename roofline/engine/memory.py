@@ -110,7 +110,7 @@ def weight_bytes(model: Model, precision: Precision, plan: Plan) -> Num:
     layers = layer_parameters(model, plan) * width
     if model.quantised == "experts":
         wide = bytes_of(precision.unquantised.weights)
-        experts = sum((block.count * _experts(model, block, plan) for block in model.blocks), start=0.0)
+        experts = expert_parameters(model, plan)
         layers = (layer_parameters(model, plan) - experts) * wide + experts * width
     return layers * stage_share(model, plan) + outer_parameters(model, plan) * outer
 
@@ -156,17 +156,16 @@ def _width(block: Block, hidden: int) -> float:
     return max(inside, outside)
 
 
+def expert_parameters(model: Model, plan: Plan) -> Num:
+    """Parameters of all layers' routed experts on one rank, before pipeline stages."""
+    return sum((block.count * _experts(model, block, plan) for block in model.blocks), start=0.0)
+
+
 # --- training ---------------------------------------------------------------------------------------------------
-
-GRADIENT_BYTES = 4.0  # accumulated in fp32 (Megatron-LM's default for bf16 training)
-
-# Bytes of optimizer state per parameter: fp32 master copy and two moments (Adam, Rajbhandari et al. 2020, section
-# 3.1: K = 12), master copy and two 8-bit moments (Dettmers et al. 2022), master copy and momentum.
-OPTIMIZER_BYTES = {"adam": 12.0, "adam8bit": 6.0, "sgd": 8.0}
 
 
 def activation_bytes_per_layer(
-    model: Model, block: Block, plan: Plan, seq_len: Num, *, flash: bool = True, dropout: bool = False
+    model: Model, block: Block, plan: Plan, seq_len: Num, *, dropout: bool = False
 ) -> Num:  # fmt: skip
     """Activations that one layer keeps for its backward pass, one micro-batch, on one chip [B].
 
@@ -183,7 +182,7 @@ def activation_bytes_per_layer(
     whole, divided = _kept(block, hidden, dropout)
     mixer = block.mixer
     scores: Num = 0.0
-    if isinstance(mixer, (Attention, MLA, CompressedAttention)) and not flash and plan.recompute == "none":
+    if isinstance(mixer, (Attention, MLA, CompressedAttention)) and not plan.flash and plan.recompute == "none":
         scores = mixer.heads * seq_len * (5.0 if dropout else 2.0)
     experts: Num = 0.0
     if isinstance(block.ffn, MoE):
@@ -224,28 +223,21 @@ def _expert_values(ffn: MoE, hidden: float) -> float:
     return 2.0 * ffn.top_k * (ffn.routed_dim(int(hidden)) + ffn.width * (3.0 if ffn.gated else 2.0))
 
 
-def activation_bytes(model: Model, plan: Plan, seq_len: Num, micro_batches: Num, **options: bool) -> Num:
-    """Activations on one chip of the first stage, the fullest, at the peak of a 1F1B schedule [B].
-
-    The first of `pp` stages has min(pp, micro_batches) micro-batches in flight; interleaving over `vpp` chunks adds
-    (pp − 1)/(pp·vpp) of that (Korthikanti et al. 2022, section 4.2.3).
-    """
+def activation_bytes(model: Model, plan: Plan, seq_len: Num, in_flight: Num, *, dropout: bool = False) -> Num:
+    """Activations on one chip of the first stage, the fullest, with so many micro-batches `in_flight` [B]."""
     layers: Num = 0.0
     for block in model.blocks:
-        layers = layers + block.count * activation_bytes_per_layer(model, block, plan, seq_len, **options)
-    in_flight = np.minimum(plan.pp, micro_batches)
-    interleaved = np.where(np.greater(plan.vpp, 1.0), 1.0 + (plan.pp - 1.0) / (plan.pp * plan.vpp), 1.0)
+        layers = layers + block.count * activation_bytes_per_layer(model, block, plan, seq_len, dropout=dropout)
     tokens = plan.micro_batch * seq_len / plan.cp
     logits = np.where(np.greater(plan.pp, 1.0), 0.0, tokens * model.vocab / plan.tp * 4.0)
-    layer = layers / model.layers
-    recomputed = layer_peak(model, plan, seq_len, **options) if plan.recompute == "full" else 0.0
-    return layer * model.layers * stage_share(model, plan) * in_flight * interleaved + logits + recomputed
+    recomputed = layer_peak(model, plan, seq_len, dropout=dropout) if plan.recompute == "full" else 0.0
+    return layers * stage_share(model, plan) * in_flight + logits + recomputed
 
 
-def layer_peak(model: Model, plan: Plan, seq_len: Num, **options: bool) -> Num:
+def layer_peak(model: Model, plan: Plan, seq_len: Num, *, dropout: bool = False) -> Num:
     """Activations of one layer while it is recomputed [B]: the largest of the model's layers."""
     whole = replace(plan, recompute="none")
     peak: Num = 0.0
     for block in model.blocks:
-        peak = np.maximum(peak, activation_bytes_per_layer(model, block, whole, seq_len, **options))
+        peak = np.maximum(peak, activation_bytes_per_layer(model, block, whole, seq_len, dropout=dropout))
     return peak

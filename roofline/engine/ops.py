@@ -170,6 +170,56 @@ def expert_matmul(
     )
 
 
+_WEIGHT_GRADIENT = Formula(flops="2*m*k*n", read="m*(k + n)*a + e*k*n*g", write="e*k*n*g")
+
+
+def weight_gradient(
+    name: str, m: Num, k: Num, n: Num, *, e: Num | None = None, a: Num, g: Num, dtype: str, stored: str = ""
+) -> Op:
+    """`[k, m] x [m, n]`: the gradient of a weight matrix, added to what earlier micro-batches left, `g` bytes a value.
+
+    With `e` experts each has a matrix of its own, made of the rows that reached it.
+    """
+    matrices: Num = 1.0 if e is None else e
+    each = m / matrices
+    return Op(
+        name,
+        MATMUL if e is None else EXPERTS,
+        dtype,
+        stored=stored,
+        flops=2.0 * m * k * n,
+        read=m * (k + n) * a + matrices * k * n * g,
+        write=matrices * k * n * g,
+        rows=each,
+        growing=m * (k + n) * a / (m * (k + n) * a + 2.0 * matrices * k * n * g),
+        tiles=tiles(k, n, matrices),
+        formula=_WEIGHT_GRADIENT,
+        terms={"m": m, "k": k, "n": n, "e": matrices, "a": a, "g": g},
+    )
+
+
+_BATCHED = Formula(flops="2*b*m*k*n", read="b*(m*k + k*n)*a", write="b*m*n*r")
+
+
+def batched_matmul(name: str, *, b: Num, m: Num, k: Num, n: Num, a: Num, r: Num, dtype: str) -> Op:
+    """`b` products `[m, k] x [k, n]` of activations alone: scores and values of attention that is not fused."""
+    read, write = b * (m * k + k * n) * a, b * m * n * r
+    return Op(
+        name,
+        MATMUL,
+        dtype,
+        flops=2.0 * b * m * k * n,
+        read=read,
+        write=write,
+        rows=m,
+        growing=b * m * (k * a + n * r) / (read + write),
+        tiles=tiles(m, n, b),
+        above=np.maximum(m / TILE, 1.0),
+        formula=_BATCHED,
+        terms={"b": b, "m": m, "k": k, "n": n, "a": a, "r": r},
+    )
+
+
 _ATTENTION = Formula(
     flops="2*b*h*p*(d + v)",
     read="b*q*h*d*a + b*l*g*c",

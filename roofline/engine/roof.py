@@ -152,16 +152,22 @@ def formats(op: Op, chip: Chip) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Priced:
-    """An operator with its time: ideal and expected."""
+    """An operator with its time: ideal and expected; a share `hidden` of the latter passes behind other work."""
 
     op: Op
     ideal: Roofs
     expected: Roofs
+    hidden: Num = 0.0
+
+    @property
+    def taken(self) -> Num:
+        """Expected seconds of all executions by themselves."""
+        return self.op.count * self.expected.time
 
     @property
     def time(self) -> Num:
-        """Expected seconds of all executions."""
-        return self.op.count * self.expected.time
+        """Expected seconds of all executions that nothing else hides."""
+        return self.taken * (1.0 - self.hidden) if some(self.hidden) else self.taken
 
     @property
     def ideal_time(self) -> Num:

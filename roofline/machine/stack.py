@@ -12,6 +12,8 @@ from roofline.numeric import Num
 from roofline.source import Source
 
 LIBRARY, DIRECT = "library", "direct"
+# Kinds of parallelism whose messages may hide behind work.
+TENSOR, EXPERT, CONTEXT, PIPELINE, DATA = PARALLEL = ("tensor", "expert", "context", "pipeline", "data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,8 @@ class Stack:
     expand_rows: Num = np.inf  # products of more rows expand narrow weights to 16 bits in memory first
     narrow_sums: bool = False  # whether products of 16 bits are summed in 16
     collectives: Literal["library", "direct"] = "library"  # a library's, or also its own kernels inside graphs
-    overlap: Num = 1.0  # share of data-parallel traffic that may hide behind the backward pass
+    # by kind of parallelism, the share of its messages' time that may hide behind work; all of it if nothing is said
+    overlaps: Mapping[str, Num] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property

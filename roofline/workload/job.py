@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from roofline.numeric import Num
 from roofline.source import Source
-from roofline.workload.dtype import Precision
+from roofline.workload.dtype import Precision, bytes_of
 from roofline.workload.model import Model
 from roofline.workload.speculation import NONE, Speculation
 
-Optimizer = Literal["adam", "adam8bit", "sgd"]
+Optimizer = Literal["adam", "adam8bit", "sgd", "lion", "muon"]
+# Moments that an optimizer keeps of every parameter (Kingma & Ba 2015; Chen et al. 2023; Jordan et al. 2024).
+MOMENTS: Mapping[str, float] = MappingProxyType({"adam": 2.0, "adam8bit": 2.0, "sgd": 1.0, "lion": 1.0, "muon": 1.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,30 @@ class Training:
     global_batch: Num
     precision: Precision = Precision()
     optimizer: Optimizer = "adam"
+    gradients: str = "fp32"
+    master: str = "fp32"
+    moments: str = "fp32"
+    dropout: bool = False
     lora_rank: Num = 0.0
     imbalance: Num = 1.0
     sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def tokens_per_step(self) -> Num:
+        """Tokens of the global batch."""
+        return self.global_batch * self.seq_len
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the model's own weights rest and adapters beside them are trained (LoRA)."""
+        return bool(np.any(np.greater(self.lora_rank, 0.0)))
+
+    @property
+    def optimizer_bytes(self) -> float:
+        """Bytes that the optimizer keeps of a parameter: its own copy and its moments (Rajbhandari et al. 2020,
+        section 3.1: 12 for Adam in mixed precision)."""
+        moment = 1.0 if self.optimizer == "adam8bit" else bytes_of(self.moments)
+        return bytes_of(self.master) + MOMENTS[self.optimizer] * moment
 
 
 Workload: TypeAlias = "Serving | Training"

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from roofline.numeric import Num
 
 Recompute = Literal["none", "selective", "full"]
 Placement = Literal["layers", "padded", "even"]
+Schedule = Literal["1f1b", "zero-bubble"]
+ContextExchange = Literal["ring", "all-gather"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +20,15 @@ class Plan:
     """Parallel degrees and, for training, how memory is traded for work.
 
     `tp` tensor, `pp` pipeline, `dp` data, `ep` expert, `cp` context parallel; `vpp` model chunks per pipeline stage;
-    `zero` stage of optimizer sharding (0-3); `micro_batch` sequences that go through a pipeline stage at once.
-    Chips used: `tp·pp·dp·cp`; expert parallelism lies within `tp·dp`.
+    `zero` stage of optimizer sharding (0-3), over at most `shard` ranks, as hybrid sharding does; `micro_batch`
+    sequences that go through a pipeline stage at once. Chips used: `tp·pp·dp·cp`; expert parallelism lies within
+    `tp·cp·dp`, each expert divided among `expert_tp` ranks (0: among those that `ep` leaves of `tp`).
+
+    `recompute` says what the backward pass makes again instead of keeping it: nothing, attention scores, or whole
+    layers, of which `recompute_layers` on a stage. `offload_activations` and `offload_optimizer` are the shares that
+    lie in the host's memory. `flash` attention keeps no scores and skips what a causal mask hides. `schedule` is how
+    stages alternate forward and backward passes, `context` how context-parallel ranks get each other's keys and values.
+
     `placement` "layers" gives every stage whole layers and every rank whole kv heads, replicated where there are more
     ranks than heads; "padded" does so for degrees that do not divide the heads, by rounding heads up; "even" is a
     compiler that spreads weights and cache over all chips alike. `devices` are the ranks that share one chip.
@@ -30,9 +41,17 @@ class Plan:
     cp: Num = 1.0
     vpp: Num = 1.0
     zero: Num = 0.0
+    shard: Num = np.inf
     micro_batch: Num = 1.0
+    expert_tp: Num = 0.0
     recompute: Recompute = "none"
+    recompute_layers: Num = np.inf
+    offload_activations: Num = 0.0
+    offload_optimizer: Num = 0.0
     sequence_parallel: bool = True
+    flash: bool = True
+    schedule: Schedule = "1f1b"
+    context: ContextExchange = "ring"
     placement: Placement = "layers"
     devices: Num = 1.0
 

@@ -12,6 +12,7 @@ from roofline.catalog.store import Catalog
 from roofline.engine import training
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Phase, Prediction
+from roofline.engine.training.schedule import Stages
 from roofline.machine import Chip, Link, Memory, Peak, Stack
 from roofline.workload import MLA, Attention, Plan, Training
 
@@ -72,13 +73,47 @@ def test_the_scaling_books_llama_run(catalog: Catalog) -> None:
 
 
 def test_the_bubble_is_pp_minus_one_over_m_v(catalog: Catalog) -> None:
-    """Narayanan et al. 2021, section 2.2: interleaving v chunks divides the bubble by v. 32 layers over 4 stages."""
-    work = replace(job(catalog, batch=16.0))
+    """Narayanan et al. 2021, section 2.2: interleaving v chunks divides the bubble by v. 32 layers over 4 stages, without
+    the output matrix, which would make stages uneven."""
+    work = job(catalog, batch=16.0)
+    work = replace(work, model=replace(work.model, vocab=1))
     chip = replace(CHIP, memory=(Memory(name="HBM", capacity=1e15, bandwidth=1e20),))
     work_time = float(step(work, chip, pp=1.0).time) / 4
     for chunks in (1.0, 2.0, 4.0):
         staged = float(step(work, chip, pp=4.0, vpp=chunks).time)
-        assert staged / work_time == pytest.approx(1 + 3 / (16 * chunks), rel=2e-3)
+        assert staged / work_time == pytest.approx(1 + 3 / (16 * chunks), rel=1e-3)
+
+
+def test_the_slowest_stage_sets_the_pace(catalog: Catalog) -> None:
+    """The last stage has the output matrix besides its layers; all others wait for it, once for each micro-batch."""
+    work = job(catalog, batch=64.0)
+    chip = replace(CHIP, memory=(Memory(name="HBM", capacity=1e15, bandwidth=1e20),))
+    whole = step(work, chip)
+    head = sum(float(item.time) for item in whole.operators if "/head/" in item.op.name) / 64
+    layers = float(whole.time) / 64 - head
+    staged = float(step(work, chip, pp=4.0).time)
+    assert staged == pytest.approx(64 * (layers / 4 + head) + 3 * layers / 4, rel=1e-3)
+
+
+def test_what_does_not_divide_leaves_the_last_stage_fewer_layers(catalog: Catalog) -> None:
+    """126 layers over 8 stages: seven of 16 and one of 14, which has the output matrix as well."""
+    stages = Stages.of(catalog.model("llama-3.1-405b"), Plan(pp=8.0))
+    assert (float(stages.fullest) * 126, float(stages.last) * 126) == pytest.approx((16, 14))
+
+
+def test_gradients_of_weights_fill_the_bubble(catalog: Catalog) -> None:
+    """ZB-H1 (Qi et al. 2023, table 1): (p − 1)(F + B − W) instead of (p − 1)(F + B + W), a third for equal thirds."""
+    work = job(catalog, batch=16.0, seq=128.0)
+    work = replace(work, model=replace(work.model, vocab=1))
+    chip = replace(CHIP, memory=(Memory(name="HBM", capacity=1e15, bandwidth=1e20),))
+    waits = [
+        sum(
+            float(item.time) for item in step(work, chip, pp=4.0, schedule=name).operators
+            if item.op.name == "pipeline/bubble"
+        )
+        for name in ("1f1b", "zero-bubble")
+    ]  # fmt: skip
+    assert waits[1] / waits[0] == pytest.approx(1 / 3, rel=0.02)
 
 
 def test_replicas_divide_the_step(catalog: Catalog) -> None:
@@ -112,9 +147,9 @@ def test_gradients_hide_behind_the_backward_pass(catalog: Catalog) -> None:
     fast = float(step(work, dp=16.0).time)
     slow_chip = replace(CHIP, links=tuple(replace(link, bandwidth=links[link.name] / 1e6) for link in CHIP.links))
     slow = step(work, slow_chip, dp=16.0)
-    messages = sum(float(item.time) for item in slow.operators if item.op.name.startswith("gradients/"))
+    messages = sum(float(item.taken) for item in slow.operators if item.op.name.startswith("gradients/"))
     assert fast < float(slow.time) < fast + messages
-    no_overlap = replace(IDEAL, overlap=0.0)
+    no_overlap = replace(IDEAL, overlaps={"data": 0.0})
     exposed = training.predict(
         work, Deployment(chip=slow_chip, num_chips=16, stack=no_overlap, plan=Plan(dp=16.0))
     ).phases[0]

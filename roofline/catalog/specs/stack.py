@@ -13,6 +13,7 @@ from roofline.catalog.specs.chip import KERNEL
 from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.machine import Stack
 
+Parallelism = Literal["tensor", "expert", "context", "pipeline", "data"]
 OVERHEADS = ("step", "sequence", "layer", "operator", "request", "host")
 
 
@@ -181,7 +182,9 @@ class StackSpec(Identified):
     kv: KVSpec | None = None
     wide: FormatSpec | None = None
     residual: FormatSpec | None = None
-    overlap: ShareSpec | None = None
+    overlaps: Mapping[Literal["tensor", "expert", "context", "pipeline", "data"], ShareSpec] = Field(
+        default_factory=dict
+    )
     expansion: ExpansionSpec | None = None
     sums: SumsSpec | None = None
     collectives: CollectivesSpec | None = None
@@ -204,7 +207,7 @@ class StackSpec(Identified):
             "kv": self.kv,
             "wide": self.wide,
             "residual": self.residual,
-            "overlap": self.overlap,
+            **{f"overlaps.{kind}": found for kind, found in self.overlaps.items()},
             "expansion": self.expansion,
             "sums": self.sums,
             "collectives": self.collectives,
@@ -238,7 +241,7 @@ class StackSpec(Identified):
             placement=self.placement.policy if self.placement else "layers",
             prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
             cache={str(weights): str(kept) for weights, kept in self.cache.formats.items()} if self.cache else {},
-            overlap=self.overlap.share if self.overlap else 1.0,
+            overlaps={str(kind): found.share for kind, found in self.overlaps.items()},
             expand_rows=float(self.expansion.rows) if self.expansion else float("inf"),
             narrow_sums=bool(self.sums and self.sums.width == "narrow"),
             collectives=self.collectives.kind if self.collectives else "library",

@@ -1,0 +1,9 @@
+"""Training: what one step of a run takes on a deployment, what its chips hold, and what the run takes in all."""
+
+from roofline.engine.training.memory import memory_needs
+from roofline.engine.training.predict import predict
+from roofline.engine.training.schedule import micro_batches
+from roofline.engine.training.step import step
+from roofline.engine.training.update import trainable_parameters
+
+__all__ = ["memory_needs", "micro_batches", "predict", "step", "trainable_parameters"]

@@ -1,0 +1,199 @@
+"""Forward, recomputation and backward of one micro-batch through the whole model, as operators of one chip.
+
+The layers are those of inference (`roofline.engine.lower`). Going back, every product becomes two, of the gradients of
+its inputs and of its weights; every kernel that passes over values reads what went in and the gradient of what came
+out; every message is sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from roofline.engine import ops
+from roofline.engine.lower import Pass, expert_shards, lower
+from roofline.engine.ops import COLLECTIVE, Op
+from roofline.machine.chip import ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE
+from roofline.numeric import Num
+from roofline.workload import Attention, MoE, Plan, Precision, Training
+from roofline.workload.dtype import bytes_of
+
+# Flash attention's backward pass has five products where the forward has two (arXiv 2307.08691, section 3.1.2).
+ATTENTION_BACKWARD = 2.5
+LOSS_BYTES = 4.0  # logits are widened before their exponentials are taken (Megatron-LM, vocab_parallel_cross_entropy)
+
+
+def forward(training: Training, plan: Plan, precision: Precision) -> list[Op]:
+    """The forward pass of one micro-batch; a context-parallel rank holds an even share of each causal sequence."""
+    tokens = training.seq_len / plan.cp
+    split = plan.tp if plan.sequence_parallel else 1.0
+    work = Pass(
+        sequences=plan.micro_batch, new=tokens, logits=tokens, imbalance=training.imbalance, split=split
+    )  # fmt: skip
+    found: list[Op] = []
+    for op in lower(training.model, precision, plan, work):
+        if op.kind == ATTENTION:
+            found += _attention(op, training, plan)
+        elif op.name.endswith("moe/all-reduce"):
+            found.append(op.times(_replicated(training, plan)))
+        elif op.name == "pipeline/send":
+            found.append(_between_stages(op, plan))
+        else:
+            found.append(op)
+    vocab = training.model.vocab / plan.tp
+    rows = plan.micro_batch * tokens
+    found.append(ops.elementwise("head/loss", m=rows, i=2.0 * vocab, o=vocab, f=5.0 * vocab, r=LOSS_BYTES))
+    return found
+
+
+def _attention(op: Op, training: Training, plan: Plan) -> Iterator[Op]:
+    """Attention of one context-parallel rank: 1/cp of all pairs, every key and value seen once (ring attention).
+
+    What is not fused makes all scores, those too that a mask hides, and keeps them in memory.
+    """
+    t = op.terms
+    if plan.flash:
+        yield replace(op, flops=op.flops * pairs_ratio(training.seq_len, plan.cp))
+        return
+    rows, seen, width = t["b"] * t["h"], training.seq_len, t["r"]
+    product = partial(ops.batched_matmul, b=rows, m=t["q"], a=t["a"], r=width, dtype=op.dtype)
+    for part in (
+        product(f"{op.name}-scores", k=t["d"], n=seen),
+        ops.elementwise(f"{op.name}-softmax", m=rows * t["q"], i=seen, o=seen, f=5.0 * seen, r=width),
+        *_dropout(op.name, rows * t["q"], seen, width, training),
+        product(f"{op.name}-values", k=seen, n=t["v"]),
+    ):
+        yield replace(part, count=op.count, layer=op.layer)
+
+
+def _dropout(name: str, m: Num, width: Num, r: Num, training: Training) -> Iterator[Op]:
+    """A pass that draws a mask, a byte a value, and lays it over the values."""
+    if training.dropout:
+        yield ops.elementwise(f"{name}-dropout", m=m, i=width, o=width * (1.0 + 1.0 / r), f=3.0 * width, r=r)
+
+
+def pairs_ratio(seq_len: Num, cp: Num) -> Num:
+    """Pairs of a rank of a balanced ring over those of a sequence of its own length."""
+    own = seq_len / cp
+    return (seq_len * (seq_len + 1.0) / cp) / (own * (own + 1.0))
+
+
+def _replicated(training: Training, plan: Plan) -> Num:
+    """Whether outputs of experts are summed over the tensor-parallel group: not where each rank sent tokens of its own
+    to whole experts and got them back, unless a shared expert is divided."""
+    shards = expert_shards(plan)
+    shared = any(isinstance(block.ffn, MoE) and block.ffn.shared for block in training.model.blocks)
+    own = np.greater(plan.ep, 1.0) & np.greater(shards.pool, 1.0)
+    return np.where(own & (not shared) & plan.sequence_parallel, 0.0, 1.0)
+
+
+def _between_stages(op: Op, plan: Plan) -> Op:
+    """Stages are the outermost of all ranks, so that everything else stays close (Megatron-LM's order)."""
+    message = op.message
+    stride = plan.tp * plan.cp * plan.dp
+    return replace(
+        op,
+        message=replace(message, stride=stride) if message else None,
+        terms={**op.terms, "stride": stride},
+    )
+
+
+def context_parallel(training: Training, plan: Plan, precision: Precision) -> list[Op]:
+    """Keys and values of every layer that other context-parallel ranks need: once ahead, and back again with their
+    gradients (Liu et al. 2023, arXiv 2310.01889)."""
+    model = training.model
+    values = model.cache_values_per_token / np.minimum(plan.tp, _kv_heads(training)) / model.layers
+    once = ops.collective(
+        "context/exchange", "all-gather", m=plan.micro_batch * training.seq_len, k=values,
+        r=bytes_of(precision.between), ranks=plan.cp, stride=plan.tp,
+    )  # fmt: skip
+    return [
+        replace(once, name=f"{half}/{once.name}", count=count * model.layers, layer="context")
+        for half, count in (("forward", 1.0), ("backward", 2.0))
+    ]
+
+
+def _kv_heads(training: Training) -> float:
+    """Ranks among which keys and values can be divided."""
+    counts = [float(block.mixer.kv_heads) for block in training.model.blocks if isinstance(block.mixer, Attention)]
+    return max(counts, default=1.0)
+
+
+def useful_flops(training: Training, plan: Plan, precision: Precision, *, full: bool = False) -> Num:
+    """FLOPs that a forward pass of one micro-batch needs on one rank of a pipeline, experts evenly loaded: products,
+    recurrences, and attention over what a causal mask shows, or (`full`) over all pairs."""
+    even = replace(training, imbalance=1.0)
+    total: Num = 0.0
+    for op in forward(even, replace(plan, flash=True), precision):
+        if op.kind == ATTENTION and full:
+            t = op.terms
+            total = total + op.count * 2.0 * t["b"] * t["h"] * (t["d"] + t["v"]) * t["q"] * training.seq_len
+        elif op.kind not in (ELEMENTWISE, QUANTISE, COLLECTIVE):
+            total = total + op.count * op.flops
+    return total
+
+
+def useful_passes(training: Training) -> float:
+    """Forward passes' worth of useful FLOPs: 3 (forward, and backward for inputs and weights), 2 where weights rest."""
+    return 2.0 if training.frozen else 3.0
+
+
+def recomputed(forward_ops: Iterable[Op], plan: Plan) -> list[Op]:
+    """What the backward pass makes once more of the forward pass."""
+    if plan.recompute == "selective":
+        return [op for op in forward_ops if "attention/core" in op.name or op.name.endswith("index/scores")]
+    if plan.recompute == "full":
+        return [op for op in forward_ops if op.layer]
+    return []
+
+
+def backward(forward_ops: Iterable[Op], training: Training) -> list[Op]:
+    """Gradients of every operator: of inputs and, unless they rest (LoRA), of weights."""
+    return [replace(each, count=op.count, layer=op.layer) for op in forward_ops for each in _backward(op, training)]
+
+
+def _backward(op: Op, training: Training) -> Iterator[Op]:
+    """Operators that go back through one."""
+    if op.kind == COLLECTIVE:
+        yield op
+    elif op.kind == ATTENTION:
+        yield replace(op, flops=op.flops * ATTENTION_BACKWARD, read=op.read * 2.0, write=op.write * 2.0)
+    elif op.kind in (MATMUL, EXPERTS):
+        yield from _product(op, training)
+    elif op.kind == ELEMENTWISE and "i" in op.terms:
+        t = op.terms
+        yield ops.elementwise(op.name, m=t["m"], i=t["i"] + t["o"], o=t["i"], f=2.0 * t["f"], r=t["r"])
+    elif op.kind != QUANTISE:  # gradients are narrowed beside the product that needs them
+        yield op.times(2.0)
+
+
+def _product(op: Op, training: Training) -> Iterator[Op]:
+    """Gradients of the two things that were multiplied, each as much work as the product was."""
+    t = op.terms
+    m, k, n, a, r = (t[name] for name in ("m", "k", "n", "a", "r"))
+    if "b" in t:  # of activations alone
+        product = partial(ops.batched_matmul, b=t["b"], a=a, r=r, dtype=op.dtype)
+        yield product(f"{op.name}-left", m=m, k=n, n=k)
+        yield product(f"{op.name}-right", m=k, k=m, n=n)
+        return
+    if np.all(np.less(a, r)):
+        yield ops.quantise(f"{op.name}-quantise", m=m, k=n, a=a, r=r)
+    experts = t.get("e")
+    if experts is None:
+        yield ops.matmul(f"{op.name}-inputs", m, n, k, w=t["w"], a=a, r=r, dtype=op.dtype, least=op.least)
+    else:
+        yield ops.expert_matmul(
+            f"{op.name}-inputs", m, experts, n, k, w=t["w"], a=a, r=r, dtype=op.dtype, least=op.least
+        )
+    if not training.frozen:
+        yield ops.weight_gradient(
+            f"{op.name}-weights", m, k, n, e=experts, a=a, g=bytes_of(training.gradients), dtype=op.dtype
+        )
+
+
+def named(operators: Iterable[Op], half: str) -> list[Op]:
+    """Operators with the half of the pass that they belong to before their names."""
+    return [replace(op, name=f"{half}/{op.name}") for op in operators]

@@ -1,0 +1,72 @@
+"""Pipelines: how layers and micro-batches are dealt to stages, and what filling and draining them costs.
+
+1F1B and its interleaving: Narayanan et al. 2021 (arXiv 2104.04473, section 2.2); splitting the backward pass so that
+gradients of weights fill the bubble: Qi et al. 2023 (arXiv 2401.10241, table 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roofline.numeric import Num, ceil_div
+from roofline.workload import Model, Plan, Training
+
+
+def micro_batches(training: Training, plan: Plan) -> Num:
+    """Micro-batches that each pipeline works through in a step."""
+    return ceil_div(training.global_batch, plan.dp * plan.micro_batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Shares of all layers on the fullest stages and on the last, which also has the output matrix."""
+
+    fullest: Num
+    last: Num
+
+    @classmethod
+    def of(cls, model: Model, plan: Plan) -> Stages:
+        """Layers are dealt evenly; what does not divide leaves the last stage fewer."""
+        layers = float(model.layers)
+        if plan.placement == "even":
+            return cls(np.divide(1.0, plan.pp), np.divide(1.0, plan.pp))
+        most = ceil_div(layers, plan.pp)
+        return cls(most / layers, np.maximum(layers - most * (plan.pp - 1.0), 0.0) / layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """Seconds of one micro-batch: on the slowest stage, through all stages; and whether the last is the slowest."""
+
+    stage: Num
+    through: Num
+    by_last: Num
+
+
+def paced(stages: Stages, plan: Plan, layers: Num, first: Num, last: Num) -> Paced:
+    """The pace of a pipeline: `layers` seconds for all layers, `first` for the token table, `last` for the output."""
+    alone = np.less_equal(plan.pp, 1.0)
+    begins = stages.fullest * layers + first + np.where(alone, last, 0.0)
+    ends = stages.last * layers + last + np.where(alone, first, 0.0)
+    return Paced(np.maximum(begins, ends), layers + first + last, np.greater_equal(ends, begins))
+
+
+def bubble(pace: Paced, plan: Plan, weights_share: Num) -> Num:
+    """Seconds in which the slowest stage waits: while the first micro-batch comes and the last one leaves.
+
+    All other stages work meanwhile, once for each chunk that a stage has; a zero-bubble schedule (ZB-H1) puts the
+    gradients of weights, `weights_share` of the work, in between twice.
+    """
+    filling = (pace.through - pace.stage) / plan.vpp
+    return filling * np.maximum(1.0 - 2.0 * weights_share, 0.0) if plan.schedule == "zero-bubble" else filling
+
+
+def in_flight(training: Training, plan: Plan) -> Num:
+    """Micro-batches whose activations the first stage keeps at once, the most of all stages.
+
+    Interleaving adds (pp − 1)/(pp·vpp) of what 1F1B keeps (Korthikanti et al. 2022, section 4.2.3).
+    """
+    kept = np.minimum(plan.pp, micro_batches(training, plan))
+    return kept * np.where(np.greater(plan.vpp, 1.0), 1.0 + (plan.pp - 1.0) / (plan.pp * plan.vpp), 1.0)

@@ -1,0 +1,163 @@
+"""The time of one training step: passes of all micro-batches through a pipeline, messages, the update.
+
+A pipeline stage runs its micro-batches one after another; the slowest sets the pace (Narayanan et al. 2021, arXiv
+2104.04473). Messages hide behind work as far as the software lets them and as there is work to hide behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from roofline.engine import roof
+from roofline.engine.deployment import Deployment
+from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
+from roofline.engine.prediction import Phase
+from roofline.engine.roof import Priced
+from roofline.engine.training import passes, update
+from roofline.engine.training.schedule import Paced, Stages, bubble, micro_batches, paced
+from roofline.machine import Chip, Stack
+from roofline.machine.chip import ATTENTION
+from roofline.machine.stack import CONTEXT, DATA, EXPERT, PIPELINE, TENSOR
+from roofline.numeric import Num
+from roofline.workload import Plan, Precision, Training
+
+FORWARD, RECOMPUTE, BACKWARD = "forward", "recompute", "backward"
+# The kind of parallelism that a message serves, by a word of its name; all others are tensor-parallel.
+SERVES: Mapping[str, str] = MappingProxyType(
+    {
+        "pipeline": PIPELINE,
+        "context": CONTEXT,
+        "dispatch": EXPERT,
+        "combine": EXPERT,
+    }
+)
+
+
+def step(training: Training, deployment: Deployment, precision: Precision) -> Phase:
+    """The operators of one step on the chip that sets the pace, and the time of the step."""
+    chip, stack, plan = deployment.chip, deployment.stack, deployment.plan
+    rounds = micro_batches(training, plan)
+    stages = Stages.of(training.model, plan)
+    micro = _micro_batch(training, deployment, precision)
+    pace = _pace(micro, stages, plan)
+    own = _of_stage(micro, stages, plan, pace, rounds)
+    messages = _priced(update.messages(training, plan, precision, rounds), chip, stack)
+    messages = _beside(messages, own, plan, rounds, stack)
+    updating = _priced([update.optimizer(training, plan, precision)], chip, stack)
+    waiting = Op("pipeline/bubble", OVERHEAD, terms={"seconds": bubble(pace, plan, _weights_share(micro))})
+    software = Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": stack.step})
+    operators = (*own, *messages, *updating, *_priced([waiting, software], chip, stack))
+    useful = passes.useful_flops(training, plan, precision) * passes.useful_passes(training)
+    return Phase(
+        "training",
+        operators,
+        step_time=roof.expected_time(operators),
+        ideal_step_time=roof.ideal_time(operators),
+        useful_flops=useful * rounds / plan.pp,
+        peak=roof.peak(chip, precision.arithmetic),
+        bandwidth=chip.bandwidth,
+    )
+
+
+def _priced(operators: Iterable[Op], chip: Chip, stack: Stack) -> tuple[Priced, ...]:
+    return roof.price_all((op for op in operators if not op.absent), chip, stack)
+
+
+def _micro_batch(training: Training, deployment: Deployment, precision: Precision) -> tuple[Priced, ...]:
+    """One micro-batch through all layers, there and back, each message with its hidden share."""
+    plan, stack = deployment.plan, deployment.stack
+    ahead = passes.forward(training, plan, precision)
+    layers = {"seconds": stack.layer * training.model.layers}
+    operators = (
+        *passes.named(ahead, FORWARD),
+        *passes.named(passes.recomputed(ahead, plan), RECOMPUTE),
+        *passes.named(passes.backward(ahead, training), BACKWARD),
+        *passes.context_parallel(training, plan, precision),
+        Op(f"{stack.id}/layers", OVERHEAD, terms=layers, layer="software"),
+    )
+    return _within(_priced(operators, deployment.chip, stack), plan, stack)
+
+
+def served(op: Op) -> str:
+    """The kind of parallelism that a message inside a pass serves."""
+    return next((SERVES[word] for word in op.name.split("/") if word in SERVES), TENSOR)
+
+
+def _within(priced: tuple[Priced, ...], plan: Plan, stack: Stack) -> tuple[Priced, ...]:
+    """Messages inside a pass behind its kernels, one kind after another: together they hide no more than there is to
+    hide behind, a ring of keys and values only behind attention."""
+    work = _sum(item.taken for item in priced if item.op.kind not in (COLLECTIVE, OVERHEAD))
+    attending = _sum(item.taken for item in priced if item.op.kind == ATTENTION)
+    hidden: dict[str, Num] = {}
+    for kind in (CONTEXT, TENSOR, EXPERT, PIPELINE):
+        taken = _sum(item.taken for item in priced if item.op.kind == COLLECTIVE and served(item.op) == kind)
+        allowed = stack.overlaps.get(kind, 1.0) if kind != CONTEXT or plan.context == "ring" else 0.0
+        behind = np.minimum(taken * allowed, np.minimum(attending, work) if kind == CONTEXT else work)
+        work = work - behind
+        hidden[kind] = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
+    return tuple(
+        replace(item, hidden=hidden[served(item.op)]) if item.op.kind == COLLECTIVE else item for item in priced
+    )
+
+
+def _sum(terms: Iterable[Num]) -> Num:
+    return sum(terms, start=0.0)
+
+
+def _pace(micro: tuple[Priced, ...], stages: Stages, plan: Plan) -> Paced:
+    """How long the slowest stage and all stages take for a micro-batch."""
+    layers = _sum(item.time for item in micro if item.op.layer)
+    first = _sum(item.time for item in micro if _is(item.op, "embedding"))
+    last = _sum(item.time for item in micro if _is(item.op, "head"))
+    hop = _sum(item.time for item in micro if _is(item.op, "pipeline")) / np.maximum(plan.pp - 1.0, 1.0)
+    pace = paced(stages, plan, layers, first, last)
+    return replace(pace, stage=pace.stage + hop * plan.vpp, through=pace.through + hop * plan.vpp * plan.pp)
+
+
+def _is(op: Op, word: str) -> bool:
+    return word in op.name.split("/")
+
+
+def _of_stage(micro: tuple[Priced, ...], stages: Stages, plan: Plan, pace: Paced, rounds: Num) -> tuple[Priced, ...]:
+    """What the slowest stage does of all micro-batches."""
+    alone = np.less_equal(plan.pp, 1.0)
+    layers = np.where(pace.by_last, stages.last, stages.fullest)
+    begins = np.where(alone | np.logical_not(pace.by_last), 1.0, 0.0)
+    ends = np.where(alone | pace.by_last, 1.0, 0.0)
+
+    def share(op: Op) -> Num:
+        if op.layer:
+            return layers
+        if _is(op, "pipeline"):
+            return plan.vpp / np.maximum(plan.pp - 1.0, 1.0)
+        return ends if _is(op, "head") else begins
+
+    return tuple(replace(item, op=item.op.times(rounds * share(item.op))) for item in micro)
+
+
+def _beside(
+    messages: tuple[Priced, ...], own: tuple[Priced, ...], plan: Plan, rounds: Num, stack: Stack
+) -> tuple[Priced, ...]:
+    """Messages between replicas behind the passes: gradients behind the last micro-batch's way back, weights behind the
+    first one's way ahead; with ZeRO-3, whose messages belong to every pass, behind all of them."""
+    work = {half: _sum(item.time for item in own if item.op.name.startswith(half)) for half in (FORWARD, BACKWARD)}
+    whole = np.greater_equal(plan.zero, 3.0)
+    found = []
+    for word, half in (("gradients", BACKWARD), ("weights", FORWARD)):
+        group = [item for item in messages if _is(item.op, word) or _is(item.op, f"experts-{word}")]
+        taken = _sum(item.taken for item in group)
+        cover = np.where(whole, work[BACKWARD] if half == BACKWARD else work[FORWARD], work[half] / rounds)
+        behind = np.minimum(taken * stack.overlaps.get(DATA, 1.0), cover)
+        hidden = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
+        found += [replace(item, hidden=hidden) for item in group]
+    return tuple(found)
+
+
+def _weights_share(micro: tuple[Priced, ...]) -> Num:
+    """Gradients of weights, as a share of a micro-batch's time."""
+    ours = _sum(item.time for item in micro if item.op.name.endswith("-weights"))
+    return ours / _sum(item.time for item in micro)
