@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from roofline.catalog.fields import Count, Day, Duration, Fraction, Many, Multiple, Spec, Word
+from roofline.catalog.fields import Count, Day, Duration, Fraction, FractionOrZero, Many, Multiple, Spec, Word
 from roofline.catalog.specs.chip import KERNEL
 from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.machine import Stack
@@ -27,6 +27,12 @@ class ShareSpec(Sourced):
     """A share between 0 and 1."""
 
     share: Fraction
+
+
+class OverlapSpec(Sourced):
+    """The share of messages' time that may hide behind work, between 0 and 1."""
+
+    share: FractionOrZero
 
 
 class BatchingSpec(Sourced):
@@ -137,14 +143,14 @@ class VariantSpec(Spec):
 class EarlierSpec(Spec):
     """Which stack stands for releases before a version, or, where only a day is known, for what ran until then."""
 
-    before: Word
+    before: Word | None = None
     until: Day
     stack: Id
 
     def covers(self, version: str, date: str) -> bool:
         """Whether a release of that version or day is one of these; the version decides if it can be read, and a day
         of the last month or year is of it."""
-        wanted, limit = release_number(version), release_number(self.before)
+        wanted, limit = release_number(version), release_number(self.before or "")
         if wanted and limit:
             return wanted < limit
         return bool(date) and date[: len(self.until)] <= self.until
@@ -182,9 +188,7 @@ class StackSpec(Identified):
     kv: KVSpec | None = None
     wide: FormatSpec | None = None
     residual: FormatSpec | None = None
-    overlaps: Mapping[Literal["tensor", "expert", "context", "pipeline", "data"], ShareSpec] = Field(
-        default_factory=dict
-    )
+    overlaps: Mapping[Parallelism, OverlapSpec] = Field(default_factory=dict)
     expansion: ExpansionSpec | None = None
     sums: SumsSpec | None = None
     collectives: CollectivesSpec | None = None

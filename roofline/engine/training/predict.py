@@ -52,7 +52,7 @@ def _most_sequences(training: Training, deployment: Deployment, held: Memory, li
 
 def _metrics(training: Training, deployment: Deployment, precision: Precision, phase: Phase) -> dict[str, Num | None]:
     """The contract's numbers, expected and ideal."""
-    chip, chips = deployment.chip, deployment.num_chips
+    chip, chips = deployment.chip, deployment.plan.num_chips
     tokens = training.tokens_per_step
     metrics: dict[str, Num | None] = {}
     for suffix, seconds in (("", phase.time), ("_ideal", phase.ideal_time)):

@@ -17,7 +17,7 @@ from roofline.catalog.store import builtin
 from roofline.errors import Finding, SpecError, did_you_mean
 from roofline.workload import DTYPES
 
-Phase = Literal["prefill", "decode", "e2e"]
+Phase = Literal["prefill", "decode", "e2e", "training"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,12 @@ METRICS: Mapping[tuple[str, str], Metric] = MappingProxyType(
         ("output_tokens_per_s_per_chip", "decode"): Metric("decode_tokens_per_s_per_chip", 1.0, True, "decode"),
         ("total_tokens_per_s", ""): Metric("total_tokens_per_s", 1.0, True, "e2e"),
         ("tokens_per_s_per_user", ""): Metric("output_tokens_per_s_per_user", 1.0, True, "decode"),
+        ("step_time_s", "training"): Metric("step_time_s", 1.0, False, "training"),
+        ("total_tokens_per_s", "training"): Metric("tokens_per_s", 1.0, True, "training"),
+        ("tokens_per_s_per_chip", "training"): Metric("tokens_per_s_per_chip", 1.0, True, "training"),
+        ("mfu", "training"): Metric("mfu", 1.0, True, "training"),
+        ("tflops_per_chip_model", "training"): Metric("tflops_per_chip_model", 1.0, True, "training"),
+        ("tflops_per_chip_hw", "training"): Metric("tflops_per_chip_hardware", 1.0, True, "training"),
     }
 )
 # Names that sources give to formats, besides their own.
@@ -87,9 +93,12 @@ class Layout:
 SERVING = Layout(
     name="serving",
     needed=("id", "chip", "model", "metric", "value"),
-    numbers=("num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "cached", "chunk", "value"),
+    numbers=(
+        "num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "cached", "chunk", "value",
+        "seq_len", "global_batch_seqs", "micro_batch_seqs", "vpp", "cp", "fsdp_zero", "lora_rank",
+    ),
     filled=("value",),
-)
+)  # fmt: skip
 KERNELS = Layout(
     name="kernels",
     needed=("id", "chip", "op"),
