@@ -167,6 +167,7 @@ Data = Annotated[float, BeforeValidator(_quantity("B")), AfterValidator(_positiv
 Power = Annotated[float, BeforeValidator(_quantity("W")), AfterValidator(_positive("W")), _schema("W")]
 Frequency = Annotated[float, BeforeValidator(_quantity("Hz")), AfterValidator(_positive("Hz")), _schema("Hz")]
 Duration = Annotated[float, BeforeValidator(_quantity("s")), AfterValidator(_not_negative("s")), _schema("s")]
+Period = Annotated[float, BeforeValidator(_quantity("s")), AfterValidator(_positive("s")), _schema("s")]
 Money = Annotated[float, BeforeValidator(_quantity("USD")), AfterValidator(_positive("USD")), _schema("USD")]
 HourlyPrice = Annotated[
     float, BeforeValidator(_quantity("USD/h")), AfterValidator(_positive("USD/h")), _schema("USD/h")

@@ -121,6 +121,7 @@ class Family:
     kernels: Mapping[str, Efficiency] = field(default_factory=dict)
     links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
     cache: Num | None = None  # bandwidth of the last cache before main memory, as a multiple of the main memory's
+    mtbf: Num | None = None  # s between failures of a job, times its chips
     stacks: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
 
@@ -168,6 +169,7 @@ class Chip:
     achieved_links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
     cache_speed: Num | None = None  # bandwidth of the last cache before main memory, in multiples of the main one's
     energy: EnergyCosts | None = None
+    mtbf: Num | None = None  # s between failures of a job, times its chips: whatever fails, told as if one chip had
     calibrated: bool = False
     family: str = ""
     stacks: Mapping[str, str] = field(default_factory=dict)  # ids of the usual software: serving, training

@@ -20,7 +20,7 @@ from roofline.numeric import Num
 from roofline.source import Source
 from roofline.studies import words
 from roofline.units import show as in_units
-from roofline.workload import Model, Serving, Training
+from roofline.workload import Model, Operations, Serving, Training
 
 LISTING_SCHEMA, ENTRY_SCHEMA = "roofline.catalogue/1", "roofline.entry/1"
 SECONDS = ("latency", "split", "step")  # constants of kernels and links that are times; the others are plain numbers
@@ -223,6 +223,7 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
     yield "power.idle", _shown(chip.idle, "W")
     yield "price.purchase", _shown(chip.price.purchase, "USD")
     yield "price.hourly", _shown(chip.price.hourly, "USD/h")
+    yield "reliability.chip_mtbf", _lifetime(chip.mtbf)
     yield from _reached_fields(chip.achieved, chip.achieved_links, chip.cache_speed)
     if chip.energy is not None:
         joules = f"{in_units(float(chip.energy.per_byte), 'J/B')} + {in_units(float(chip.energy.per_flop), 'J/FLOP')}"
@@ -254,6 +255,7 @@ def _stated(reached: Efficiency | LinkEfficiency, otherwise: Efficiency | LinkEf
 
 
 def _family_fields(family: Family) -> Iterator[tuple[str, str | None]]:
+    yield "reliability.chip_mtbf", _lifetime(family.mtbf)
     yield from _reached_fields(family.kernels, family.links, family.cache)
     for kind, stack in family.stacks.items():
         yield f"stacks.{kind}", stack
@@ -261,6 +263,10 @@ def _family_fields(family: Family) -> Iterator[tuple[str, str | None]]:
 
 def _shown(value: Any, dimension: str) -> str | None:
     return None if value is None else in_units(float(value), dimension)
+
+
+def _lifetime(mtbf: Num | None) -> str | None:
+    return None if mtbf is None else f"{float(mtbf) / 3600.0:,.0f} h of one chip between failures of a job"
 
 
 def _model_fields(model: Model) -> Iterator[tuple[str, str | None]]:
@@ -307,6 +313,8 @@ def _job_fields(job: Serving | Training) -> Iterator[tuple[str, str | None]]:
         yield "lengths.global_batch", f"{float(job.global_batch):,.0f} sequences"
         yield "optimizer", job.optimizer
         yield "lora_rank", f"{float(job.lora_rank):,.0f}" if job.lora_rank else None
+        if job.operations is not None:
+            yield from _operations_fields(job.operations)
     else:
         for index, step in enumerate(job.steps):
             yield f"lengths.step-{index + 1}", words.step(step)
@@ -316,6 +324,14 @@ def _job_fields(job: Serving | Training) -> Iterator[tuple[str, str | None]]:
     yield "imbalance", f"{float(job.imbalance):.3g} times the mean" if job.imbalance != 1.0 else None
     formats = job.precision
     yield "precision", f"weights {formats.weights}, activations {formats.activations}, cache {formats.kv_cache}"
+
+
+def _operations_fields(operations: Operations) -> Iterator[tuple[str, str | None]]:
+    interval, slower = operations.checkpoint_interval, operations.stragglers
+    yield "operations.checkpoint_interval", "the best one" if interval is None else _shown(interval, "s")
+    yield "operations.checkpoint_stall", _shown(operations.checkpoint_stall, "s")
+    yield "operations.restart", _shown(operations.restart, "s")
+    yield "operations.stragglers", f"{float(slower):.3g} of a step more" if slower else None
 
 
 _FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[str, str | None]]]] = MappingProxyType(

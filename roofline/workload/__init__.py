@@ -3,6 +3,7 @@
 from roofline.workload.dtype import BITS, DTYPES, Precision
 from roofline.workload.job import (
     Decode,
+    Operations,
     Pause,
     Prefill,
     ServiceLevel,
@@ -43,6 +44,7 @@ __all__ = [
     "Mamba2",
     "MoE",
     "Model",
+    "Operations",
     "Pause",
     "Plan",
     "Precision",

@@ -105,11 +105,25 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """How a training run is kept going: it stops for `checkpoint_stall` [s] after every `checkpoint_interval` [s] of
+    work (None: the best one for its failures) and needs `restart` [s] after each failure to notice it, to load the last
+    checkpoint and to be as fast as before. `stragglers` is the share that the slowest chip adds to every step.
+    """
+
+    checkpoint_interval: Num | None = None
+    checkpoint_stall: Num
+    restart: Num
+    stragglers: Num = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """A training run: `tokens` in all, `global_batch` sequences of `seq_len` tokens in each step.
 
     `lora_rank` 0 trains every parameter; above 0, only two matrices of that rank beside each projection. `imbalance`
-    are the rows of the hottest expert-parallel rank over the mean of all ranks.
+    are the rows of the hottest expert-parallel rank over the mean of all ranks. Without `operations` no failure is
+    counted.
     """
 
     id: str
@@ -125,6 +139,7 @@ class Training:
     dropout: bool = False
     lora_rank: Num = 0.0
     imbalance: Num = 1.0
+    operations: Operations | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from roofline.catalog.specs.chip import ChipSpec
-from roofline.catalog.specs.job import ServingSpec
+from roofline.catalog.specs.job import ServingSpec, TrainingSpec
 from roofline.catalog.specs.model import ModelSpec
 from roofline.catalog.specs.stack import StackSpec
 from roofline.catalog.store import load
 from roofline.errors import SpecError
+from roofline.workload import Operations
 
 Write = Callable[..., Path]
 
@@ -44,6 +45,11 @@ def test_a_sound_file_loads(write: Write, chip_text: str) -> None:
         ("power: {tdp: 450 W", "power: {tpd: 450 W", "14: power.tpd: unknown key; did you mean 'tdp'?"),
         ("kind: asic", "kind: gpux", "4: kind: must be 'gpu', 'tpu', 'lpu', 'asic', 'cpu' or 'npu', got 'gpux'; did you mean 'gpu'?"),
         ("per: direction, ", "", "13: links.0.per: missing"),
+        ("sources:", "reliability: {chip_mtbf: 50000, source: sheet}\nsources:", "15: reliability.chip_mtbf: needs a unit, e.g. '0.7 us' (got the bare number 50000)"),
+        ("sources:", "reliability: {chip_mtbf: 0 h, source: sheet}\nsources:", "15: reliability.chip_mtbf: must be positive, got 0 s"),
+        ("sources:", "reliability: {mtbf: 9 h, source: sheet}\nsources:", "15: reliability.mtbf: unknown key; did you mean 'chip_mtbf'?"),
+        ("sources:", "reliability: {chip_mtbf: 9 h}\nsources:", "15: reliability.source: missing"),
+        ("sources:", "reliability: {chip_mtbf: 9 h, source: shet}\nsources:", "15: reliability: source 'shet' is not in sources"),
         ("chips: 8", "chips: 0", "13: links.0.chips: must be between 1 and 10^15, got 0"),
         ("chips: 8", "chips: 8.5", "13: links.0.chips: must be a whole number, got 8.5"),
         ("bf16:", "bf17:", "7: compute.peaks.bf17: must be"),
@@ -174,6 +180,52 @@ sources: {s: {title: x}}
 def test_requests_break_as_clearly(write: Write, old: str, new: str, message: str) -> None:
     found = faults(write(JOB.replace(old, new), "w.yaml"), ServingSpec)
     assert any(item.startswith(message) for item in found), found
+
+
+RUN = """\
+id: r
+name: R
+model: m
+source: s
+tokens: 9
+seq_len: 3
+global_batch: 1
+operations: {checkpoint_interval: 1 h, checkpoint_stall: 30 s, restart: 10 min, stragglers: 2 %, source: s}
+sources: {s: {title: x}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("checkpoint_interval: 1 h", "checkpoint_interval: 0 h", "8: operations.checkpoint_interval: must be positive"),
+        ("checkpoint_stall: 30 s", "checkpoint_stall: 30", "8: operations.checkpoint_stall: needs a unit, e.g."),
+        ("checkpoint_stall: 30 s, ", "", "8: operations.checkpoint_stall: missing"),
+        ("restart: 10 min", "restart: -10 min", "8: operations.restart: must not be negative, got -600 s"),
+        ("restart: 10 min", "restarts: 10 min", "8: operations.restarts: unknown key; did you mean 'restart'?"),
+        ("2 %", "102 %", "8: operations.stragglers: must lie from 0 to 1, got 1.02"),
+        (", source: s}", "}", "8: operations.source: missing"),
+        (", source: s}", ", source: t}", "8: operations: source 't' is not in sources"),
+    ],
+)
+def test_training_runs_break_as_clearly(write: Write, old: str, new: str, message: str) -> None:
+    found = faults(write(RUN.replace(old, new), "r.yaml"), TrainingSpec)
+    assert any(item.startswith(message) for item in found), found
+
+
+def test_operations_are_as_written_or_unknown(write: Write) -> None:
+    stated = load(write(RUN, "r.yaml"), TrainingSpec)
+    assert stated.operations is not None
+    assert stated.operations.build() == Operations(
+        checkpoint_interval=3600.0, checkpoint_stall=30.0, restart=600.0, stragglers=0.02
+    )
+    short = load(
+        write(RUN.replace("checkpoint_interval: 1 h, ", "").replace("stragglers: 2 %, ", ""), "r.yaml"), TrainingSpec
+    )
+    assert short.operations is not None
+    assert short.operations.build() == Operations(checkpoint_stall=30.0, restart=600.0)
+    lines = [line for line in RUN.splitlines(keepends=True) if not line.startswith("operations")]
+    assert load(write("".join(lines), "r.yaml"), TrainingSpec).operations is None
 
 
 @pytest.mark.parametrize(("text", "batch"), [("7", 7.0), ("max", float("inf"))])

@@ -143,6 +143,39 @@ def test_sources_say_whose_constants_they_are(catalog: Catalog, name: str) -> No
     assert marked == {kernel: kernel not in own for kernel in chip.achieved}
 
 
+@pytest.mark.parametrize("name", CHIPS)
+def test_how_often_chips_fail_is_their_own_or_their_familys(catalog: Catalog, name: str) -> None:
+    """A family's stands in and says so; a chip with neither has none."""
+    chip, spec = catalog.chip(name), catalog.spec("chip", name)
+    assert isinstance(spec, ChipSpec)
+    family = catalog.family(chip.family) if chip.family in catalog.families() else Family(id=name, name="")
+    assert chip.mtbf == (spec.reliability.chip_mtbf if spec.reliability else family.mtbf)
+    assert (chip.mtbf is None) == ("reliability" not in chip.sources)
+    if chip.mtbf is not None:
+        assert chip.sources["reliability"].title.startswith(f"{family.name}: ") == (spec.reliability is None)
+
+
+# Seconds between failures of one chip, from the counts of their sources: events, chips, days.
+FAILURES = {
+    "h100-sxm": (419, 16384, 54),
+    "hopper": (419, 16384, 54),
+    "b200-sxm": (10, 504, 73),
+    "blackwell": (10, 504, 73),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FAILURES))
+def test_lifetimes_follow_from_the_failures_counted(catalog: Catalog, name: str) -> None:
+    events, chips, days = FAILURES[name]
+    found = catalog.family(name) if name in catalog.families() else catalog.chip(name)
+    assert found.mtbf == pytest.approx(chips * days * 86400 / events, rel=1e-4)
+
+
+def test_a_lifetime_of_a_projection(catalog: Catalog) -> None:
+    """1.8 h between failures of a job on 16,384 chips."""
+    assert catalog.family("ampere").mtbf == pytest.approx(16384 * 1.8 * 3600, rel=1e-4)
+
+
 def test_every_stored_format_can_be_written_in_files() -> None:
     from typing import get_args
 

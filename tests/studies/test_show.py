@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -175,3 +176,39 @@ def test_constants_that_say_something_are_shown(catalog: Catalog) -> None:
     values = {field["key"]: field["value"] for field in entry("hopper", catalog)["fields"]}
     names = re.findall(r"[a-z]+(?= [0-9])", values["achieved.kernels.experts"])
     assert names == ["compute", "memory", "latency", "overlap", "half"]
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("h100-sxm", "The Llama 3 Herd of Models"), ("h200-sxm", "NVIDIA Hopper: The Llama 3 Herd of Models")],
+)
+def test_how_often_a_chip_fails_is_shown_with_who_says_so(catalog: Catalog, name: str, begins: str) -> None:
+    found = next(field for field in entry(name, catalog)["fields"] if field["key"] == "reliability.chip_mtbf")
+    assert found["value"] == "50,677 h of one chip between failures of a job"
+    assert found["source"].startswith(begins)
+
+
+def test_what_nobody_counted_is_not_shown(catalog: Catalog) -> None:
+    assert not [field for field in entry("mi300x", catalog)["fields"] if field["key"].startswith("reliability")]
+
+
+def test_operations_of_a_training_run_are_shown(catalog: Catalog) -> None:
+    fields = {field["key"]: field for field in entry("llama-3.1-405b-pretraining", catalog)["fields"]}
+    told = {key.removeprefix("operations."): field for key, field in fields.items() if key.startswith("operations.")}
+    assert {key: field["value"] for key, field in told.items()} == {
+        "checkpoint_interval": "the best one",
+        "checkpoint_stall": "9.4 s",
+        "restart": "660 s",
+    }
+    assert all("504 B200" in field["source"] for field in told.values())
+
+
+def test_stated_intervals_and_stragglers_are_shown(catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "extends: llama-3.1-405b-pretraining\nid: mine\noperations: {checkpoint_interval: 30 min, stragglers: 2 %}\n",
+        encoding="utf-8",
+    )
+    values = {field["key"]: field["value"] for field in entry(str(path), catalog)["fields"]}
+    assert values["operations.checkpoint_interval"] == "1800 s"
+    assert values["operations.stragglers"] == "0.02 of a step more"

@@ -24,6 +24,7 @@ from roofline.catalog.fields import (
     HourlyPrice,
     Many,
     Money,
+    Period,
     PipelineExponent,
     Power,
     Spec,
@@ -150,6 +151,12 @@ class PriceSpec(Spec):
     hourly: HourlySpec | None = None
 
 
+class ReliabilitySpec(Sourced):
+    """Mean time between failures of one chip in a job: that of the job times its chips, whatever it was that failed."""
+
+    chip_mtbf: Period
+
+
 class KernelSpec(Sourced):
     """What kernels of one kind reach (see `roofline.machine.Efficiency`)."""
 
@@ -224,6 +231,7 @@ class FamilySpec(Identified):
     kernels: Mapping[KernelKey, KernelSpec] = Field(default_factory=dict)
     links: Mapping[LinkKey, LinkEfficiencySpec] = Field(default_factory=dict)
     cache: CacheSpec | None = None
+    reliability: ReliabilitySpec | None = None
     stacks: StacksSpec = Field(default_factory=StacksSpec)
 
     def numbers(self) -> dict[str, str]:
@@ -232,6 +240,7 @@ class FamilySpec(Identified):
             **{f"kernels.{kernel}": spec.source for kernel, spec in self.kernels.items()},
             **{f"links.{scope}": spec.source for scope, spec in self.links.items()},
             **({"cache": self.cache.source} if self.cache else {}),
+            **({"reliability": self.reliability.source} if self.reliability else {}),
         }
 
     def build(self) -> Family:
@@ -243,12 +252,22 @@ class FamilySpec(Identified):
             kernels={name: kernel.build() for name, kernel in self.kernels.items()},
             links={scope: reached.build() for scope, reached in self.links.items()},
             cache=self.cache.speed if self.cache else None,
+            mtbf=self.reliability.chip_mtbf if self.reliability else None,
             stacks=self.stacks.named,
             sources={
-                f"achieved.{path}": dataclasses.replace(source, title=f"{self.name}: {source.title}")
+                _chip_path(path): dataclasses.replace(source, title=f"{self.name}: {source.title}")
                 for path, source in marked
             },
         )
+
+
+def _chip_path(path: str) -> str:
+    """Where the file of a chip has what its family has at a path: constants of kernels and links in a block of theirs.
+
+    >>> _chip_path("kernels.matmul"), _chip_path("reliability")
+    ('achieved.kernels.matmul', 'reliability')
+    """
+    return path if path == "reliability" else f"achieved.{path}"
 
 
 class ChipSpec(Identified):
@@ -262,6 +281,7 @@ class ChipSpec(Identified):
     links: Many[LinkSpec] = ()
     power: PowerSpec | None = None
     price: PriceSpec = Field(default_factory=PriceSpec)
+    reliability: ReliabilitySpec | None = None
     achieved: AchievedSpec = Field(default_factory=AchievedSpec)
     stacks: StacksSpec = Field(default_factory=StacksSpec)
     family: Id | None = None
@@ -284,6 +304,7 @@ class ChipSpec(Identified):
             "power": power,
             "price.purchase": price.purchase,
             "price.hourly": price.hourly,
+            "reliability": self.reliability,
             **{f"achieved.kernels.{kernel}": kernel_spec for kernel, kernel_spec in achieved.kernels.items()},
             **{f"achieved.links.{scope}": link_spec for scope, link_spec in achieved.links.items()},
             "achieved.cache": achieved.cache,
@@ -340,6 +361,7 @@ class ChipSpec(Identified):
             energy=EnergyCosts(base=energy.base, per_byte=energy.per_byte, per_flop=energy.per_flop)
             if energy
             else None,
+            mtbf=self.reliability.chip_mtbf if self.reliability else family.mtbf,
             calibrated=bool(kernels or reached),
             family=family.id,
             stacks={**family.stacks, **self.stacks.named},

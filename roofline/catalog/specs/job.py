@@ -7,11 +7,23 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from roofline.catalog.fields import AtLeastOne, Batch, Count, CountOrZero, Duration, FractionOrZero, Many, Spec, Word
-from roofline.catalog.specs.common import Id, Identified, StoredDType, join_sources
+from roofline.catalog.fields import (
+    AtLeastOne,
+    Batch,
+    Count,
+    CountOrZero,
+    Duration,
+    FractionOrZero,
+    Many,
+    Period,
+    Spec,
+    Word,
+)
+from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.workload import (
     Decode,
     Model,
+    Operations,
     Pause,
     Precision,
     Prefill,
@@ -100,6 +112,19 @@ class SpeculationSpec(Spec):
         )
 
 
+class OperationsSpec(Sourced):
+    """How a training run is kept going (see `roofline.workload.Operations`)."""
+
+    checkpoint_interval: Period | None = None
+    checkpoint_stall: Duration
+    restart: Duration
+    stragglers: FractionOrZero = 0.0
+
+    def build(self) -> Operations:
+        """The plain object."""
+        return Operations(**self.model_dump(exclude={"source"}))
+
+
 class JobSpec(Identified):
     """What every workload file says: the model, and where the lengths were read (`source`).
 
@@ -149,6 +174,11 @@ class TrainingSpec(JobSpec):
     global_batch: Count
     optimizer: Literal["adam", "adam8bit", "sgd"] = "adam"
     lora_rank: CountOrZero = 0
+    operations: OperationsSpec | None = None
+
+    def numbers(self) -> dict[str, str]:
+        """Dotted path of each group of numbers to its `source:` value."""
+        return super().numbers() | ({"operations": self.operations.source} if self.operations else {})
 
     def build(self, find_model: Callable[[str], Model]) -> Training:
         """The plain object that the engine works with."""
@@ -162,5 +192,6 @@ class TrainingSpec(JobSpec):
             optimizer=self.optimizer,
             lora_rank=float(self.lora_rank),
             imbalance=self.imbalance,
+            operations=self.operations.build() if self.operations else None,
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )
