@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from roofline.engine import cost, energy
+from roofline.engine import cost, energy, interval
 from roofline.engine.deployment import Deployment, dtype_notes
 from roofline.engine.inference import total_weight_bytes
 from roofline.engine.memory import Memory
@@ -25,6 +25,8 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
     phase = step(training, deployment, precision)
     held = memory_needs(training, deployment.plan, precision)
     limit = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
+    metrics = _metrics(training, deployment, precision, phase)
+    metrics |= interval.around_step(metrics, deployment.spreads)
     evidence, sources = evidence_of(deployment)
     return Prediction(
         workload=training,
@@ -35,7 +37,7 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
         capacity=limit,
         max_batch=_most_sequences(training, deployment, held, limit),
         fits=np.less_equal(held.total, limit),
-        metrics=_metrics(training, deployment, precision, phase),
+        metrics=metrics,
         notes=tuple(_notes(training, deployment, precision)),
         weight_bytes=total_weight_bytes(training.model, precision),
         evidence=evidence,
@@ -86,12 +88,16 @@ def _utilization(
     whole = whole * rounds / plan.pp
     done = [item for item in phase.operators if item.op.kind not in (ELEMENTWISE, QUANTISE, COLLECTIVE, OVERHEAD)]
     executed = sum((item.op.count * item.op.flops for item in done), start=0.0)
+    counted = (
+        ("model", "mfu", useful),
+        ("model_full_attention", "mfu_full_attention", whole),
+        ("hardware", "hfu", executed),
+    )
     found: dict[str, Num | None] = {}
-    for name, flops in (("model", useful), ("model_full_attention", whole), ("hardware", executed)):
-        found[f"tflops_per_chip_{name}"] = flops / phase.time / 1e12
-    found["mfu"] = useful / (phase.time * phase.peak)
-    found["mfu_full_attention"] = whole / (phase.time * phase.peak)
-    found["hfu"] = executed / (phase.time * phase.peak)
+    for suffix, seconds in (("", phase.time), ("_ideal", phase.ideal_time)):
+        for name, share, flops in counted:
+            found[f"tflops_per_chip_{name}{suffix}"] = flops / seconds / 1e12
+            found[f"{share}{suffix}"] = flops / (seconds * phase.peak)
     return found
 
 

@@ -5,6 +5,7 @@ Cases that differ only in numbers (degrees, batches, lengths) share a `Setup` an
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from roofline.engine import plans, training
 from roofline.engine.deployment import Deployment
 from roofline.errors import PlanError
 from roofline.machine import Stack
+from roofline.machine.evidence import STEP
 from roofline.numeric import Num
 from roofline.studies.measured import shapes
 from roofline.studies.measured.names import known, stack_named
@@ -28,8 +30,10 @@ from roofline.workload.plan import Recompute
 
 TRAINING = "training"  # the phase of a row about a training run
 RECOMPUTES: tuple[Recompute, ...] = ("none", "selective", "full")
-# Ways of counting the FLOPs of attention, by words of a note; where nothing is said all pairs of a sequence count.
-CAUSAL, NO_ATTENTION = ("causal-halved",), ("6n only", "no attention", "= 6n vs", "6n (no")
+CAUSAL, NONE = "causal", "none"  # ways of counting the FLOPs of attention; all pairs of a sequence if nothing is said
+REMARKS: Mapping[str, str] = MappingProxyType(  # by words of a note
+    {"causal-halved": CAUSAL, "6n only": NONE, "no attention": NONE, "= 6n vs": NONE, "6n (no": NONE}
+)
 CONVENTIONS: Mapping[str, str] = MappingProxyType(
     {"mfu": "mfu_full_attention", "tflops_per_chip_model": "tflops_per_chip_model_full_attention"}
 )
@@ -126,7 +130,7 @@ def _complete(case: Case) -> None:
     """Raises the reason if a case lacks what a prediction needs."""
     if (case["metric"], TRAINING) not in METRICS:
         raise SkipError(f"metric {case['metric']} of training is not predicted")
-    if case["metric"] in CONVENTIONS and any(word in case["note"].lower() for word in NO_ATTENTION):
+    if case["metric"] in CONVENTIONS and convention(case) == NONE:
         raise SkipError("FLOPs are counted without attention")
     for column, what in (("seq_len", "sequence length"), ("num_chips", "number of chips")):
         if not case.numbers[column]:
@@ -144,25 +148,25 @@ def _format(name: str) -> str:
 
 def _planned(case: Case, devices: float) -> Case:
     """The case with every degree and batch: those not stated are 1, replicas what is left of the chips."""
-    numbers = dict(case.numbers)
-    for name in ("tp", "pp", "cp", "vpp", "ep"):
-        numbers[name] = numbers[name] or 1.0
-    chips = float(numbers["num_chips"] or 1.0)
-    inside = float(np.prod([numbers[name] for name in ("tp", "pp", "cp")]))
-    if inside > chips:  # a source may count the devices of each chip as ranks
-        chips *= devices
-    ranks = inside * (numbers["dp"] or 0.0)
-    numbers["dp"] = max(chips / inside, 1.0) if ranks not in (chips, chips * devices) else numbers["dp"]
-    if ranks == chips * devices and devices > 1.0:
-        name = next((name for name in ("tp", "dp") if float(numbers[name] or 1.0) % devices == 0), "dp")
-        numbers[name] = float(numbers[name] or 1.0) / devices
-    if numbers["dp"] % 1.0 or numbers["tp"] * numbers["pp"] * numbers["cp"] * numbers["dp"] != numbers["num_chips"]:
+    given = {name: case.numbers[name] or 1.0 for name in ("tp", "pp", "cp", "vpp", "ep", "num_chips")}
+    chips, inside = given["num_chips"], given["tp"] * given["pp"] * given["cp"]
+    dp = case.numbers["dp"] or chips / inside
+    if inside * dp == chips * devices and devices > 1.0:  # a source may count the devices of each chip as ranks
+        if given["tp"] % devices == 0.0:
+            given["tp"] /= devices
+        else:
+            dp /= devices
+    if dp % 1.0 or given["tp"] * given["pp"] * given["cp"] * dp != chips:
         raise SkipError("the degrees do not multiply to the number of chips")
-    numbers["micro_batch_seqs"] = numbers["micro_batch_seqs"] or 1.0
-    least = float(numbers["dp"]) * float(numbers["micro_batch_seqs"])
-    numbers["global_batch_seqs"] = numbers["global_batch_seqs"] or least
-    numbers["fsdp_zero"] = ZERO if numbers["fsdp_zero"] is None else numbers["fsdp_zero"]
-    return replace(case, numbers=numbers)
+    micro = case.numbers["micro_batch_seqs"] or 1.0
+    zero = case.numbers["fsdp_zero"]
+    more = {
+        "dp": dp,
+        "micro_batch_seqs": micro,
+        "global_batch_seqs": case.numbers["global_batch_seqs"] or dp * micro,
+        "fsdp_zero": ZERO if zero is None else zero,
+    }
+    return replace(case, numbers={**case.numbers, **given, **more})
 
 
 def _least_recompute(setup: Setup, case: Case, catalog: Catalog) -> Recompute:
@@ -203,6 +207,7 @@ def deployment(
         dp=_column(cases, "dp"),
         ep=_column(cases, "ep"),
         cp=_column(cases, "cp"),
+        expert_tp=np.array([expert_ranks(case) for case in cases]),
         vpp=_column(cases, "vpp"),
         zero=_column(cases, "fsdp_zero"),
         micro_batch=_column(cases, "micro_batch_seqs"),
@@ -239,9 +244,36 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
     )
 
 
+def convention(case: Case) -> str:
+    """How a source counts the FLOPs of attention: as stated, or in the words of a note."""
+    note = case["note"].lower()
+    return case["attention_flops"] or next((found for words, found in REMARKS.items() if words in note), "full")
+
+
+def expert_ranks(case: Case) -> float:
+    """Ranks that divide each expert: as stated, or `ETP=4` in a note; 0 if nothing is said."""
+    found = re.search(r"\bETP=(\d+)", case["note"])
+    return case.numbers["expert_tp"] or (float(found[1]) if found else 0.0)
+
+
 def of_case(case: Case) -> Metric:
     """What a readable case measures, in its source's way of counting FLOPs."""
     found = METRICS[case["metric"], TRAINING]
-    if case["metric"] in CONVENTIONS and not any(word in case["note"].lower() for word in CAUSAL):
+    if case["metric"] in CONVENTIONS and convention(case) != CAUSAL:
         return replace(found, name=CONVENTIONS[case["metric"]])
     return found
+
+
+def what(metric: Metric, case: Case) -> str:
+    """Time, rate and utilization of a step err alike."""
+    return STEP
+
+
+def left_open(setup: Setup, case: Case, metric: Metric) -> str:
+    """Nothing: a row whose micro-batch or recomputation is not stated still tells how fast its software is."""
+    return ""
+
+
+def weights_of(setup: Setup) -> str:
+    """The format of the weights in products."""
+    return setup.format
