@@ -64,6 +64,7 @@ class Stack:
     collectives: Literal["library", "direct"] = "library"  # a library's, or also its own kernels inside graphs
     # by kind of parallelism, the share of its messages' time that may hide behind work; all of it if nothing is said
     overlaps: Mapping[str, Num] = field(default_factory=dict)
+    selective: Num = 0.0  # share of a layer, besides attention scores, that its selective recomputation makes again
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property

@@ -24,8 +24,9 @@ class Plan:
     sequences that go through a pipeline stage at once. Chips used: `tp·pp·dp·cp`; expert parallelism lies within
     `tp·cp·dp`, each expert divided among `expert_tp` ranks (0: among those that `ep` leaves of `tp`).
 
-    `recompute` says what the backward pass makes again instead of keeping it: nothing, attention scores, or whole
-    layers, of which `recompute_layers` on a stage. `offload_activations` and `offload_optimizer` are the shares that
+    `recompute` says what the backward pass makes again instead of keeping it: nothing; attention scores and, of all
+    else in a layer, the share `selective` that the software takes for the most worth it; or whole layers, of which
+    `recompute_layers` on a stage. `offload_activations` and `offload_optimizer` are the shares that
     lie in the host's memory. `flash` attention keeps no scores and skips what a causal mask hides. `schedule` is how
     stages alternate forward and backward passes, `context` how context-parallel ranks get each other's keys and values.
 
@@ -45,6 +46,7 @@ class Plan:
     micro_batch: Num = 1.0
     expert_tp: Num = 0.0
     recompute: Recompute = "none"
+    selective: Num = 0.0
     recompute_layers: Num = np.inf
     offload_activations: Num = 0.0
     offload_optimizer: Num = 0.0

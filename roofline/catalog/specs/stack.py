@@ -29,8 +29,8 @@ class ShareSpec(Sourced):
     share: Fraction
 
 
-class OverlapSpec(Sourced):
-    """The share of messages' time that may hide behind work, between 0 and 1."""
+class PartSpec(Sourced):
+    """A share from 0 to 1: of messages' time that may hide behind work, of a layer that is made again."""
 
     share: FractionOrZero
 
@@ -133,7 +133,7 @@ RateKey = Annotated[str, Field(pattern=rf"^({'|'.join(SHARED_RATES)}|{KERNEL})$"
 Rates = Mapping[RateKey, RateSpec]
 
 
-Overlaps = Mapping[Parallelism, OverlapSpec]
+Overlaps = Mapping[Parallelism, PartSpec]
 
 
 class VariantSpec(Spec):
@@ -193,6 +193,7 @@ class StackSpec(Identified):
     wide: FormatSpec | None = None
     residual: FormatSpec | None = None
     overlaps: Overlaps = Field(default_factory=dict)
+    selective: PartSpec | None = None
     expansion: ExpansionSpec | None = None
     sums: SumsSpec | None = None
     collectives: CollectivesSpec | None = None
@@ -215,6 +216,7 @@ class StackSpec(Identified):
             "kv": self.kv,
             "wide": self.wide,
             "residual": self.residual,
+            "selective": self.selective,
             "expansion": self.expansion,
             "sums": self.sums,
             "collectives": self.collectives,
@@ -251,6 +253,7 @@ class StackSpec(Identified):
             prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
             cache={str(weights): str(kept) for weights, kept in self.cache.formats.items()} if self.cache else {},
             overlaps=overlaps,
+            selective=self.selective.share if self.selective else 0.0,
             expand_rows=float(self.expansion.rows) if self.expansion else float("inf"),
             narrow_sums=bool(self.sums and self.sums.width == "narrow"),
             collectives=self.collectives.kind if self.collectives else "library",

@@ -141,13 +141,19 @@ def useful_passes(training: Training) -> float:
     return 2.0 if training.frozen else 3.0
 
 
-def recomputed(forward_ops: Iterable[Op], plan: Plan) -> list[Op]:
+def recomputed(forward_ops: Iterable[Op], training: Training, plan: Plan) -> list[Op]:
     """What the backward pass makes once more of the forward pass."""
-    if plan.recompute == "selective":
-        return [op for op in forward_ops if "attention/core" in op.name or op.name.endswith("index/scores")]
-    if plan.recompute == "full":
-        return [op for op in forward_ops if op.layer]
-    return []
+    if plan.recompute == "none":
+        return []
+    layers = np.minimum(plan.recompute_layers * plan.pp / training.model.layers, 1.0)
+    shares = {True: 1.0, False: plan.selective} if plan.recompute == "selective" else {True: layers, False: layers}
+    found = (op.times(shares[_scores(op)]) for op in forward_ops if op.layer)
+    return [op for op in found if np.any(np.greater(op.count, 0.0))]
+
+
+def _scores(op: Op) -> bool:
+    """Whether an operator makes or uses attention scores."""
+    return "attention/core" in op.name or op.name.endswith("index/scores")
 
 
 def backward(forward_ops: Iterable[Op], training: Training) -> list[Op]:

@@ -74,7 +74,7 @@ def _micro_batch(training: Training, deployment: Deployment, precision: Precisio
     layers = {"seconds": stack.layer * training.model.layers}
     operators = (
         *passes.named(ahead, FORWARD),
-        *passes.named(passes.recomputed(ahead, plan), RECOMPUTE),
+        *passes.named(passes.recomputed(ahead, training, plan), RECOMPUTE),
         *passes.named(passes.backward(ahead, training), BACKWARD),
         *passes.context_parallel(training, plan, precision),
         Op(f"{stack.id}/layers", OVERHEAD, terms=layers, layer="software"),

@@ -112,9 +112,10 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
             lora=bool(case.numbers["lora_rank"]),
         )
         whole = _planned(case, float(catalog.chip(chip).devices))
-        if case["recompute"]:
-            return replace(setup, recompute=_recompute(case["recompute"])), whole
-        return replace(setup, recompute=_least_recompute(setup, whole, catalog)), whole
+        stated = _recompute(case["recompute"]) if case["recompute"] else "none"
+        if case["recompute"] and stated != "selective":
+            return replace(setup, recompute=stated), whole
+        return replace(setup, recompute=_least_recompute(setup, whole, catalog, stated)), whole
 
     return read
 
@@ -169,10 +170,10 @@ def _planned(case: Case, devices: float) -> Case:
     return replace(case, numbers={**case.numbers, **given, **more})
 
 
-def _least_recompute(setup: Setup, case: Case, catalog: Catalog) -> Recompute:
-    """Where nobody says what is recomputed: as little as fits in memory."""
+def _least_recompute(setup: Setup, case: Case, catalog: Catalog, least: Recompute) -> Recompute:
+    """Where nobody says what is recomputed, or only that some of it is: as little as fits in memory."""
     model, stack = model_of(setup, catalog), stack_of(setup, catalog)
-    for mode in RECOMPUTES:
+    for mode in RECOMPUTES[RECOMPUTES.index(least) :]:
         asked = replace(setup, recompute=mode)
         where = deployment(asked, catalog, model, stack, [case])
         held = training.memory_needs(work(asked, [case], model, where), where.plan, where.precision or Precision())
@@ -212,6 +213,7 @@ def deployment(
         zero=_column(cases, "fsdp_zero"),
         micro_batch=_column(cases, "micro_batch_seqs"),
         recompute=setup.recompute,
+        selective=stack.selective,
         sequence_parallel=setup.sequence_parallel,
         flash=setup.flash,
         placement=stack.placement,
