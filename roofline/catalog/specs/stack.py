@@ -14,7 +14,7 @@ from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, 
 from roofline.machine import Stack
 
 Parallelism = Literal["tensor", "expert", "context", "pipeline", "data"]
-OVERHEADS = ("step", "sequence", "layer", "operator", "request", "host")
+OVERHEADS = ("step", "sequence", "layer", "operator", "request", "host", "routing")
 
 
 class OverheadSpec(Sourced):
@@ -119,6 +119,7 @@ class StackOverheads(Spec):
     operator: OverheadSpec | None = None
     request: OverheadSpec | None = None
     host: OverheadSpec | None = None
+    routing: OverheadSpec | None = None
 
 
 class RateSpec(Sourced):

@@ -23,7 +23,7 @@ from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION
 from roofline.machine.stack import CONTEXT, DATA, EXPERT, PIPELINE, TENSOR
 from roofline.numeric import Num
-from roofline.workload import Plan, Precision, Training
+from roofline.workload import MoE, Plan, Precision, Training
 
 FORWARD, RECOMPUTE, BACKWARD = "forward", "recompute", "backward"
 # The kind of parallelism that a message serves, by a word of its name; all others are tensor-parallel.
@@ -69,17 +69,27 @@ def _priced(operators: Iterable[Op], chip: Chip, stack: Stack) -> tuple[Priced, 
 
 def _micro_batch(training: Training, deployment: Deployment, precision: Precision) -> tuple[Priced, ...]:
     """One micro-batch through all layers, there and back, each message with its hidden share."""
-    plan, stack = deployment.plan, deployment.stack
+    chip, plan, stack = deployment.chip, deployment.plan, deployment.stack
     ahead = passes.forward(training, plan, precision)
-    layers = {"seconds": stack.layer * training.model.layers}
     operators = (
         *passes.named(ahead, FORWARD),
         *passes.named(passes.recomputed(ahead, training, plan), RECOMPUTE),
         *passes.named(passes.backward(ahead, training), BACKWARD),
         *passes.context_parallel(training, plan, precision),
-        Op(f"{stack.id}/layers", OVERHEAD, terms=layers, layer="software"),
     )
-    return _within(_priced(operators, deployment.chip, stack), plan, stack)
+    priced = _within(_priced(operators, chip, stack), plan, stack)
+    return (*priced, *_priced([_launching(training, stack, priced)], chip, stack))
+
+
+def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> Op:
+    """What the software adds to the layers of a micro-batch: of its own, and where the chip waits for a host that
+    launches one layer after another, those of experts slower than others."""
+    blocks = training.model.blocks
+    layers = float(training.model.layers)
+    routed = float(sum(block.count for block in blocks if isinstance(block.ffn, MoE)))
+    taken = _sum(item.time for item in priced if item.op.layer)
+    waiting = np.maximum(stack.host * layers + stack.routing * routed - taken, 0.0)
+    return Op(f"{stack.id}/layers", OVERHEAD, terms={"seconds": stack.layer * layers + waiting}, layer="software")
 
 
 def served(op: Op) -> str:
