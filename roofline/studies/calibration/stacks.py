@@ -21,7 +21,7 @@ from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
 from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, EXPERTS, MATMUL, QUANTISE, SCAN
-from roofline.machine.stack import PARALLEL
+from roofline.machine.stack import EXPERT, PARALLEL
 from roofline.numeric import Num
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
 from roofline.studies.measured.reading import Reading, grouped
@@ -75,12 +75,13 @@ TRAINED: Mapping[str, Constant] = MappingProxyType(
             Constant(NARROW, 1.0, 0.2, 1.5, 0.15),
             Constant(NARROWER, 1.0, 0.2, 1.5, 0.15),
             Constant(QUANTISE, 1.0, 0.2, 10.0, 0.3),
-            Constant(EXPERTS, 1.0, 0.01, 3.0, 0.2),
-            Constant(ATTENTION, 1.0, 0.02, 2.0, 0.3),
+            Constant(EXPERTS, 1.0, 0.1, 3.0, 0.15),
+            Constant(ATTENTION, 1.0, 0.2, 2.0, 0.15),
             *(Constant(f"{OVERLAP}{kind}", 1.0, 0.0, 1.0, 0.3) for kind in PARALLEL),
         )
     }
 )
+OF_EXPERTS = ("routing", EXPERTS, f"{OVERLAP}{EXPERT}")
 # Constants that are rates of one kind of kernel.
 KINDS = (EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, QUANTISE, NARROW, NARROWER)
 LONG = 2048.0  # tokens of a prompt or context from which on attention is a part that rows can tell
@@ -320,16 +321,41 @@ def _count(rows: Sequence[Part]) -> int:
 
 
 def fit_level(rows: Sequence[Part], start: Mapping[str, float], guess: Values = NO_VALUES) -> Fit:
-    """Constants for all of these rows alike; what no row tells stays as it is."""
+    """Constants for all of these rows alike; what no row tells stays as it is.
+
+    Of training, what is about experts is told by models that have some, given what the others tell of all else.
+    """
+    plain, routed = ([part for part in rows if _chooses(part) is chooses] for chooses in (False, True))
+    if not rows[0].trains or not plain or not routed:
+        return _fit(rows, start, constants_of(rows), guess)
+    apart = {name: constant for name, constant in TRAINED.items() if name not in OF_EXPERTS}
+    shared = _fit(plain, start, apart, guess)
+    own = {name: TRAINED[name] for name in OF_EXPERTS}
+    found = _fit(routed, shared.values, own, guess)
+    return _over(rows, Fit(found.values, tuple(dict.fromkeys((*shared.free, *found.free))), found.start, found.end))
+
+
+def _over(rows: Sequence[Part], found: Fit) -> Fit:
+    """The same constants with their errors on all rows."""
+    before = np.concatenate([part.before for part in rows])
+    return replace(found, start=before, end=np.concatenate([part.errors(found.values) for part in rows]))
+
+
+def _fit(
+    rows: Sequence[Part], start: Mapping[str, float], known: Mapping[str, Constant], guess: Values
+) -> Fit:  # fmt: skip
+    """Some constants for all of these rows, all others as they are."""
     told = {name: tells(rows) for name, tells in (TELLS_OF_TRAINING if rows[0].trains else TELLS).items()}
-    known = constants_of(rows)
     free = [replace(constant, start=start[name]) for name, constant in known.items() if told.get(name, True)]
+    fixed = {name: value for name, value in start.items() if name not in known}
 
     def predict(values: Values) -> Array:
-        return np.concatenate([part.predicted(values) for part in rows], axis=1)
+        return np.concatenate([part.predicted({**fixed, **values}) for part in rows], axis=1)
 
     measured = np.concatenate([part.measured for part in rows])
     begin = {**BEGIN, **guess} if rows[0].trains else guess
+    if not free:
+        return _over(rows, Fit(dict(start), (), np.empty(0), np.empty(0)))
     found = fit(free, predict, measured, pull=PULL, weights=weights(rows), guess=begin)
     before = np.concatenate([part.before for part in rows])
     return replace(found, values={**start, **found.values}, start=before)
