@@ -37,8 +37,9 @@ def forward(training: Training, plan: Plan, precision: Precision) -> list[Op]:
     for op in lower(training.model, precision, plan, work):
         if op.kind == ATTENTION:
             found += _attention(op, training, plan)
-        elif op.name.endswith("moe/all-reduce"):
-            found.append(op.times(_replicated(training, plan)))
+        elif op.name.endswith("/all-reduce"):
+            often = _replicated(training, plan) if op.name.endswith("moe/all-reduce") else 1.0
+            found += _around(op.times(often), plan, precision)
         elif op.name == "pipeline/send":
             found.append(_between_stages(op, plan))
         else:
@@ -47,6 +48,19 @@ def forward(training: Training, plan: Plan, precision: Precision) -> list[Op]:
     rows = plan.micro_batch * tokens
     found.append(ops.elementwise("head/loss", m=rows, i=2.0 * vocab, o=vocab, f=5.0 * vocab, r=LOSS_BYTES))
     return found
+
+
+def _around(op: Op, plan: Plan, precision: Precision) -> Iterator[Op]:
+    """With sequence parallelism, rows are gathered before the products and scattered after them instead of summed on
+    every rank (Korthikanti et al. 2022, section 4.2.2); they are gathered as narrow as products take them."""
+    if not plan.sequence_parallel:
+        yield op
+        return
+    t, name = op.terms, op.name.removesuffix("all-reduce")
+    narrow = min(bytes_of(precision.activations), bytes_of(precision.between))
+    for half, width in (("all-gather", narrow), ("reduce-scatter", bytes_of(precision.between))):
+        message = ops.collective(f"{name}{half}", half, m=t["m"], k=t["k"], r=width, ranks=t["ranks"])
+        yield replace(message, count=op.count, layer=op.layer)
 
 
 def _attention(op: Op, training: Training, plan: Plan) -> Iterator[Op]:

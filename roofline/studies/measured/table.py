@@ -96,6 +96,7 @@ SERVING = Layout(
     numbers=(
         "num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "cached", "chunk", "value",
         "seq_len", "global_batch_seqs", "micro_batch_seqs", "vpp", "cp", "fsdp_zero", "expert_tp", "lora_rank",
+        "scale_out_gbps", "chips_per_node",
     ),
     filled=("value",),
 )  # fmt: skip

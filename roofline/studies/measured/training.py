@@ -18,7 +18,7 @@ from roofline.catalog.store import Catalog
 from roofline.engine import plans, training
 from roofline.engine.deployment import Deployment
 from roofline.errors import PlanError
-from roofline.machine import Stack
+from roofline.machine import Chip, Stack
 from roofline.machine.evidence import STEP
 from roofline.numeric import Num
 from roofline.studies.measured import shapes
@@ -37,6 +37,7 @@ REMARKS: Mapping[str, str] = MappingProxyType(  # by words of a note
 CONVENTIONS: Mapping[str, str] = MappingProxyType(
     {"mfu": "mfu_full_attention", "tflops_per_chip_model": "tflops_per_chip_model_full_attention"}
 )
+NODE = 8.0  # chips of a node where nobody states it
 ZERO = 1.0  # stage of sharding where nobody states it: Megatron-LM's distributed optimizer
 
 
@@ -54,6 +55,7 @@ class Setup:
     flash: bool
     dropout: bool
     lora: bool
+    scale_out: float  # bandwidth [B/s] of a chip's link to other nodes where it is stated, else 0
 
 
 def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Case]], list[dict[str, str]]]:
@@ -110,8 +112,9 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
             flash=case["flash_attention"] != "no",
             dropout=case["dropout"] == "yes",
             lora=bool(case.numbers["lora_rank"]),
+            scale_out=scale_out(case),
         )
-        whole = _planned(case, float(catalog.chip(chip).devices))
+        whole = _planned(case, float(catalog.chip(chip).devices), model_of(setup, catalog).layers)
         stated = _recompute(case["recompute"]) if case["recompute"] else "none"
         if case["recompute"] and stated != "selective":
             return replace(setup, recompute=stated), whole
@@ -147,9 +150,22 @@ def _format(name: str) -> str:
     return found
 
 
-def _planned(case: Case, devices: float) -> Case:
-    """The case with every degree and batch: those not stated are 1, replicas what is left of the chips."""
-    given = {name: case.numbers[name] or 1.0 for name in ("tp", "pp", "cp", "vpp", "ep", "num_chips")}
+def usual_chunks(layers: int, pp: float) -> float:
+    """Chunks of a pipeline stage where nobody states them: as many of two layers or more as divide it evenly.
+
+    >>> usual_chunks(96, 8.0), usual_chunks(126, 8.0), usual_chunks(32, 1.0)
+    (6.0, 8.0, 1.0)
+    """
+    stage = int(np.ceil(layers / pp))
+    even = (chunks for chunks in range(stage // 2, 1, -1) if stage % chunks == 0)
+    return float(next(even, 1)) if pp > 1.0 else 1.0
+
+
+def _planned(case: Case, devices: float, layers: int) -> Case:
+    """The case with every degree and batch: replicas are what is left of the chips, what else is not stated is 1 or, of
+    chunks, as usual."""
+    given = {name: case.numbers[name] or 1.0 for name in ("tp", "pp", "cp", "ep", "num_chips")}
+    given["vpp"] = case.numbers["vpp"] or usual_chunks(layers, given["pp"])
     chips, inside = given["num_chips"], given["tp"] * given["pp"] * given["cp"]
     dp = case.numbers["dp"] or chips / inside
     if inside * dp == chips * devices and devices > 1.0:  # a source may count the devices of each chip as ranks
@@ -196,7 +212,7 @@ def deployment(
     setup: Setup, catalog: Catalog, model: Model, stack: Stack, cases: Sequence[Case]
 ) -> Deployment:  # fmt: skip
     """Where the cases of a setup ran, degrees as arrays over them; `SkipError` if the chips can't be wired so."""
-    chip = catalog.chip(setup.chip)
+    chip = _wired(catalog.chip(setup.chip), setup.scale_out)
     chips = int(np.max(_column(cases, "num_chips")))
     try:
         plans.check_wiring(chip, chips)
@@ -228,6 +244,14 @@ def deployment(
     )
 
 
+def _wired(chip: Chip, scale_out: float) -> Chip:
+    """The chip with the link to other nodes that a cluster gave it."""
+    if not scale_out:
+        return chip
+    links = (replace(link, bandwidth=scale_out) if link.scope == "scale-out" else link for link in chip.links)
+    return replace(chip, links=tuple(links))
+
+
 def _column(cases: Sequence[Case], name: str) -> Num:
     return np.array([case.numbers[name] or 0.0 for case in cases], dtype=np.float64)
 
@@ -244,6 +268,13 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
         dropout=setup.dropout,
         lora_rank=_column(cases, "lora_rank") if setup.lora else 0.0,
     )
+
+
+def scale_out(case: Case) -> float:
+    """Bytes per second of a chip's link to other nodes: as stated, or `400 Gbps/node`; 0 if nothing is said."""
+    found = re.match(r"(\d+) Gbps/node", case["interconnect"])
+    node = float(found[1]) / (case.numbers["chips_per_node"] or NODE) if found else 0.0
+    return (case.numbers["scale_out_gbps"] or node) * 1e9 / 8.0
 
 
 def convention(case: Case) -> str:
