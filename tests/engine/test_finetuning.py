@@ -1,0 +1,179 @@
+"""Fine-tuning with adapters: counts, memory and operators against the papers that introduced them."""
+
+from __future__ import annotations
+
+import pytest
+
+from roofline.catalog.store import Catalog
+from roofline.engine import training
+from roofline.engine.deployment import Deployment
+from roofline.engine.ops import Op
+from roofline.engine.prediction import Phase
+from roofline.engine.training import passes
+from roofline.machine import Chip, Peak, Stack
+from roofline.machine.chip import Memory as Level
+from roofline.workload import Attention, Block, DenseFFN, Model, MoE, Plan, Precision, Training
+from roofline.workload.dtype import bytes_of
+from roofline.workload.job import LoraTargets
+
+CHIP = Chip(
+    id="any",
+    name="Any",
+    vendor="any",
+    kind="gpu",
+    peaks={"bf16": Peak(dense=1e15)},
+    memory=(Level(name="HBM", capacity=1e15, bandwidth=1e13),),
+)
+BF16, NF4 = Precision(), Precision(weights="nf4")
+
+
+def job(model: Model, rank: float, targets: LoraTargets = "all", seq: float = 2048.0, batch: float = 8.0) -> Training:
+    return Training(
+        id="t", model=model, tokens=1e9, seq_len=seq, global_batch=batch, lora_rank=rank, lora_targets=targets
+    )
+
+
+def trained(work: Training, **plan: float) -> float:
+    return float(training.trainable_parameters(work, Plan(**plan)))  # type: ignore[arg-type]
+
+
+def step(work: Training, precision: Precision = BF16) -> Phase:
+    stack = Stack(id="ideal", name="none")
+    deployment = Deployment(chip=CHIP, num_chips=1, stack=stack, plan=Plan(), precision=precision)
+    return training.predict(work, deployment).phases[0]
+
+
+# --- counts -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "rank", "targets", "published"),
+    [
+        ("gpt-3-175b", 1, "qv", 4.7e6),  # LoRA (arXiv 2106.09685), table 4
+        ("gpt-3-175b", 8, "qv", 37.7e6),
+        ("gpt-3-175b", 4, "qv", 18e6),  # table 5: "18M", two kinds of matrices
+        ("llama-2-70b", 16, "attention", 44564480),  # MLPerf's benchmark: 16·80·((8192 + 10240) + (8192 + 8192))
+        ("llama-1-7b", 64, "all", 159907840),  # as PEFT prints it for QLoRA's rank on all seven matrices
+    ],
+)
+def test_adapters_are_as_many_as_published(
+    catalog: Catalog, name: str, rank: int, targets: LoraTargets, published: float
+) -> None:
+    exact = isinstance(published, int)
+    expected = pytest.approx(published, rel=0.0 if exact else 0.05)
+    assert trained(job(catalog.model(name), rank, targets)) == expected
+
+
+def test_all_matrices_have_adapters_of_their_own(catalog: Catalog) -> None:
+    """Queries, keys, values, output, gate, up, down; whole beside what tensor parallelism divides on the other side."""
+    h, kv, ffn = 8192, 1024, 28672
+    sides = [(h, h), (h, kv), (h, kv), (h, h), (h, ffn), (h, ffn), (ffn, h)]
+    work = job(catalog.model("llama-2-70b"), 16.0)
+    assert trained(work) == 16 * 80 * sum(k + n for k, n in sides)
+    divided = [(h, h / 8), (h, kv / 8), (h, kv / 8), (h / 8, h), (h, ffn / 8), (h, ffn / 8), (ffn / 8, h)]
+    assert trained(work, tp=8.0) == 16 * 80 * sum(k + n for k, n in divided)
+    assert trained(work, pp=8.0) == trained(work) / 8
+
+
+def test_every_expert_has_adapters_of_its_own() -> None:
+    """Also those that no token visits; the router has none."""
+    experts = MoE(experts=64, top_k=2, width=512)
+    block = Block(count=3, mixer=Attention(heads=4, kv_heads=4, head_dim=64), ffn=experts)
+    model = Model(id="m", name="m", hidden=256, vocab=1000, blocks=(block,))
+    attention = 4 * (256 + 256)
+    routed = 64 * (2 * (256 + 512) + (512 + 256))
+    assert trained(job(model, 8.0)) == 8 * 3 * (attention + routed)
+    assert trained(job(model, 8.0), ep=8.0, dp=8.0) == 8 * 3 * (attention + routed / 8)
+    assert trained(job(model, 8.0, "attention")) == 8 * 3 * ((256 + 3 * 256) + (256 + 256))
+
+
+# --- memory -------------------------------------------------------------------------------------------------------------
+
+
+def test_double_quantisation_leaves_an_eighth_of_a_bit() -> None:
+    """8/64 + 32/(64·256) = 0.127 bits of scales (QLoRA, section 3)."""
+    assert 8.0 * bytes_of("nf4") == pytest.approx(4.127, abs=1e-4)
+
+
+# --- operators ----------------------------------------------------------------------------------------------------------
+
+
+def operators(work: Training, precision: Precision = BF16) -> tuple[list[Op], list[Op]]:
+    ahead = passes.forward(work, Plan(), precision)
+    return ahead, passes.backward(ahead, work)
+
+
+def test_adapters_are_two_skinny_products_and_their_gradients(catalog: Catalog) -> None:
+    """6·m FLOP for each of their parameters, the adapters' own forward and backward; none for the weights that rest."""
+    work = job(catalog.model("llama-2-7b"), 16.0)
+    ahead, back = operators(work)
+    flops = sum(float(op.count * op.flops) for op in (*ahead, *back) if "-adapter-" in op.name)
+    assert flops == pytest.approx(6 * 2048 * trained(work), rel=1e-12)
+    made = {op.name for op in back if op.name.endswith("-weights")}
+    assert made == {f"{op.name}-weights" for op in ahead if "-adapter-" in op.name}
+    assert len(made) == 8  # two beside each of qkv, output, up, down
+
+
+def test_only_what_is_adapted_has_adapters(catalog: Catalog) -> None:
+    model = catalog.model("llama-2-7b")
+    found = {
+        targets: {
+            op.name.split("-adapter-")[0] for op in operators(job(model, 8.0, targets))[0] if "-adapter-" in op.name
+        }
+        for targets in ("all", "attention", "qv")
+    }
+    assert found["all"] == {"attention/qkv", "attention/output", "ffn/up", "ffn/down"}
+    assert found["attention"] == {"attention/qkv", "attention/output"}
+    assert found["qv"] == {"attention/qkv"}
+    columns = next(op for op in operators(job(model, 8.0, "qv"))[0] if op.name.endswith("adapter-up")).terms["n"]
+    assert columns == 2 * 4096
+
+
+def test_weights_that_rest_cost_a_third_less(catalog: Catalog) -> None:
+    """No gradients of weights; adapters of rank 16 bring less than 2 % of it back. Useful FLOPs leave them out."""
+    full, lora = job(catalog.model("llama-2-70b"), 0.0), job(catalog.model("llama-2-70b"), 16.0)
+    assert float(step(lora).useful_flops) / float(step(full).useful_flops) == pytest.approx(2 / 3)
+    assert 2 / 3 < float(step(lora).flops) / float(step(full).flops) < 0.69
+    assert float(step(lora).time) < float(step(full).time)
+
+
+def test_narrow_weights_are_widened_there_and_back(catalog: Catalog) -> None:
+    """Each pass writes all weights of the layers at 16 bits and reads them again: 4 bytes beside the narrow ones."""
+    model = catalog.model("llama-1-7b")
+    work = job(model, 64.0)
+    matrices = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008)
+    for half in operators(work, NF4):
+        moved = sum(float(op.count * op.bytes) for op in half if op.name.endswith("-widen"))
+        assert moved == 4 * matrices
+        assert not any(op.expanded for op in half if "k" in op.terms)
+    narrow = sum(
+        float(op.count * op.terms["k"] * op.terms["n"])
+        for op in operators(work, NF4)[0]
+        if op.terms.get("w") == bytes_of("nf4")
+    )
+    assert narrow == matrices
+    assert not any(op.name.endswith("-widen") for op in operators(work)[0])
+    assert float(step(work, NF4).time) > float(step(work).time)
+    assert float(step(work, NF4).ideal_time) <= float(step(work, NF4).time)
+
+
+def test_messages_carry_adapters_alone(catalog: Catalog) -> None:
+    """Gradients of adapters between replicas; with ZeRO-3 the resting weights are gathered as they are stored."""
+    from roofline.engine.training import update
+
+    work = job(catalog.model("llama-2-7b"), 16.0)
+    sent = {op.name: op for op in update.messages(work, Plan(zero=1.0, dp=8.0), NF4, 4.0)}
+    assert sent["gradients/reduce-scatter"].message is not None
+    assert sent["gradients/reduce-scatter"].message.size == 4 * trained(work)
+    gathered = sent["weights/all-gather"].message
+    assert gathered is not None
+    assert gathered.size == 2 * trained(work)
+    whole = {op.name: op for op in update.messages(work, Plan(zero=3.0, dp=8.0), NF4, 4.0)}["weights/gather-layers"]
+    assert whole.message is not None
+    assert whole.message.size == pytest.approx(bytes_of("nf4") * work.model.parameters)
+
+
+def test_dense_models_without_gates_have_one_matrix_up() -> None:
+    block = Block(count=1, mixer=Attention(heads=4, kv_heads=4, head_dim=64), ffn=DenseFFN(width=1024, gated=False))
+    model = Model(id="m", name="m", hidden=256, vocab=1000, blocks=(block,))
+    assert trained(job(model, 4.0)) == 4 * (4 * 512 + 2 * (256 + 1024))
