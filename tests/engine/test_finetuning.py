@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from roofline.catalog.specs.job import TrainingSpec
 from roofline.catalog.store import Catalog
 from roofline.engine import training
 from roofline.engine.deployment import Deployment
@@ -89,6 +90,22 @@ def test_every_expert_has_adapters_of_its_own() -> None:
     assert trained(job(model, 8.0)) == 8 * 3 * (attention + routed)
     assert trained(job(model, 8.0), ep=8.0, dp=8.0) == 8 * 3 * (attention + routed / 8)
     assert trained(job(model, 8.0, "attention")) == 8 * 3 * ((256 + 3 * 256) + (256 + 256))
+
+
+def test_shipped_runs_adapt_what_their_sources_say(catalog: Catalog) -> None:
+    mlperf, guanaco = (catalog.workload(name) for name in ("llama-2-70b-lora", "guanaco-65b-qlora"))
+    assert isinstance(mlperf, Training)
+    assert isinstance(guanaco, Training)
+    assert (mlperf.lora_rank, mlperf.lora_targets) == (16.0, "attention")
+    assert (guanaco.lora_rank, guanaco.lora_targets, guanaco.precision.weights) == (64.0, "all", "nf4")
+    assert (guanaco.gradients, guanaco.master, guanaco.moments) == ("bf16", "bf16", "fp32")
+    assert guanaco.tokens == 1875 * guanaco.tokens_per_step
+
+
+def test_targets_without_a_rank_are_a_mistake() -> None:
+    run = {"id": "t", "name": "T", "model": "llama-2-7b", "source": "s", "tokens": 1, "seq_len": 1, "global_batch": 1}
+    with pytest.raises(ValueError, match="lora_targets without a lora_rank"):
+        TrainingSpec.model_validate({**run, "lora_targets": "qv", "sources": {"s": {"title": "S"}}})
 
 
 # --- memory -------------------------------------------------------------------------------------------------------------

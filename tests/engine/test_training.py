@@ -182,6 +182,30 @@ def test_context_parallel_ranks_share_the_attention(catalog: Catalog) -> None:
         assert flops[0] / flops[1] == pytest.approx(4.0, rel=1e-9)
 
 
+def test_ranks_exchange_tokens_for_heads(catalog: Catalog) -> None:
+    """Queries, keys, values and outputs of a rank's own tokens, there and back: 4·s·h/n where heads are all alike, as
+    long sequences and ranks grow together (Jacobs et al. 2023, arXiv 2309.14509, section 3.2)."""
+    work = job(catalog, "gpt-3-175b", batch=1.0, seq=8192.0)
+    found = step(work, cp=4.0, context="all-to-all").operators
+    messages = {item.op.name: item for item in found if item.op.name.endswith("context/exchange")}
+    assert set(messages) == {"forward/context/exchange", "backward/context/exchange"}
+    for item in messages.values():
+        assert item.op.message is not None
+        assert item.op.message.algorithm == "all-to-all"
+        assert float(item.op.message.size * item.op.count) == 96 * 4 * 8192 / 4 * 12288 * 2
+
+
+def test_a_fused_loss_reads_logits_as_they_are(catalog: Catalog) -> None:
+    work = job(catalog)
+    plain, fused = (
+        next(
+            float(item.op.bytes) for item in step(work, fused_loss=on).operators if item.op.name == "forward/head/loss"
+        )
+        for on in (False, True)
+    )
+    assert plain == 2 * fused
+
+
 def test_time_to_train_is_tokens_over_rate(catalog: Catalog) -> None:
     metrics = run(job(catalog)).metrics
     assert float(metrics["time_to_train_s"]) == pytest.approx(1e12 / float(metrics["tokens_per_s"]))  # type: ignore[arg-type]

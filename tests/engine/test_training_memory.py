@@ -62,6 +62,24 @@ def test_flash_attention_keeps_no_scores(catalog: Catalog) -> None:
     assert float(kept(micro, model.blocks[0])) == pytest.approx(S * B * H * 34 / T, rel=1e-12)
 
 
+def test_without_dropout_there_are_no_masks_and_one_copy_of_the_probabilities(catalog: Catalog) -> None:
+    model = catalog.model(GPT)
+    micro = Micro.of(job(model, S), Plan(micro_batch=B, flash=False), BF16)
+    assert float(kept(micro, model.blocks[0])) == pytest.approx(S * B * H * (32 + 2 * A * S / H), rel=1e-12)
+
+
+def test_context_parallel_ranks_keep_their_tokens(catalog: Catalog) -> None:
+    """An even share; of scores their queries' rows; in exchange for heads a second copy of attention's output."""
+    model = catalog.model(GPT)
+    work = job(model, S)
+    one, four, swapped = (
+        float(kept(Micro.of(work, plan, BF16), model.blocks[0]))
+        for plan in (Plan(flash=False), Plan(flash=False, cp=4.0), Plan(flash=False, cp=4.0, context="all-to-all"))
+    )
+    assert four == one / 4
+    assert swapped - four == S / 4 * H * 2
+
+
 @pytest.mark.parametrize("pp", [1.0, 8.0])
 @pytest.mark.parametrize("vpp", [1.0, 3.0])
 def test_all_activations_are_equations_five_and_six(catalog: Catalog, pp: float, vpp: float) -> None:
