@@ -12,7 +12,7 @@ from roofline.numeric import Num
 Recompute = Literal["none", "selective", "full"]
 Placement = Literal["layers", "padded", "even"]
 Schedule = Literal["1f1b", "zero-bubble"]
-ContextExchange = Literal["ring", "all-gather"]
+ContextExchange = Literal["ring", "all-gather", "all-to-all"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,9 @@ class Plan:
     else in a layer, the share `selective` that the software takes for the most worth it; or whole layers, of which
     `recompute_layers` on a stage. `offload_activations` and `offload_optimizer` are the shares that
     lie in the host's memory. `flash` attention keeps no scores and skips what a causal mask hides. `schedule` is how
-    stages alternate forward and backward passes, `context` how context-parallel ranks get each other's keys and values.
+    stages alternate forward and backward passes, `context` how context-parallel ranks get each other's keys and values:
+    passed on around a ring, gathered, or in exchange for heads (arXiv 2309.14509). A `fused_loss` is made of the logits
+    where they lie, without widening them.
 
     `placement` "layers" gives every stage whole layers and every rank whole kv heads, replicated where there are more
     ranks than heads; "padded" does so for degrees that do not divide the heads, by rounding heads up; "even" is a
@@ -52,6 +54,7 @@ class Plan:
     offload_optimizer: Num = 0.0
     sequence_parallel: bool = True
     flash: bool = True
+    fused_loss: bool = False
     schedule: Schedule = "1f1b"
     context: ContextExchange = "ring"
     placement: Placement = "layers"

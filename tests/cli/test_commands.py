@@ -174,7 +174,7 @@ def test_every_serving_option_changes_the_answer(run: Callable[..., Any], option
         ("--cp", "2"),
         ("--vpp", "2", "--pp", "4"),
         ("--zero", "3"),
-        ("--micro-batch", "2"),
+        ("--micro-batch", "4"),
         ("--recompute", "full"),
         ("--weights", "fp8"),
         ("--activations", "fp8"),

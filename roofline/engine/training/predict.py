@@ -10,7 +10,7 @@ from roofline.engine.inference import total_weight_bytes
 from roofline.engine.memory import Memory
 from roofline.engine.ops import COLLECTIVE, OVERHEAD
 from roofline.engine.prediction import Phase, Prediction, evidence_of
-from roofline.engine.training import passes
+from roofline.engine.training import offload, passes
 from roofline.engine.training.memory import memory_needs
 from roofline.engine.training.schedule import micro_batches
 from roofline.engine.training.step import step
@@ -27,6 +27,8 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
     limit = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
     metrics = _metrics(training, deployment, precision, phase)
     metrics |= interval.around_step(metrics, deployment.spreads)
+    beyond = offload.host(deployment.chip, deployment.plan)
+    room = np.inf if beyond is None else beyond.capacity
     evidence, sources = evidence_of(deployment)
     return Prediction(
         workload=training,
@@ -36,7 +38,7 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
         memory=held,
         capacity=limit,
         max_batch=_most_sequences(training, deployment, held, limit),
-        fits=np.less_equal(held.total, limit),
+        fits=np.logical_and(np.less_equal(held.total, limit), np.less_equal(held.host, room)),
         metrics=metrics,
         notes=tuple(_notes(training, deployment, precision)),
         weight_bytes=total_weight_bytes(training.model, precision),
@@ -46,9 +48,13 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
 
 
 def _most_sequences(training: Training, deployment: Deployment, held: Memory, limit: Num) -> Num:
-    """Sequences per micro-batch that would still fit, times the micro-batches of all replicas."""
-    room = np.maximum(limit - (held.total - held.activations), 0.0)
-    per_sequence = held.activations / deployment.plan.micro_batch
+    """Sequences per micro-batch that would still fit, times the micro-batches of all replicas.
+
+    Buffers are taken to grow with the micro-batch as activations do: gradients of weights among them do not.
+    """
+    growing = held.activations + held.buffers
+    room = np.maximum(limit - (held.total - growing), 0.0)
+    per_sequence = growing / deployment.plan.micro_batch
     return np.floor(room / per_sequence) * micro_batches(training, deployment.plan) * deployment.plan.dp
 
 

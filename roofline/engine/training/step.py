@@ -17,7 +17,7 @@ from roofline.engine.deployment import Deployment
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
 from roofline.engine.prediction import Phase
 from roofline.engine.roof import Priced
-from roofline.engine.training import passes, update
+from roofline.engine.training import offload, passes, update
 from roofline.engine.training.schedule import Paced, Stages, bubble, micro_batches, paced
 from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION
@@ -48,9 +48,10 @@ def step(training: Training, deployment: Deployment, precision: Precision) -> Ph
     messages = _priced(update.messages(training, plan, precision, rounds), chip, stack)
     messages = _beside(messages, own, plan, rounds, stack)
     updating = _priced([update.optimizer(training, plan, precision)], chip, stack)
+    moved = _offloaded(training, deployment, precision, own, updating)
     waiting = Op("pipeline/bubble", OVERHEAD, terms={"seconds": bubble(pace, plan, _weights_share(micro))})
     software = Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": stack.step})
-    operators = (*own, *messages, *updating, *_priced([waiting, software], chip, stack))
+    operators = (*own, *messages, *updating, *moved, *_priced([waiting, software], chip, stack))
     useful = passes.useful_flops(training, plan, precision) * passes.useful_passes(training)
     return Phase(
         "training",
@@ -165,6 +166,31 @@ def _beside(
         hidden = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
         found += [replace(item, hidden=hidden) for item in group]
     return tuple(found)
+
+
+def _offloaded(
+    training: Training,
+    deployment: Deployment,
+    precision: Precision,
+    own: tuple[Priced, ...],
+    updating: tuple[Priced, ...],
+) -> tuple[Priced, ...]:
+    """Transfers between host and chip, behind the work that goes on meanwhile."""
+    chip, plan = deployment.chip, deployment.plan
+    found = offload.transfers(training, chip, plan, precision, micro_batches(training, plan))
+    ahead = _sum(item.time for item in own if item.op.name.startswith(FORWARD))
+    covers = {
+        offload.OUT: ahead,
+        offload.BACK: _sum(item.time for item in own) - ahead,
+        offload.STATES: _sum(item.time for item in updating),
+    }
+    return tuple(_behind(item, covers[item.op.name]) for item in _priced(found, chip, deployment.stack))
+
+
+def _behind(item: Priced, cover: Num) -> Priced:
+    """An operator that hides behind so many seconds of others."""
+    taken = np.where(np.greater(item.taken, 0.0), item.taken, 1.0)
+    return replace(item, hidden=np.minimum(item.taken, cover) / taken)
 
 
 def _weights_share(micro: tuple[Priced, ...]) -> Num:

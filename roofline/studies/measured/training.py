@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
+from typing import get_args
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from roofline.studies.measured.names import known, stack_named
 from roofline.studies.measured.rules import shipped_rules
 from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, format_of
 from roofline.workload import Model, Plan, Precision, Training
+from roofline.workload.job import LoraTargets
 from roofline.workload.plan import Recompute
 
 TRAINING = "training"  # the phase of a row about a training run
@@ -55,6 +57,7 @@ class Setup:
     flash: bool
     dropout: bool
     lora: bool
+    lora_targets: LoraTargets
     scale_out: float  # bandwidth [B/s] of a chip's link to other nodes where it is stated, else 0
 
 
@@ -112,6 +115,7 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
             flash=case["flash_attention"] != "no",
             dropout=case["dropout"] == "yes",
             lora=bool(case.numbers["lora_rank"]),
+            lora_targets=next((name for name in get_args(LoraTargets) if name == case["lora_targets"]), "all"),
             scale_out=scale_out(case),
         )
         whole = _planned(case, float(catalog.chip(chip).devices), model_of(setup, catalog).layers)
@@ -267,6 +271,7 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
         precision=where.precision or Precision(),
         dropout=setup.dropout,
         lora_rank=_column(cases, "lora_rank") if setup.lora else 0.0,
+        lora_targets=setup.lora_targets,
     )
 
 
