@@ -390,7 +390,7 @@ def routed_experts(rows: Num, touched: Num, hidden: Num, width: Num, gated: bool
     """The rows that reach one rank, sorted by expert, through the `touched` experts that get any."""
     w, a, r, dtype, least = widths.w, widths.a, widths.r, widths.product, widths.weights
     columns = width * (2.0 if gated else 1.0)
-    yield ops.elementwise("moe/permute", m=rows, i=2.0 * hidden, o=2.0 * hidden, f=2.0 * hidden, r=r)
+    yield ops.permute("moe/permute", m=rows, k=hidden, r=r)
     if a < r:
         yield ops.quantise("moe/up-quantise", m=rows, k=hidden, a=a, r=r)
     yield ops.expert_matmul("moe/up", rows, touched, hidden, columns, w=w, a=a, r=r, dtype=dtype, least=least)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE, SCAN
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, PERMUTE, QUANTISE, SCAN
 from roofline.numeric import Num
 
 COLLECTIVE, OVERHEAD = "collective", "overhead"
@@ -364,6 +364,12 @@ def widen(name: str, *, n: Num, r: Num) -> Op:
         formula=_WIDEN,
         terms={"n": n, "r": r},
     )
+
+
+def permute(name: str, *, m: Num, k: Num, r: Num) -> Op:
+    """`m` rows of width `k` sorted by expert on their way in and back on their way out, where each is weighed."""
+    op = elementwise(name, m=m, i=2.0 * k, o=2.0 * k, f=2.0 * k, r=r)
+    return replace(op, kind=PERMUTE)
 
 
 _LOOKUP = Formula(read="m*k*w", write="m*k*r")

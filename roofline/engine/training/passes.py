@@ -18,7 +18,7 @@ from roofline.engine import ops
 from roofline.engine.lower import Pass, expert_shards, lower
 from roofline.engine.ops import COLLECTIVE, Op
 from roofline.engine.training import adapters
-from roofline.machine.chip import ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE
+from roofline.machine.chip import ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, PASSING, PERMUTE, QUANTISE
 from roofline.numeric import Num
 from roofline.workload import MLA, Attention, Block, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
@@ -184,7 +184,7 @@ def useful_flops(training: Training, plan: Plan, precision: Precision, *, full: 
         if op.kind == ATTENTION and full:
             t = op.terms
             total = total + op.count * 2.0 * t["b"] * t["h"] * (t["d"] + t["v"]) * t["q"] * training.seq_len
-        elif op.kind not in (ELEMENTWISE, QUANTISE, COLLECTIVE):
+        elif op.kind not in (*PASSING, COLLECTIVE):
             total = total + op.count * op.flops
     return total
 
@@ -222,9 +222,10 @@ def _backward(op: Op, training: Training) -> Iterator[Op]:
         yield replace(op, flops=op.flops * ATTENTION_BACKWARD, read=op.read * 2.0, write=op.write * 2.0)
     elif op.kind in (MATMUL, EXPERTS):
         yield from _product(op, training)
-    elif op.kind == ELEMENTWISE and "i" in op.terms:
+    elif op.kind in (ELEMENTWISE, PERMUTE) and "i" in op.terms:
         t = op.terms
-        yield ops.elementwise(op.name, m=t["m"], i=t["i"] + t["o"], o=t["i"], f=2.0 * t["f"], r=t["r"])
+        back = ops.elementwise(op.name, m=t["m"], i=t["i"] + t["o"], o=t["i"], f=2.0 * t["f"], r=t["r"])
+        yield replace(back, kind=op.kind)
     elif op.name.endswith(WIDEN):
         yield op
     elif op.kind != QUANTISE:  # gradients are narrowed beside the product that needs them

@@ -14,7 +14,7 @@ from roofline.engine.training import offload, passes
 from roofline.engine.training.memory import memory_needs
 from roofline.engine.training.schedule import micro_batches
 from roofline.engine.training.step import step
-from roofline.machine.chip import ELEMENTWISE, QUANTISE
+from roofline.machine.chip import PASSING
 from roofline.numeric import Num
 from roofline.workload import Precision, Training
 
@@ -92,7 +92,7 @@ def _utilization(
     useful = phase.useful_flops
     whole = passes.useful_flops(training, plan, precision, full=True) * passes.useful_passes(training)
     whole = whole * rounds / plan.pp
-    done = [item for item in phase.operators if item.op.kind not in (ELEMENTWISE, QUANTISE, COLLECTIVE, OVERHEAD)]
+    done = [item for item in phase.operators if item.op.kind not in (*PASSING, COLLECTIVE, OVERHEAD)]
     executed = sum((item.op.count * item.op.flops for item in done), start=0.0)
     counted = (
         ("model", "mfu", useful),
