@@ -16,7 +16,7 @@ import numpy as np
 from roofline.engine import buckets, ops
 from roofline.engine.buckets import Pairs
 from roofline.engine.ops import Op
-from roofline.numeric import Num, ceil_div
+from roofline.numeric import Num, ceil_div, changed
 from roofline.workload import (
     MLA,
     Attention,
@@ -144,7 +144,7 @@ def lower(model: Model, precision: Precision, plan: Plan, work: Pass) -> list[Op
         if prefix and sum(_label(other) == _label(block) for other in model.blocks) > 1:
             prefix = f"{index}-{prefix}"
         operators += [
-            replace(op, name=prefix + op.name, count=op.count * block.count, layer=prefix.rstrip("/") or "layer")
+            changed(op, name=prefix + op.name, count=op.count * block.count, layer=prefix.rstrip("/") or "layer")
             for op in _layer(model, block, widths, plan, work)
         ]
     operators += list(_head(model, widths, plan, work))
@@ -220,7 +220,7 @@ def _index(selection: Selection, hidden: float, query: float, widths: Widths, wo
     yield from _product("index/queries", work.rows, query, heads * dim, widths)
     yield from _product("index/keys", work.rows, hidden, dim + heads, widths)
     everything = Attention(heads=selection.heads, kv_heads=1, head_dim=selection.head_dim)
-    yield replace(_attend(everything, work, widths, heads, dim, 0.0, dim), name="index/scores")
+    yield changed(_attend(everything, work, widths, heads, dim, 0.0, dim), name="index/scores")
 
 
 def _attend(

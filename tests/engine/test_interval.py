@@ -264,7 +264,7 @@ def test_a_full_queue_has_the_interval_of_full_queues() -> None:
 def test_phases_are_those_of_a_batch_by_itself() -> None:
     assert interval.of_phase("decode", where()) == (EACH["decode"].low, UNLIKE["decode"])
     assert interval.of_phase("prefill", where()) == (EACH["prefill"].low, UNLIKE["prefill"])
-    for name in ("pause", "draft decode", "training"):
+    for name in ("pause", "draft decode"):
         assert interval.of_phase(name, where()) is None
     assert interval.of_phase("decode", where(spreads={})) is None
 
