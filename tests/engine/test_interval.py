@@ -288,5 +288,5 @@ def test_the_headline_is_that_of_what_was_asked_for(told: dict[str, Num | None],
     assert interval.headline(where(stack, spreads={}), told) is None
 
 
-def test_where_nobody_is_served_there_is_no_headline() -> None:
-    assert interval.headline(where(), {"step_time_s": 1.0}) is None
+def test_the_headline_of_a_run_is_that_of_its_steps() -> None:
+    assert interval.headline(where(), {"step_time_s": 1.0}) == EACH["training step"]
