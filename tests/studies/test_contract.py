@@ -177,7 +177,7 @@ def test_layers_are_of_one_step_however_many_tokens_are_generated(catalog: Catal
 def test_layers_in_training_are_those_of_a_stage_however_many_micro_batches_pass(
     plan: str, layers: int, micro_batch: int
 ) -> None:
-    where = f"256xh100-sxm:{plan},micro_batch={micro_batch}"
+    where = f"256xh100-sxm:{plan},cp=1,micro_batch={micro_batch}"
     (found,) = rl.predict("llama-3.1-70b-pretraining", where)["phases"]
     group, outside = found["layers"]
     assert (group["name"], group["count"], outside["count"]) == ("layer", layers, 1)

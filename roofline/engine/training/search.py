@@ -160,7 +160,8 @@ def _timed(
     may be among the best then."""
 
     def time(plan: Plan) -> Array:
-        found = seconds(every.training, replace(deployment, plan=plan), precision)
+        with np.errstate(invalid="ignore"):  # what does not exist in the mesh may be beyond all links
+            found = seconds(every.training, replace(deployment, plan=plan), precision)
         return np.broadcast_to(np.where(np.isnan(found), np.inf, found), _shape(plan))
 
     rows = np.flatnonzero(np.any([flags.any(axis=(1, 2, 3)) for flags in fits], axis=0))
