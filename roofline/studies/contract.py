@@ -27,6 +27,7 @@ BESIDE = ("_ideal", "_low", "_high")  # what stands beside each time and rate
 RANKED = ("output_tokens_per_s_per_chip", "prefill_tokens_per_s", "tokens_per_s_per_chip")
 COMPARISON_SCHEMA = "roofline.comparison/1"
 TRAINING = "training"  # the phase of a training run
+ANY_LAYER = ("context", "software")  # what layers of every group have alike
 # Fields of a plan that are told where they are not as they usually are.
 UNUSUAL = (
     "shard", "expert_tp", "recompute_layers", "offload_activations", "offload_optimizer", "sequence_parallel", "flash",
@@ -285,11 +286,14 @@ def _rounds(result: Prediction) -> Num:
 
 def _layers(item: Phase, rounds: Num) -> list[dict[str, Any]]:
     """Each group of layers: how many a pipeline stage has of it in training, or there are, and the time of one in one
-    pass; last, all that is outside of layers."""
-    groups = dict.fromkeys(priced.op.layer for priced in item.operators)
+    pass; last, all that is outside of layers. What belongs to layers of any group is theirs where they are all alike.
+    """
+    named = dict.fromkeys(priced.op.layer for priced in item.operators)
+    own = [name for name in named if name and name not in ANY_LAYER]
+    group_of = {name: own[0] if name in ANY_LAYER and len(own) == 1 else name for name in named}
     rows = []
-    for group in sorted(groups, key=lambda name: name == ""):
-        inside = [priced for priced in item.operators if priced.op.layer == group]
+    for group in sorted(dict.fromkeys(group_of.values()), key=lambda name: name == ""):
+        inside = [priced for priced in item.operators if group_of[priced.op.layer] == group]
         layers = min(priced.op.count for priced in inside) / rounds if group else 1.0
         each = number(roof.expected_time(inside) / layers)
         rows.append({"name": group or "outside of layers", "count": number(layers), "time_s": each})

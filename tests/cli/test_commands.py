@@ -229,7 +229,7 @@ def test_a_plan_is_said_by_options_settings_and_keywords(
         json.loads(run(*asked, *where).out)["deployment"]["plan"]
         for where in (("64xh100-sxm", *flags), (f"64xh100-sxm:{setting}",))
     ]
-    keywords = {
+    keywords: dict[str, Any] = {
         name: int(value) if isinstance(value, float) and value >= 1 else value for name, value in expected.items()
     }
     plans.append(rl.predict("mixtral-8x7b", "64xh100-sxm", phase="training", **keywords)["deployment"]["plan"])

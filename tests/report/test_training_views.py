@@ -111,7 +111,7 @@ def test_a_curve_marks_its_cliff_and_its_end(training: Result) -> None:
     assert "<" not in quiet
     assert "no further" not in quiet
     dropped = {**curve()["cliff"], "before": 0.98, "below": None, "grew": None}
-    assert "the efficiency drops most, from 98.0 %, to 75.0 %\n" in formats.render(
+    assert "the efficiency drops most, from 98.0 % to 75.0 %\n" in formats.render(
         {**training, "scaling": curve(cliff=dropped)}, "table"
     )
 

@@ -177,13 +177,23 @@ def test_layers_are_of_one_step_however_many_tokens_are_generated(catalog: Catal
 def test_layers_in_training_are_those_of_a_stage_however_many_micro_batches_pass(
     plan: str, layers: int, micro_batch: int
 ) -> None:
-    where = f"256xh100-sxm:{plan},cp=1,micro_batch={micro_batch}"
+    where = f"256xh100-sxm:{plan},micro_batch={micro_batch}"
     (found,) = rl.predict("llama-3.1-70b-pretraining", where)["phases"]
     group, outside = found["layers"]
     assert (group["name"], group["count"], outside["count"]) == ("layer", layers, 1)
     assert layers * group["time_s"] + outside["time_s"] == pytest.approx(
         sum(operator["time_s"] for operator in found["operators"])
     )
+
+
+def test_what_all_layers_have_alike_is_apart_where_layers_differ() -> None:
+    (found,) = rl.predict("deepseek-v3-pretraining", "512xh100-sxm:cp=2")["phases"]
+    groups = [group["name"] for group in found["layers"]]
+    assert groups == ["mla+dense", "mla+moe", "context", "outside of layers"]
+    one_pass = sum(group["count"] * group["time_s"] for group in found["layers"])
+    assert one_pass == pytest.approx(sum(operator["time_s"] for operator in found["operators"]))
+    (alike,) = rl.predict("llama-3.1-8b-pretraining", "64xh100-sxm:cp=2")["phases"]
+    assert [group["name"] for group in alike["layers"]] == ["layer", "outside of layers"]
 
 
 # -- what can't be told apart

@@ -54,8 +54,11 @@ def _row(row: Result, cliff: int | None) -> list[str | Cell]:
 def _cliff(curve: Result) -> str:
     """Where it stops to pay, and why."""
     cliff = curve["cliff"]
+    fallen = percent(cliff["efficiency"])
     what = (
-        f"falls below {percent(cliff['below'])}" if cliff["below"] else f"drops most, from {percent(cliff['before'])}"
+        f"falls below {percent(cliff['below'])}, to {fallen}"
+        if cliff["below"]
+        else (f"drops most, from {percent(cliff['before'])} to {fallen}")
     )
     why = f"; most of it is lost to {words(cliff['grew']['name'])}" if cliff["grew"] else ""
-    return f"at {count(cliff['num_chips'])} chips the efficiency {what}, to {percent(cliff['efficiency'])}{why}"
+    return f"at {count(cliff['num_chips'])} chips the efficiency {what}{why}"
