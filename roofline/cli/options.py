@@ -238,6 +238,16 @@ RecomputeLayers = Annotated[
         rich_help_panel=MAPPING,
     ),
 ]
+Selective = Annotated[
+    str | None,
+    typer.Option(
+        "--selective",
+        metavar="SHARE",
+        help="Training: share of a layer that selective recomputation makes again besides attention scores, e.g. 0.5; "
+        "by default the stack's.",
+        rich_help_panel=MAPPING,
+    ),
+]
 OffloadActivations = Annotated[
     str | None,
     typer.Option(
@@ -272,6 +282,14 @@ Flash = Annotated[
         rich_help_panel=MAPPING,
     ),
 ]
+FusedLoss = Annotated[
+    bool | None,
+    typer.Option(
+        "--fused-loss/--no-fused-loss",
+        help="Training: whether the loss is made of the logits where they lie, without widening them; off by default.",
+        rich_help_panel=MAPPING,
+    ),
+]
 Schedule = Annotated[
     str | None,
     typer.Option(
@@ -286,7 +304,8 @@ Exchange = Annotated[
     typer.Option(
         "--context-exchange",
         metavar="NAME",
-        help="Training, context parallel: keys and values go round a ring behind attention, or all-gather before it.",
+        help="Training, context parallel: keys and values go round a ring behind attention, by all-gather before it, "
+        "or all-to-all in exchange for heads.",
         rich_help_panel=MAPPING,
     ),
 ]

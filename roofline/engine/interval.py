@@ -16,6 +16,7 @@ from roofline.machine.evidence import (
     REQUEST,
     SERVER_DECODE,
     SERVER_REQUEST,
+    STEP,
     Spread,
     Spreads,
     spread_of,
@@ -37,7 +38,28 @@ RATES: Mapping[str, str] = MappingProxyType(
         "decode_tokens_per_s_per_chip": DECODE,
     }
 )
+PHASES: Mapping[str, str] = MappingProxyType({PREFILL: PREFILL, DECODE: DECODE, "training": STEP})
 SERVED: Mapping[str, str] = MappingProxyType({DECODE: SERVER_DECODE, REQUEST: SERVER_REQUEST})
+
+
+# What each metric of a training step is about: times, then rates, which have no bound of their own but the time's.
+STEP_TIMES = ("step_time_s", "time_to_train_s")
+
+
+def around_step(metrics: Metrics, spreads: Spreads) -> Iterator[tuple[str, Num]]:
+    """`_low` and `_high` of every metric of a training step that has a bound, around the expectation."""
+    within = factors(spreads, STEP)
+    for name, value in metrics.items():
+        ideal = metrics.get(f"{name}_ideal")
+        if value is None or ideal is None or within is None:
+            continue
+        shortest, longest = within
+        if name in STEP_TIMES:
+            yield f"{name}_low", np.minimum(np.maximum(value * shortest, ideal), value)
+            yield f"{name}_high", value * longest
+        else:
+            yield f"{name}_low", value / longest
+            yield f"{name}_high", np.maximum(np.minimum(value / shortest, ideal), value)
 
 
 def around(
@@ -67,8 +89,9 @@ def around(
 
 
 def of_phase(name: str, where: Deployment) -> tuple[Num, Num] | None:
-    """Factors of the time of a prefill or of decode steps by themselves; None if nothing like it was measured."""
-    return factors(where.spreads, name) if name in (PREFILL, DECODE) else None
+    """Factors of the time of a prefill, of decode steps or of a training step by themselves; None if nothing like
+    it was measured."""
+    return factors(where.spreads, PHASES[name]) if name in PHASES else None
 
 
 def factors(spreads: Spreads, name: str) -> tuple[Num, Num] | None:
@@ -78,7 +101,10 @@ def factors(spreads: Spreads, name: str) -> tuple[Num, Num] | None:
 
 
 def headline(where: Deployment, metrics: Metrics) -> Spread | None:
-    """How far off predictions like this one were: of whole requests, or of the one phase that was asked for."""
+    """How far off predictions like this one were: of steps of training, of whole requests, or of the one phase that was
+    asked for."""
+    if "step_time_s" in metrics:
+        return spread_of(where.spreads, STEP)
     spans = _whole(metrics)
     if spans is None:
         return None

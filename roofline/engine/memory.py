@@ -1,12 +1,13 @@
-"""Bytes that live on one chip: weights, cache, gradients, optimizer, activations; of the fullest pipeline stage.
+"""Bytes that live on one chip: what every kind of work has in common, and weights and cache of a served model.
 
 Layers are dealt to stages evenly, the first stage also holds the token table and the last the output matrix; the
-fullest stage has `ceil(layers/pp)` average layers and the larger of the two tables.
+fullest stage of a served model has `ceil(layers/pp)` average layers and the larger of the two tables. What training
+keeps besides, stage by stage, is in `roofline.engine.training.memory`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -18,18 +19,33 @@ from roofline.workload.dtype import bytes_of, outer_bytes_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
-    """What one chip holds [B]."""
+    """What one chip holds [B]: `activations` are kept until the backward pass needs them, `buffers` are what a moment
+    needs at its worst.
+
+    `host` lies in the memory beyond the chip's main one and is no part of `total`. `stage` is the pipeline stage that
+    all this is said of, counted from 0.
+    """
 
     weights: Num = 0.0
     kv_cache: Num = 0.0
     gradients: Num = 0.0
     optimizer: Num = 0.0
     activations: Num = 0.0
+    buffers: Num = 0.0
+    host: Num = 0.0
+    stage: Num = 0.0
 
     @property
     def total(self) -> Num:
-        """All parts."""
-        return self.weights + self.kv_cache + self.gradients + self.optimizer + self.activations
+        """All parts that lie on the chip."""
+        return self.weights + self.kv_cache + self.gradients + self.optimizer + self.activations + self.buffers
+
+
+def fuller(one: Memory, other: Memory) -> Memory:
+    """The one of two that takes more of the chip, elementwise; the first of equals."""
+    more = np.greater(other.total, one.total)
+    names = [item.name for item in fields(Memory)]
+    return Memory(**{name: np.where(more, getattr(other, name), getattr(one, name)) for name in names})
 
 
 def stage_share(model: Model, plan: Plan) -> Num:
@@ -42,11 +58,17 @@ def layer_parameters(model: Model, plan: Plan) -> Num:
     """Parameters of all layers on one rank of a tensor- and expert-parallel group, before pipeline stages."""
     total: Num = 0.0
     for block in model.blocks:
-        total = total + block.count * (_mixer(model, block, plan) + _ffn(model, block, plan))
+        total = total + block.count * parameters_of_layer(model, block, plan)
     return total
 
 
-def _mixer(model: Model, block: Block, plan: Plan) -> Num:
+def parameters_of_layer(model: Model, block: Block, plan: Plan) -> Num:
+    """Parameters of one layer of a group on one rank."""
+    mixer, ffn = mixer_parameters(model, block, plan), ffn_parameters(model, block, plan)
+    return mixer + ffn + routed_parameters(model, block, plan)
+
+
+def mixer_parameters(model: Model, block: Block, plan: Plan) -> Num:
     """Mixer and norms of one layer on one rank: norms, latent projections and indexers whole, all else divided."""
     norms = model.norm_parameters(block.norms)
     mixer, hidden = block.mixer, model.hidden
@@ -69,18 +91,18 @@ def _mixer(model: Model, block: Block, plan: Plan) -> Num:
     return norms + whole + divided / plan.tp
 
 
-def _ffn(model: Model, block: Block, plan: Plan) -> Num:
-    """Ffn of one layer on one rank: the router whole, experts by expert parallelism, the rest by tensor parallelism."""
+def ffn_parameters(model: Model, block: Block, plan: Plan) -> Num:
+    """Ffn of one layer on one rank without routed experts: the router whole, all else divided."""
     ffn, hidden = block.ffn, model.hidden
     if isinstance(ffn, DenseFFN):
         return ffn.parameters(hidden) / plan.tp
     if isinstance(ffn, MoE):
         shared = ffn.shared_ffn.parameters(hidden) / plan.tp if ffn.shared_ffn else 0.0
-        return ffn.router_parameters(hidden) + shared + _experts(model, block, plan)
+        return ffn.router_parameters(hidden) + shared
     return 0.0
 
 
-def _experts(model: Model, block: Block, plan: Plan) -> Num:
+def routed_parameters(model: Model, block: Block, plan: Plan) -> Num:
     """Routed experts of one layer on one rank."""
     if not isinstance(block.ffn, MoE):
         return 0.0
@@ -158,86 +180,4 @@ def _width(block: Block, hidden: int) -> float:
 
 def expert_parameters(model: Model, plan: Plan) -> Num:
     """Parameters of all layers' routed experts on one rank, before pipeline stages."""
-    return sum((block.count * _experts(model, block, plan) for block in model.blocks), start=0.0)
-
-
-# --- training ---------------------------------------------------------------------------------------------------
-
-
-def activation_bytes_per_layer(
-    model: Model, block: Block, plan: Plan, seq_len: Num, *, dropout: bool = False
-) -> Num:  # fmt: skip
-    """Activations that one layer keeps for its backward pass, one micro-batch, on one chip [B].
-
-    Korthikanti et al. 2022 (arXiv 2205.05198), equations 1 to 4, generalised to grouped keys, gated ffns and experts:
-    every tensor that a product or a nonlinearity needs again, at 2 bytes; dropout masks at 1. Flash attention keeps
-    no scores. With sequence parallelism what tensor parallelism leaves whole is divided too. `selective` recompute
-    drops the scores, `full` keeps the layer's input alone.
-    """
-    tokens = plan.micro_batch * seq_len / plan.cp
-    hidden = float(model.hidden)
-    outside = plan.tp if plan.sequence_parallel else 1.0
-    if plan.recompute == "full":
-        return tokens * 2.0 * hidden / outside
-    whole, divided = _kept(block, hidden, dropout)
-    mixer = block.mixer
-    scores: Num = 0.0
-    if isinstance(mixer, (Attention, MLA, CompressedAttention)) and not plan.flash and plan.recompute == "none":
-        scores = mixer.heads * seq_len * (5.0 if dropout else 2.0)
-    experts: Num = 0.0
-    if isinstance(block.ffn, MoE):
-        experts = _expert_values(block.ffn, hidden) / expert_shards(plan).tp
-    return tokens * (whole / outside + (divided + scores) / plan.tp + experts)
-
-
-def _kept(block: Block, hidden: float, dropout: bool) -> tuple[float, float]:
-    """Bytes kept per token: what only sequence parallelism divides, and what tensor parallelism divides."""
-    mixer, ffn = block.mixer, block.ffn
-    mask = hidden if dropout else 0.0
-    whole = 2.0 * hidden * block.norms
-    divided = 0.0
-    if mixer is not None:
-        whole += 2.0 * hidden + mask
-        if isinstance(mixer, Attention):
-            divided += 2.0 * (mixer.qkv_dim + mixer.output_dim)
-        elif isinstance(mixer, CompressedAttention):
-            whole += 2.0 * mixer.input_dim
-            divided += 2.0 * (mixer.query_dim + mixer.output_dim)
-        elif isinstance(mixer, MLA):
-            whole += 2.0 * (mixer.q_lora_rank + mixer.kv_lora_rank + mixer.rope_dim)
-            divided += 2.0 * (2 * mixer.query_dim + 2 * mixer.output_dim)
-        else:
-            divided += 2.0 * (mixer.input_dim + 2 * mixer.inner)
-    if ffn is not None:
-        shared = block.parallel and mixer is not None  # its input is the mixer's
-        whole += (0.0 if shared else 2.0 * hidden) + mask
-        if isinstance(ffn, DenseFFN):
-            divided += 2.0 * ffn.width * (3.0 if ffn.gated else 2.0)
-        elif ffn.shared_ffn is not None:
-            divided += 2.0 * ffn.shared_ffn.width * (3.0 if ffn.gated else 2.0)
-    return whole, divided
-
-
-def _expert_values(ffn: MoE, hidden: float) -> float:
-    """Bytes kept per token by its routed experts: dispatched inputs and what the products need again."""
-    return 2.0 * ffn.top_k * (ffn.routed_dim(int(hidden)) + ffn.width * (3.0 if ffn.gated else 2.0))
-
-
-def activation_bytes(model: Model, plan: Plan, seq_len: Num, in_flight: Num, *, dropout: bool = False) -> Num:
-    """Activations on one chip of the first stage, the fullest, with so many micro-batches `in_flight` [B]."""
-    layers: Num = 0.0
-    for block in model.blocks:
-        layers = layers + block.count * activation_bytes_per_layer(model, block, plan, seq_len, dropout=dropout)
-    tokens = plan.micro_batch * seq_len / plan.cp
-    logits = np.where(np.greater(plan.pp, 1.0), 0.0, tokens * model.vocab / plan.tp * 4.0)
-    recomputed = layer_peak(model, plan, seq_len, dropout=dropout) if plan.recompute == "full" else 0.0
-    return layers * stage_share(model, plan) * in_flight + logits + recomputed
-
-
-def layer_peak(model: Model, plan: Plan, seq_len: Num, *, dropout: bool = False) -> Num:
-    """Activations of one layer while it is recomputed [B]: the largest of the model's layers."""
-    whole = replace(plan, recompute="none")
-    peak: Num = 0.0
-    for block in model.blocks:
-        peak = np.maximum(peak, activation_bytes_per_layer(model, block, whole, seq_len, dropout=dropout))
-    return peak
+    return sum((block.count * routed_parameters(model, block, plan) for block in model.blocks), start=0.0)

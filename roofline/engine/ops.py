@@ -348,6 +348,24 @@ def quantise(name: str, *, m: Num, k: Num, a: Num, r: Num) -> Op:
     )
 
 
+_WIDEN = Formula(flops="2*n", read="n*r", write="n*r")
+
+
+def widen(name: str, *, n: Num, r: Num) -> Op:
+    """`n` narrow weights written at `r` bytes, and read again, before a product that is counted with narrow ones."""
+    return Op(
+        name,
+        ELEMENTWISE,
+        VECTOR,
+        flops=2.0 * n,
+        read=n * r,
+        write=n * r,
+        fusable=True,
+        formula=_WIDEN,
+        terms={"n": n, "r": r},
+    )
+
+
 _LOOKUP = Formula(read="m*k*w", write="m*k*r")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.errors import PlanError
 from roofline.machine import Chip
@@ -227,6 +228,15 @@ def pick(plan: Plan, index: int) -> Plan:
         value = getattr(plan, item.name)
         values[item.name] = float(value[index]) if isinstance(value, np.ndarray) and value.ndim else value
     return replace(plan, **values)
+
+
+def some_of(plan: Plan, kept: NDArray[np.bool_]) -> Plan:
+    """An array of plans without some of them; a single plan as it is."""
+    values = {item.name: getattr(plan, item.name) for item in fields(plan)}
+    arrays: dict[str, Any] = {
+        name: value[kept] for name, value in values.items() if isinstance(value, np.ndarray) and value.ndim
+    }
+    return replace(plan, **arrays)
 
 
 def best(score: Num, fits: Num, need: Num) -> int:

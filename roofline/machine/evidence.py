@@ -15,7 +15,8 @@ Calibration = Literal["measured", "transferred", "datasheet"]
 DECODE, PREFILL, REQUEST = "decode", "prefill", "end to end"  # of a batch from start to end
 SERVER_DECODE, FIRST_TOKEN, SERVER_REQUEST = "server decode", "server first token", "server end to end"
 OFFLINE = "offline"  # everything queued at once
-# Figures of requests that err alike, each with those that stand in for it where it was never measured.
+STEP = "training step"
+# Figures of requests and runs that err alike, each with those that stand in for it where it was never measured.
 FIGURES: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         DECODE: (SERVER_DECODE, REQUEST),
@@ -25,6 +26,7 @@ FIGURES: Mapping[str, Sequence[str]] = MappingProxyType(
         FIRST_TOKEN: (),
         SERVER_REQUEST: (REQUEST, SERVER_DECODE, DECODE),
         OFFLINE: (SERVER_REQUEST, REQUEST),
+        STEP: (),
     }
 )
 

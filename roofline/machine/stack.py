@@ -23,7 +23,8 @@ class Stack:
     Times are seconds that the work does not hide: per step of the whole model (`step`), per sequence that takes part in
     it (`sequence`: scheduling, sampling, text), per layer (`layer`), per operator (`operator`) and per request before
     its first token (`request`). `host` are the seconds in which a host launches one layer while the chip works on what
-    was launched before: no pass is faster. `latency`, `compute` and `memory` are multiples of what was measured of
+    was launched before: no pass is faster; in training, where a layer goes ahead and back, a layer of experts takes it
+    `routing` longer. `latency`, `compute` and `memory` are multiples of what was measured of
     single kernels on the chip: graphs hide part of their latency, fusing saves some, an eager framework adds to it.
     `rates` are multiples for kinds of kernels by themselves, or a format of them. `stream` are the bytes of weights
     that a compute unit gets each clock; `flow` the share of a pipeline's stages that work at the same time while a long
@@ -40,6 +41,7 @@ class Stack:
     operator: Num = 0.0
     request: Num = 0.0
     host: Num = 0.0
+    routing: Num = 0.0
     latency: Num = 1.0
     compute: Num = 1.0
     memory: Num = 1.0
@@ -64,12 +66,13 @@ class Stack:
     collectives: Literal["library", "direct"] = "library"  # a library's, or also its own kernels inside graphs
     # by kind of parallelism, the share of its messages' time that may hide behind work; all of it if nothing is said
     overlaps: Mapping[str, Num] = field(default_factory=dict)
+    selective: Num = 0.0  # share of a layer, besides attention scores, that its selective recomputation makes again
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def measured(self) -> bool:
         """Whether it states a time that somebody measured."""
-        times = (self.step, self.sequence, self.layer, self.operator, self.request, self.host)
+        times = (self.step, self.sequence, self.layer, self.operator, self.request, self.host, self.routing)
         return any(bool(np.any(np.greater(time, 0.0))) for time in times)
 
     def rate_key(self, kernel: str, *dtypes: str) -> str | None:

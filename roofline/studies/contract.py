@@ -30,8 +30,8 @@ TRAINING = "training"  # the phase of a training run
 ANY_LAYER = ("context", "software")  # what layers of every group have alike
 # Fields of a plan that are told where they are not as they usually are.
 UNUSUAL = (
-    "shard", "expert_tp", "recompute_layers", "offload_activations", "offload_optimizer", "sequence_parallel", "flash",
-    "schedule", "context",
+    "shard", "expert_tp", "selective", "recompute_layers", "offload_activations", "offload_optimizer",
+    "sequence_parallel", "flash", "fused_loss", "schedule", "context",
 )  # fmt: skip
 USUAL = Plan()
 
@@ -208,6 +208,8 @@ def plan_fields(plan: Plan, *, trains: bool) -> dict[str, Any]:
         return degrees
     more = {name: number(getattr(plan, name)) for name in ("vpp", "zero", "micro_batch")}
     unusual = {name: getattr(plan, name) for name in UNUSUAL if getattr(plan, name) != getattr(USUAL, name)}
+    if plan.recompute != "selective":
+        unusual.pop("selective", None)
     told = {name: value if isinstance(value, (bool, str)) else number(value) for name, value in unusual.items()}
     return {**degrees, **more, "recompute": plan.recompute, **told}
 

@@ -21,7 +21,7 @@ def explain_plan(job: Workload, deployment: Deployment, given: Mapping[str, Any]
     if not isinstance(job, Training):
         raise RooflineError(f"--explain-plan belongs to training; {job.id} is served")
     ranking = training.rank(job, deployment, given, most=SOUGHT)
-    counts = ranking.counts
+    counts = training.count(job, deployment, given)
     told = [ranking.plans[index] for index in apart(ranking.times)[:SHOWN]]
     rows = [_row(job, replace(deployment, plan=plan)) for plan in told]
     return {

@@ -37,15 +37,18 @@ COUNTS: Mapping[str, tuple[int, int]] = MappingProxyType(
     | {"zero": (0, 3)}
     | dict.fromkeys(("micro_batch", "shard", "expert_tp", "recompute_layers"), (1, MOST))
 )
-OFFLOADS, SWITCHES = ("offload_activations", "offload_optimizer"), ("sequence_parallel", "flash")
+PARTS, SWITCHES = (
+    ("selective", "offload_activations", "offload_optimizer"),
+    ("sequence_parallel", "flash", "fused_loss"),
+)
 NAMED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "recompute": ("none", "selective", "full"),
         "schedule": ("1f1b", "zero-bubble"),
-        "context": ("ring", "all-gather"),
+        "context": ("ring", "all-gather", "all-to-all"),
     }
 )
-PLAN_KEYS = (*COUNTS, *OFFLOADS, *SWITCHES, *NAMED)
+PLAN_KEYS = (*COUNTS, *PARTS, *SWITCHES, *NAMED)
 FORMAT_KEYS = ("weights", "activations", "kv_cache")
 KEYS = (*PLAN_KEYS, "pools", "stack", *FORMAT_KEYS)
 ON, OFF = ("on", "yes", "true"), ("off", "no", "false")
@@ -170,7 +173,7 @@ def setting(key: str, value: Any, where: str = "") -> Any:
             top = f" to {most}" if most < MOST else " or more"
             raise RooflineError(f"{where}{key}={value}: must be a whole number, {least}{top}")
         return int(value)
-    if key in OFFLOADS:
+    if key in PARTS:
         return _share(key, value, where)
     if key in SWITCHES:
         told = str(value).lower()
@@ -378,6 +381,8 @@ def _check_kind(workload: Workload, given: Mapping[str, Any]) -> None:
     wrong = next((key for key in given if key not in DEGREES), None)
     if wrong and not isinstance(workload, Training):
         raise PlanError(f"{wrong} belongs to training; {workload.id} is served ({', '.join(DEGREES)}, pools)")
+    if "selective" in given and given.get("recompute", "selective") != "selective":
+        raise PlanError(f"selective={given['selective']:g} needs recompute=selective, not {given['recompute']}")
 
 
 def _fewest(

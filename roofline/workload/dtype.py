@@ -9,6 +9,8 @@ from types import MappingProxyType
 # Bits of one value as it is stored. Block formats share a scale among a block of values, which is counted in:
 # fp8-block: 32 bits for a block of 128 x 128 (DeepSeek-V3); OCP MX: 8 bits for 32 values; NVFP4: 8 for 16; GPTQ and
 # AWQ in groups of 128: a 16-bit scale and a 4-bit zero; compressed-tensors and MLX in groups of 32: a 16-bit scale;
+# QLoRA's NF4 with double quantisation (Dettmers et al. 2023, arXiv 2305.14314, section 3): an 8-bit scale for 64 values
+# and a 32-bit one for 256 of those;
 # GGUF (ggml-org/llama.cpp, ggml-common.h): q4_0 and q8_0 16 bits for 32, the k-quants nested scales, `_m` files mix
 # them; Tenstorrent's block floats: 8 bits for 16.
 BITS: Mapping[str, float] = MappingProxyType(
@@ -30,6 +32,7 @@ BITS: Mapping[str, float] = MappingProxyType(
         "nvfp4": 4.5,
         "int4-g128": 4.15625,
         "int4-g32": 4.5,
+        "nf4": 4.0 + 8.0 / 64.0 + 32.0 / (64.0 * 256.0),
         "q8_0": 8.5,
         "q5_1": 6.0,
         "q5_0": 5.5,
@@ -83,6 +86,7 @@ WIDER: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **dict.fromkeys(("mxfp8", "fp8-block"), ("fp8", *_WIDER_FP8)),
         **dict.fromkeys(("int4", "int4-g128", "int4-g32", *GGUF), _WIDER_INT4),
         "int8": _WIDER_FP8,
+        "nf4": _WIDER_FP8,  # places on a table of quantiles: nothing can multiply them
         "q8_0": _WIDER_INT4,
         **dict.fromkeys(("bfp8", "bfp4"), ("fp8", *_WIDER_FP8)),
         "fp16": ("bf16", "tf32", "fp32"),

@@ -16,6 +16,7 @@ from roofline.workload.model import Model
 from roofline.workload.speculation import NONE, Speculation
 
 Optimizer = Literal["adam", "adam8bit", "sgd", "lion", "muon"]
+LoraTargets = Literal["all", "attention", "qv"]
 # Moments that an optimizer keeps of every parameter (Kingma & Ba 2015; Chen et al. 2023; Jordan et al. 2024).
 MOMENTS: Mapping[str, float] = MappingProxyType({"adam": 2.0, "adam8bit": 2.0, "sgd": 1.0, "lion": 1.0, "muon": 1.0})
 
@@ -121,9 +122,14 @@ class Operations:
 class Training:
     """A training run: `tokens` in all, `global_batch` sequences of `seq_len` tokens in each step.
 
-    `lora_rank` 0 trains every parameter; above 0, only two matrices of that rank beside each projection. `imbalance`
-    are the rows of the hottest expert-parallel rank over the mean of all ranks. Without `operations` no failure is
-    counted.
+    `lora_rank` 0 trains every parameter; above 0, only two matrices of that rank beside each projection among
+    `lora_targets`, as those who published them have it: beside `all` matrices of a layer, each of a joint one by itself
+    (QLoRA, arXiv 2305.14314); beside `attention`'s queries, keys and values as one, and its output (MLPerf); beside
+    queries and values, `qv` (LoRA, arXiv 2106.09685). The model's weights rest in the format of the precision.
+
+    `gradients`, `master` and `moments` are the formats of sums of gradients, of the copy of the weights that the
+    optimizer updates, and of what it remembers of each; `dropout` draws masks. `imbalance` are the rows of the hottest
+    expert-parallel rank over the mean of all ranks. Without `operations` no failure is counted.
     """
 
     id: str
@@ -138,6 +144,7 @@ class Training:
     moments: str = "fp32"
     dropout: bool = False
     lora_rank: Num = 0.0
+    lora_targets: LoraTargets = "all"
     imbalance: Num = 1.0
     operations: Operations | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
@@ -152,12 +159,12 @@ class Training:
         """Whether the model's own weights rest and adapters beside them are trained (LoRA)."""
         return bool(np.any(np.greater(self.lora_rank, 0.0)))
 
-    @property
-    def optimizer_bytes(self) -> float:
-        """Bytes that the optimizer keeps of a parameter: its own copy and its moments (Rajbhandari et al. 2020,
-        section 3.1: 12 for Adam in mixed precision)."""
+    def optimizer_bytes(self, weight: float) -> float:
+        """Bytes that the optimizer keeps of a parameter whose weight takes `weight`: its moments, and a copy of its own
+        if that is wider (Rajbhandari et al. 2020, section 3.1: 12 for Adam in mixed precision)."""
         moment = 1.0 if self.optimizer == "adam8bit" else bytes_of(self.moments)
-        return bytes_of(self.master) + MOMENTS[self.optimizer] * moment
+        master = bytes_of(self.master)
+        return MOMENTS[self.optimizer] * moment + (master if master > weight else 0.0)
 
 
 Workload: TypeAlias = "Serving | Training"

@@ -599,6 +599,19 @@ class Model:
         return sum(block.count for block in self.blocks)
 
     @property
+    def leading(self) -> int:
+        """Block groups that stand before all others: dense layers ahead of those with experts (DeepSeek-V3).
+
+        Other groups are taken to be mixed evenly, as layers that take turns are; so are dense layers that are no fewer
+        than those with experts (Llama 4).
+        """
+        experts = [isinstance(block.ffn, MoE) for block in self.blocks]
+        first = experts.index(True) if any(experts) else 0
+        ahead = self.blocks[:first]
+        dense = all(isinstance(block.ffn, DenseFFN) for block in ahead) and all(experts[first:])
+        return first if dense and 2 * sum(block.count for block in ahead) < self.layers else 0
+
+    @property
     def embedding_parameters(self) -> float:
         """The token table."""
         return float(self.vocab * self.hidden)

@@ -49,7 +49,7 @@ def search(catalog: Catalog, name: str, chips: int) -> None:
     work, chip = catalog.workload(name), catalog.chip("h100-sxm")
     assert isinstance(work, Training)
     where = Deployment(chip=chip, num_chips=chips, stack=catalog.stack("ideal"), plan=Plan())
-    counts = training.rank(work, where, {}, most=4).counts
+    counts = training.count(work, where, {})
     seconds = best(lambda: training.rank(work, where, {}, most=4), rounds=3)
     print(
         f"plans of {name} on {chips:,} chips: {seconds:.2f} s (wanted 1 at most), {counts.fitting:,} of "

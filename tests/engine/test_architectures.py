@@ -11,7 +11,18 @@ from roofline.catalog.store import KINDS, Catalog
 from roofline.engine import memory
 from roofline.engine.lower import Pass, lower
 from roofline.engine.ops import Op
-from roofline.workload import Attention, Block, CompressedAttention, DenseFFN, Model, Plan, Precision, Selection
+from roofline.engine.training.activations import Micro, needed
+from roofline.workload import (
+    Attention,
+    Block,
+    CompressedAttention,
+    DenseFFN,
+    Model,
+    Plan,
+    Precision,
+    Selection,
+    Training,
+)
 
 MODELS = sorted(Catalog().files(KINDS["model"]))
 BF16 = Precision()
@@ -130,6 +141,7 @@ def test_parallel_layers_reduce_once() -> None:
 def test_parallel_layers_keep_one_input_for_their_backward_pass() -> None:
     block = Block(count=1, mixer=Attention(heads=8, kv_heads=8, head_dim=8), ffn=DenseFFN(width=256), norms=1)
     model = Model(id="m", name="M", hidden=64, vocab=100, blocks=(block,))
-    apart = memory.activation_bytes_per_layer(model, block, ONE, 100.0)
-    together = memory.activation_bytes_per_layer(model, replace(block, parallel=True), ONE, 100.0)
+    job = Training(id="t", model=model, tokens=1e9, seq_len=100.0, global_batch=1.0)
+    micro = Micro.of(job, ONE, BF16)
+    apart, together = (needed(micro, shape) for shape in (block, replace(block, parallel=True)))
     assert float(apart - together) == 100 * 2 * 64

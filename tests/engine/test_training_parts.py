@@ -85,6 +85,14 @@ def test_each_kind_of_parallelism_has_messages_of_its_own() -> None:
     assert told(step("mixtral-8x7b", Plan(dp=2.0, ep=2.0))) == base | {"expert_messages", "data_messages"}
 
 
+def test_what_crosses_to_the_host_is_a_part_of_its_own() -> None:
+    host = Memory(name="host", capacity=1e13, bandwidth=1e10)
+    chip = replace(CHIP, memory=(*CHIP.memory, host), main=-2)
+    parts = {part.name: part for part in training.parts(step("llama-3.1-8b", Plan(offload_optimizer=1.0), chip))}
+    assert float(parts["offload"].time) > 0.0
+    assert float(parts["offload"].hidden) == pytest.approx(float(parts["update"].time))
+
+
 def test_recomputation_is_work_and_its_messages_are_messages() -> None:
     none, full = (times(step("llama-3.1-8b", Plan(tp=4.0, recompute=mode))) for mode in RECOMPUTES[::2])
     assert full["recompute"] == pytest.approx(none["products"] / 3, rel=0.35)

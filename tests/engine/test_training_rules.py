@@ -56,6 +56,11 @@ BROKEN = [
         "cp=3 does not cut sequences of 4,096 tokens into 2·cp = 6 equal pieces; "
         "possible: 1 2 4 8 16 32 64 128 256 512 1024 2048",
     ),
+    (
+        DENSE,
+        Plan(tp=4.0, cp=8.0, context="all-to-all"),
+        "context=all-to-all: tp·cp = 4·8 = 32 does not divide the 16 heads of dense; possible with tp=4: cp 1 2 4, or context=ring",
+    ),
     (DENSE, Plan(dp=2.0, ep=2.0), "ep=2: dense has no experts; leave ep out"),
     (DENSE, Plan(expert_tp=2.0), "expert_tp=2: dense has no experts; leave expert_tp out"),
     (SPARSE, Plan(dp=3.0, ep=3.0), "ep=3 does not divide the 8 experts of sparse; possible: 1 2 4 8"),

@@ -16,8 +16,7 @@ from roofline.engine import search, training
 from roofline.engine.deployment import Deployment
 from roofline.engine.plans import DEGREES
 from roofline.engine.training import rules
-from roofline.engine.training.search import SLACK
-from roofline.engine.training.space import RECOMPUTES, taken
+from roofline.engine.training.space import HALVED, RECOMPUTES, SHIFTED, taken
 from roofline.engine.training.step import seconds
 from roofline.errors import PlanError
 from roofline.machine import Chip, Link, Memory, Peak, Stack
@@ -99,18 +98,15 @@ def test_no_plan_is_faster_than_the_one_that_is_found(
     found = training.predict(work, where(machine, chips, stack, best))
     assert bool(found.fits) == bool(ranking.times)
     plain = brute(work, chips)
-    least, fitting = np.inf, 0
-    quickest = {True: np.inf, False: np.inf}
+    least, fastest, fitting = np.inf, np.inf, 0
     for recompute, shared in product(RECOMPUTES, (True, False)):
         every = replace(plain, recompute=recompute, sequence_parallel=shared)
         other = training.predict(work, where(machine, chips, stack, every))
         times = np.where(other.fits, other.phases[0].time, np.inf)
-        quickest[shared] = min(quickest[shared], float(times.min()))
-        least = min(least, float(np.min(other.memory.total)))
-        fitting += int(np.count_nonzero(other.fits)) if shared else 0
-    fastest = quickest[True]
-    assert ranking.counts.fitting == fitting
-    assert fastest <= quickest[False] * 1.01
+        fastest, least = min(fastest, float(times.min())), min(least, float(np.min(other.memory.total)))
+        if recompute != "selective":  # which saves nothing of attention that is fused
+            fitting += int(np.count_nonzero(np.logical_and(other.fits, shared | np.greater(every.tp, 1.0))))
+    assert training.count(work, where(machine, chips, stack), {}).fitting == fitting
     if ranking.times:
         assert ranking.times[0] == pytest.approx(fastest, rel=1e-9)
         assert float(found.phases[0].time) == pytest.approx(fastest, rel=1e-9)
@@ -127,25 +123,30 @@ def test_no_plan_is_faster_than_the_one_that_is_found(
     zero=st.sampled_from([0.0, 1.0, 2.0, 3.0]),
     schedule=st.sampled_from(["1f1b", "zero-bubble"]),
 )
-def test_recomputation_and_undivided_norms_only_cost_time(
+def test_modes_save_no_more_than_the_search_allows_for(
     model: Model, stack: Stack, near: float, zero: float, schedule: Any
 ) -> None:
-    """What the search takes for granted, even on a network so slow that little hides: less of either costs nothing but
-    what moves between halves and stages then."""
+    """Even on a network so slow that little hides; where all hides that may recomputation only costs time."""
     work, machine = run(model), chip(1e12, near, near / 8)
     plain = replace(brute(work, 8, schedule=schedule), zero=zero)
-    modes = [
-        replace(plain, recompute=recompute, sequence_parallel=shared)
-        for recompute, shared in (*((mode, True) for mode in RECOMPUTES), (RECOMPUTES[0], False))
-    ]
-    times = [seconds(work, where(machine, 8, stack, plan), Precision()) for plan in modes]
-    for other in times[1:]:
-        assert np.all(np.less_equal(times[0], other * (1 + SLACK / 2)))
-    assert np.all(np.less_equal(times[0], times[3] * 1.01))
-    if near == 1e15:
-        assert all(np.all(np.less_equal(times[0], other * (1 + 1e-12))) for other in times[1:])
-    needs = [training.memory_needs(work, plan, Precision()).total for plan in modes]
-    assert np.all(np.less_equal(needs[0], needs[3]))
+    for shared in (True, False):
+        times = [
+            seconds(
+                work, where(machine, 8, stack, replace(plain, recompute=mode, sequence_parallel=shared)), Precision()
+            )
+            for mode in RECOMPUTES
+        ]
+        for other in times:
+            assert np.all(np.less_equal(times[0], other * (1 + SHIFTED * 0.6)))
+            if near == 1e15:
+                assert np.all(np.less_equal(times[0], other * (1 + 1e-12)))
+        if shared:
+            first = times[0]
+        else:
+            assert np.all(np.less_equal(first, times[0] * (1 + HALVED)))
+    flat = replace(plain, recompute="none")
+    held = training.memory_needs(work, flat, Precision()).total
+    assert np.all(np.equal(held, training.memory_needs(work, replace(flat, recompute="selective"), Precision()).total))
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-70b-pretraining", "deepseek-v3-pretraining"])
@@ -164,15 +165,17 @@ def test_the_ranking_is_in_the_words_of_the_prediction(catalog: Catalog, name: s
         found = search.predict(work, replace(deployment, plan=plan))
         assert bool(found.fits)
         assert float(found.phases[0].time) == pytest.approx(time, rel=1e-9)
-    counts = ranking.counts
+    counts = training.count(work, deployment, {})
     assert counts.considered == counts.invalid + counts.too_large + counts.fitting
+    assert min(counts.invalid, counts.fitting) > 0
     assert training.best_plan(work, deployment, {}) == ranking.plans[0]
 
 
 GIVEN = [
     {"tp": 2}, {"pp": 3}, {"dp": 4}, {"cp": 2}, {"vpp": 2}, {"zero": 0}, {"micro_batch": 2}, {"recompute": "full"},
     {"recompute_layers": 2}, {"shard": 2}, {"sequence_parallel": False}, {"flash": False}, {"schedule": "zero-bubble"},
-    {"context": "all-gather", "cp": 2}, {"offload_optimizer": 0.5}, {"offload_activations": 0.5}, {"tp": 2, "pp": 6},
+    {"context": "all-gather", "cp": 2}, {"context": "all-to-all", "cp": 2}, {"fused_loss": True}, {"selective": 0.5},
+    {"tp": 2, "pp": 6},
 ]  # fmt: skip
 
 
@@ -183,8 +186,24 @@ def test_what_is_given_is_kept(given: dict[str, Any]) -> None:
     training.check(plan, work, 12)
     for name, value in given.items():
         assert getattr(plan, name) == value
-    if "recompute_layers" in given:
-        assert plan.recompute == "full"
+    if "recompute_layers" in given or "selective" in given:
+        assert plan.recompute == ("full" if "recompute_layers" in given else "selective")
+
+
+@pytest.mark.parametrize("given", [{"offload_optimizer": 0.5}, {"offload_activations": 1.0}])
+def test_what_is_offloaded_must_fit_the_host(given: dict[str, float]) -> None:
+    """Without a host the chip's file is what is wrong; with one, its room counts as the chip's own does."""
+    work = run(batch=24.0)
+    with pytest.raises(PlanError, match="any has nowhere to offload to"):
+        training.best_plan(work, where(chip(1e9), 12, REAL), given)
+    for room in (1e3, 1e12):
+        machine = chip(1e9)
+        machine = replace(
+            machine, memory=(*machine.memory, Memory(name="host", capacity=room, bandwidth=5e10)), main=-2
+        )
+        plan = training.best_plan(work, where(machine, 12, REAL), given)
+        assert all(getattr(plan, name) == value for name, value in given.items())
+        assert bool(training.predict(work, where(machine, 12, REAL, plan)).fits) == (room == 1e12)
 
 
 @pytest.mark.parametrize("given", [{"ep": 2}, {"ep": 4, "expert_tp": 1}, {"expert_tp": 2}])

@@ -13,7 +13,7 @@ from roofline.source import Source
 # Formats that values are stored in, beyond those that a chip multiplies in (`roofline.workload.dtype.BITS`).
 StoredDType = Literal[
     "fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "fp4", "int4", "fp8-block",
-    "mxfp8", "mxfp6", "mxfp4", "nvfp4", "int4-g128", "int4-g32",
+    "mxfp8", "mxfp6", "mxfp4", "nvfp4", "int4-g128", "int4-g32", "nf4",
     "q8_0", "q6_k", "q5_k", "q5_k_m", "q5_1", "q5_0", "q4_k", "q4_k_m", "q4_1", "q4_0", "iq4_nl", "iq4_xs",
     "q3_k", "q3_k_m", "iq3_s", "iq3_xxs", "q2_k", "iq2_xs", "iq2_xxs", "iq1_s", "bfp8", "bfp4",
 ]  # fmt: skip

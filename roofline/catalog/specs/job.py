@@ -34,6 +34,8 @@ from roofline.workload import (
     Training,
 )
 
+KeptDType = Literal["fp32", "bf16", "fp16", "fp8", "int8"]  # of gradients and of what an optimizer keeps
+
 
 class PrecisionSpec(Spec):
     """Formats of weights, activations and KV cache."""
@@ -167,18 +169,33 @@ class ServingSpec(JobSpec):
 
 
 class TrainingSpec(JobSpec):
-    """A training run: all tokens, sequence length, sequences per step."""
+    """A training run: all tokens, sequence length, sequences per step.
+
+    `gradients`, `master` and `moments` are formats of what is kept of each parameter that is trained. With a
+    `lora_rank` these are adapters beside `lora_targets`, and the model's weights rest in the format of the precision.
+    """
 
     tokens: Count
     seq_len: Count
     global_batch: Count
-    optimizer: Literal["adam", "adam8bit", "sgd"] = "adam"
+    optimizer: Literal["adam", "adam8bit", "sgd", "lion", "muon"] = "adam"
+    gradients: KeptDType = "fp32"
+    master: KeptDType = "fp32"
+    moments: KeptDType = "fp32"
+    dropout: bool = False
     lora_rank: CountOrZero = 0
+    lora_targets: Literal["all", "attention", "qv"] = "all"
     operations: OperationsSpec | None = None
 
     def numbers(self) -> dict[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""
         return super().numbers() | ({"operations": self.operations.source} if self.operations else {})
+
+    @model_validator(mode="after")
+    def _adapted(self) -> TrainingSpec:
+        if "lora_targets" in self.model_fields_set and not self.lora_rank:
+            raise ValueError("lora_targets without a lora_rank; write one, e.g. 'lora_rank: 16', or leave both out")
+        return self
 
     def build(self, find_model: Callable[[str], Model]) -> Training:
         """The plain object that the engine works with."""
@@ -190,7 +207,12 @@ class TrainingSpec(JobSpec):
             global_batch=float(self.global_batch),
             precision=self.precision.build(),
             optimizer=self.optimizer,
+            gradients=self.gradients,
+            master=self.master,
+            moments=self.moments,
+            dropout=self.dropout,
             lora_rank=float(self.lora_rank),
+            lora_targets=self.lora_targets,
             imbalance=self.imbalance,
             operations=self.operations.build() if self.operations else None,
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},

@@ -14,7 +14,7 @@ from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, 
 from roofline.machine import Stack
 
 Parallelism = Literal["tensor", "expert", "context", "pipeline", "data"]
-OVERHEADS = ("step", "sequence", "layer", "operator", "request", "host")
+OVERHEADS = ("step", "sequence", "layer", "operator", "request", "host", "routing")
 
 
 class OverheadSpec(Sourced):
@@ -29,8 +29,8 @@ class ShareSpec(Sourced):
     share: Fraction
 
 
-class OverlapSpec(Sourced):
-    """The share of messages' time that may hide behind work, between 0 and 1."""
+class PartSpec(Sourced):
+    """A share from 0 to 1: of messages' time that may hide behind work, of a layer that is made again."""
 
     share: FractionOrZero
 
@@ -119,6 +119,7 @@ class StackOverheads(Spec):
     operator: OverheadSpec | None = None
     request: OverheadSpec | None = None
     host: OverheadSpec | None = None
+    routing: OverheadSpec | None = None
 
 
 class RateSpec(Sourced):
@@ -133,11 +134,15 @@ RateKey = Annotated[str, Field(pattern=rf"^({'|'.join(SHARED_RATES)}|{KERNEL})$"
 Rates = Mapping[RateKey, RateSpec]
 
 
+Overlaps = Mapping[Parallelism, PartSpec]
+
+
 class VariantSpec(Spec):
     """What differs on one chip or family of chips."""
 
     overheads: StackOverheads = Field(default_factory=StackOverheads)
     rates: Rates = Field(default_factory=dict)
+    overlaps: Overlaps = Field(default_factory=dict)
 
 
 class EarlierSpec(Spec):
@@ -188,7 +193,8 @@ class StackSpec(Identified):
     kv: KVSpec | None = None
     wide: FormatSpec | None = None
     residual: FormatSpec | None = None
-    overlaps: Mapping[Parallelism, OverlapSpec] = Field(default_factory=dict)
+    overlaps: Overlaps = Field(default_factory=dict)
+    selective: PartSpec | None = None
     expansion: ExpansionSpec | None = None
     sums: SumsSpec | None = None
     collectives: CollectivesSpec | None = None
@@ -196,11 +202,11 @@ class StackSpec(Identified):
     def numbers(self) -> dict[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""
         groups: dict[str, Sourced | None] = {
-            **_numbers(self.overheads, self.rates),
+            **_numbers(self),
             **{
                 f"variants.{where}.{path}": found
                 for where, variant in self.variants.items()
-                for path, found in _numbers(variant.overheads, variant.rates).items()
+                for path, found in _numbers(variant).items()
             },
             "usable_memory": self.usable_memory,
             "batching": self.batching,
@@ -211,7 +217,7 @@ class StackSpec(Identified):
             "kv": self.kv,
             "wide": self.wide,
             "residual": self.residual,
-            **{f"overlaps.{kind}": found for kind, found in self.overlaps.items()},
+            "selective": self.selective,
             "expansion": self.expansion,
             "sums": self.sums,
             "collectives": self.collectives,
@@ -222,12 +228,14 @@ class StackSpec(Identified):
         """The plain object that the engine works with, as it is on the last of these places (family, chip) it knows."""
         times: dict[str, float] = {}
         rates: dict[str, float] = {}
+        overlaps: dict[str, float] = {}
         parts: list[StackSpec | VariantSpec] = [self]
         parts += [self.variants[place] for place in places if place in self.variants]
         for part in parts:
             stated = ((name, getattr(part.overheads, name)) for name in OVERHEADS)
             times |= {name: found.time for name, found in stated if found is not None}
             rates |= {str(name): found.rate for name, found in part.rates.items()}
+            overlaps |= {str(kind): found.share for kind, found in part.overlaps.items()}
         return Stack(
             id=self.id,
             name=self.name,
@@ -245,7 +253,8 @@ class StackSpec(Identified):
             placement=self.placement.policy if self.placement else "layers",
             prefill_chunk=float(self.prefill_chunk.tokens) if self.prefill_chunk else float("inf"),
             cache={str(weights): str(kept) for weights, kept in self.cache.formats.items()} if self.cache else {},
-            overlaps={str(kind): found.share for kind, found in self.overlaps.items()},
+            overlaps=overlaps,
+            selective=self.selective.share if self.selective else 0.0,
             expand_rows=float(self.expansion.rows) if self.expansion else float("inf"),
             narrow_sums=bool(self.sums and self.sums.width == "narrow"),
             collectives=self.collectives.kind if self.collectives else "library",
@@ -253,9 +262,10 @@ class StackSpec(Identified):
         )
 
 
-def _numbers(overheads: StackOverheads, rates: Rates) -> dict[str, Sourced | None]:
+def _numbers(part: StackSpec | VariantSpec) -> dict[str, Sourced | None]:
     """The numbers of a stack or of one of its variants, by path."""
     return {
-        **{f"overheads.{name}": getattr(overheads, name) for name in OVERHEADS},
-        **{f"rates.{name}": found for name, found in rates.items()},
+        **{f"overheads.{name}": getattr(part.overheads, name) for name in OVERHEADS},
+        **{f"rates.{name}": found for name, found in part.rates.items()},
+        **{f"overlaps.{kind}": found for kind, found in part.overlaps.items()},
     }

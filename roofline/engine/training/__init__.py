@@ -5,15 +5,17 @@ from roofline.engine.training.parts import Part, parts
 from roofline.engine.training.predict import predict
 from roofline.engine.training.rules import check
 from roofline.engine.training.schedule import micro_batches
-from roofline.engine.training.search import Ranking, best_plan, holds, rank
+from roofline.engine.training.search import Counts, Ranking, best_plan, count, holds, rank
 from roofline.engine.training.step import step
 from roofline.engine.training.update import trainable_parameters
 
 __all__ = [
+    "Counts",
     "Part",
     "Ranking",
     "best_plan",
     "check",
+    "count",
     "holds",
     "memory_needs",
     "micro_batches",

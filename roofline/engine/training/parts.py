@@ -8,15 +8,17 @@ from types import MappingProxyType
 
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
 from roofline.engine.prediction import Phase
+from roofline.engine.training import offload
 from roofline.engine.training.step import BUBBLE, RECOMPUTE, served
 from roofline.machine.chip import ATTENTION, EXPERTS, MATMUL, SCAN
 from roofline.machine.stack import PARALLEL
 from roofline.numeric import Num
 
 PRODUCTS, ATTENDING, PASSES, RECOMPUTED = "products", "attention", "elementwise", "recompute"
-WAITING, UPDATE, SOFTWARE = "bubble", "update", "software"
+WAITING, UPDATE, MOVED, SOFTWARE = "bubble", "update", "offload", "software"
 MESSAGES: Mapping[str, str] = MappingProxyType({kind: f"{kind}_messages" for kind in PARALLEL})
-PARTS = (PRODUCTS, ATTENDING, PASSES, RECOMPUTED, *MESSAGES.values(), WAITING, UPDATE, SOFTWARE)
+TRANSFERS = (offload.OUT, offload.BACK, offload.STATES)
+PARTS = (PRODUCTS, ATTENDING, PASSES, RECOMPUTED, *MESSAGES.values(), WAITING, UPDATE, MOVED, SOFTWARE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +51,7 @@ def part_of(op: Op) -> str:
     if op.kind == COLLECTIVE:
         return MESSAGES[served(op)]
     if op.kind == OVERHEAD:
-        return WAITING if op.name == BUBBLE else SOFTWARE
+        return WAITING if op.name == BUBBLE else MOVED if op.name in TRANSFERS else SOFTWARE
     if first in ("optimizer", RECOMPUTE):
         return UPDATE if first == "optimizer" else RECOMPUTED
     if op.kind == ATTENTION or any(word.startswith("core") for word in words):

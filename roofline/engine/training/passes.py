@@ -2,7 +2,8 @@
 
 The layers are those of inference (`roofline.engine.lower`). Going back, every product becomes two, of the gradients of
 its inputs and of its weights; every kernel that passes over values reads what went in and the gradient of what came
-out; every message is sent again.
+out; every message is sent again. Weights that rest have no gradient; beside them stand adapters, and where they are
+stored narrowly each product is preceded by a kernel that widens them, there and back.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ import numpy as np
 from roofline.engine import ops
 from roofline.engine.lower import Pass, expert_shards, lower
 from roofline.engine.ops import COLLECTIVE, Op
+from roofline.engine.training import adapters
 from roofline.machine.chip import ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE
 from roofline.numeric import Num
-from roofline.workload import Attention, MoE, Plan, Precision, Training
+from roofline.workload import MLA, Attention, Block, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 
 # Flash attention's backward pass has five products where the forward has two (arXiv 2307.08691, section 3.1.2).
 ATTENTION_BACKWARD = 2.5
 LOSS_BYTES = 4.0  # logits are widened before their exponentials are taken (Megatron-LM, vocab_parallel_cross_entropy)
+WIDEN = "-widen"  # in the names of kernels that widen weights
 
 
 def forward(training: Training, plan: Plan, precision: Precision) -> list[Op]:
@@ -37,16 +40,48 @@ def forward(training: Training, plan: Plan, precision: Precision) -> list[Op]:
     for op in lower(training.model, precision, plan, work):
         if op.kind == ATTENTION:
             found += _attention(op, training, plan)
-        elif op.name.endswith("moe/all-reduce"):
-            found.append(op.times(_replicated(training, plan)))
+        elif op.name.endswith("/all-reduce"):
+            often = _replicated(training, plan) if op.name.endswith("moe/all-reduce") else 1.0
+            found += _around(op.times(often), plan, precision)
         elif op.name == "pipeline/send":
             found.append(_between_stages(op, plan))
         else:
-            found.append(op)
+            found += [*_widened(op, training, precision), *adapters.beside(op, training)]
     vocab = training.model.vocab / plan.tp
     rows = plan.micro_batch * tokens
-    found.append(ops.elementwise("head/loss", m=rows, i=2.0 * vocab, o=vocab, f=5.0 * vocab, r=LOSS_BYTES))
+    width = bytes_of(precision.between) if plan.fused_loss else LOSS_BYTES
+    found.append(ops.elementwise("head/loss", m=rows, i=2.0 * vocab, o=vocab, f=5.0 * vocab, r=width))
     return found
+
+
+def _around(op: Op, plan: Plan, precision: Precision) -> Iterator[Op]:
+    """With sequence parallelism, rows are gathered before the products and scattered after them instead of summed on
+    every rank (Korthikanti et al. 2022, section 4.2.2); they are gathered as narrow as products take them."""
+    if not plan.sequence_parallel:
+        yield op
+        return
+    t, name = op.terms, op.name.removesuffix("all-reduce")
+    narrow = min(bytes_of(precision.activations), bytes_of(precision.between))
+    for half, width in (("all-gather", narrow), ("reduce-scatter", bytes_of(precision.between))):
+        message = ops.collective(f"{name}{half}", half, m=t["m"], k=t["k"], r=width, ranks=t["ranks"])
+        yield replace(message, count=op.count, layer=op.layer)
+
+
+def widens(training: Training, precision: Precision) -> bool:
+    """Whether weights rest in a format that nothing multiplies: narrow ones beside wide activations (QLoRA)."""
+    return training.frozen and bytes_of(precision.weights) < 2.0 <= bytes_of(precision.activations)
+
+
+def _widened(op: Op, training: Training, precision: Precision) -> Iterator[Op]:
+    """A product, behind the kernel that widens its weights where they rest in a narrow format."""
+    w = op.terms.get("w", 2.0)
+    if op.kind in (MATMUL, EXPERTS) and widens(training, precision) and np.all(np.less(w, 2.0)):
+        t = op.terms
+        weights = t.get("e", 1.0) * t["k"] * t["n"]
+        yield replace(ops.widen(f"{op.name}{WIDEN}", n=weights, r=2.0), count=op.count, layer=op.layer)
+        yield replace(op, expanded=0.0)
+    else:
+        yield op
 
 
 def _attention(op: Op, training: Training, plan: Plan) -> Iterator[Op]:
@@ -103,17 +138,34 @@ def _between_stages(op: Op, plan: Plan) -> Op:
 
 def context_parallel(training: Training, plan: Plan, precision: Precision) -> list[Op]:
     """Keys and values of every layer that other context-parallel ranks need: once ahead, and back again with their
-    gradients (Liu et al. 2023, arXiv 2310.01889)."""
-    model = training.model
-    values = model.cache_values_per_token / np.minimum(plan.tp, _kv_heads(training)) / model.layers
-    once = ops.collective(
-        "context/exchange", "all-gather", m=plan.micro_batch * training.seq_len, k=values,
-        r=bytes_of(precision.between), ranks=plan.cp, stride=plan.tp,
-    )  # fmt: skip
+    gradients (Liu et al. 2023, arXiv 2310.01889).
+
+    Or each rank gets a share of the heads over whole sequences for its own tokens, and sends the outputs back
+    (Jacobs et al. 2023, arXiv 2309.14509, section 3.2); gradients go the same ways.
+    """
+    model, r, rows = training.model, bytes_of(precision.between), plan.micro_batch * training.seq_len
+    if plan.context == "all-to-all":
+        swapped = sum(block.count * _swapped(block) for block in model.blocks) / plan.tp / model.layers
+        once = ops.collective(
+            "context/exchange", "all-to-all", m=rows / plan.cp, k=swapped, r=r, ranks=plan.cp, stride=plan.tp
+        )
+        back = 1.0
+    else:
+        values = model.cache_values_per_token / np.minimum(plan.tp, _kv_heads(training)) / model.layers
+        once = ops.collective("context/exchange", "all-gather", m=rows, k=values, r=r, ranks=plan.cp, stride=plan.tp)
+        back = 2.0
     return [
         replace(once, name=f"{half}/{once.name}", count=count * model.layers, layer="context")
-        for half, count in (("forward", 1.0), ("backward", 2.0))
+        for half, count in (("forward", 1.0), ("backward", back))
     ]
+
+
+def _swapped(block: Block) -> float:
+    """Values of a token that ranks exchange for heads: its queries, keys, values and outputs."""
+    mixer = block.mixer
+    if isinstance(mixer, Attention):
+        return float(mixer.query_dim + mixer.kv_heads * mixer.kept_per_kv_head + mixer.output_dim)
+    return float(2 * mixer.query_dim + 2 * mixer.output_dim) if isinstance(mixer, MLA) else 0.0
 
 
 def _kv_heads(training: Training) -> float:
@@ -124,8 +176,9 @@ def _kv_heads(training: Training) -> float:
 
 def useful_flops(training: Training, plan: Plan, precision: Precision, *, full: bool = False) -> Num:
     """FLOPs that a forward pass of one micro-batch needs on one rank of a pipeline, experts evenly loaded: products,
-    recurrences, and attention over what a causal mask shows, or (`full`) over all pairs."""
-    even = replace(training, imbalance=1.0)
+    recurrences, and attention over what a causal mask shows, or (`full`) over all pairs. Adapters are left out, as
+    those who publish rates leave them."""
+    even = replace(training, imbalance=1.0, lora_rank=0.0)
     total: Num = 0.0
     for op in forward(even, replace(plan, flash=True), precision):
         if op.kind == ATTENTION and full:
@@ -141,13 +194,19 @@ def useful_passes(training: Training) -> float:
     return 2.0 if training.frozen else 3.0
 
 
-def recomputed(forward_ops: Iterable[Op], plan: Plan) -> list[Op]:
+def recomputed(forward_ops: Iterable[Op], training: Training, plan: Plan) -> list[Op]:
     """What the backward pass makes once more of the forward pass."""
-    if plan.recompute == "selective":
-        return [op for op in forward_ops if "attention/core" in op.name or op.name.endswith("index/scores")]
-    if plan.recompute == "full":
-        return [op for op in forward_ops if op.layer]
-    return []
+    if plan.recompute == "none":
+        return []
+    layers = np.minimum(plan.recompute_layers * plan.pp / training.model.layers, 1.0)
+    shares = {True: 1.0, False: plan.selective} if plan.recompute == "selective" else {True: layers, False: layers}
+    found = (op.times(shares[_scores(op)]) for op in forward_ops if op.layer)
+    return [op for op in found if np.any(np.greater(op.count, 0.0))]
+
+
+def _scores(op: Op) -> bool:
+    """Whether an operator makes or uses attention scores."""
+    return "attention/core" in op.name or op.name.endswith("index/scores")
 
 
 def backward(forward_ops: Iterable[Op], training: Training) -> list[Op]:
@@ -166,6 +225,8 @@ def _backward(op: Op, training: Training) -> Iterator[Op]:
     elif op.kind == ELEMENTWISE and "i" in op.terms:
         t = op.terms
         yield ops.elementwise(op.name, m=t["m"], i=t["i"] + t["o"], o=t["i"], f=2.0 * t["f"], r=t["r"])
+    elif op.name.endswith(WIDEN):
+        yield op
     elif op.kind != QUANTISE:  # gradients are narrowed beside the product that needs them
         yield op.times(2.0)
 
@@ -183,12 +244,13 @@ def _product(op: Op, training: Training) -> Iterator[Op]:
         yield ops.quantise(f"{op.name}-quantise", m=m, k=n, a=a, r=r)
     experts = t.get("e")
     if experts is None:
-        yield ops.matmul(f"{op.name}-inputs", m, n, k, w=t["w"], a=a, r=r, dtype=op.dtype, least=op.least)
+        inputs = ops.matmul(f"{op.name}-inputs", m, n, k, w=t["w"], a=a, r=r, dtype=op.dtype, least=op.least)
     else:
-        yield ops.expert_matmul(
+        inputs = ops.expert_matmul(
             f"{op.name}-inputs", m, experts, n, k, w=t["w"], a=a, r=r, dtype=op.dtype, least=op.least
         )
-    if not training.frozen:
+    yield replace(inputs, expanded=op.expanded)
+    if adapters.is_adapter(op) or not training.frozen:
         yield ops.weight_gradient(
             f"{op.name}-weights", m, k, n, e=experts, a=a, g=bytes_of(training.gradients), dtype=op.dtype
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from roofline.engine import cost, energy
+from roofline.engine import cost, energy, interval
 from roofline.engine.deployment import Deployment, dtype_notes
 from roofline.engine.inference import total_weight_bytes
 from roofline.engine.memory import Memory
 from roofline.engine.ops import COLLECTIVE, OVERHEAD
 from roofline.engine.prediction import Phase, Prediction, evidence_of
-from roofline.engine.training import passes
+from roofline.engine.training import offload, passes
 from roofline.engine.training.memory import memory_needs
 from roofline.engine.training.schedule import micro_batches
 from roofline.engine.training.step import step
@@ -25,6 +25,10 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
     phase = step(training, deployment, precision)
     held = memory_needs(training, deployment.plan, precision)
     limit = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
+    metrics = _metrics(training, deployment, precision, phase)
+    metrics |= interval.around_step(metrics, deployment.spreads)
+    beyond = offload.host(deployment.chip, deployment.plan)
+    room = np.inf if beyond is None else beyond.capacity
     evidence, sources = evidence_of(deployment)
     return Prediction(
         workload=training,
@@ -34,8 +38,8 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
         memory=held,
         capacity=limit,
         max_batch=_most_sequences(training, deployment, held, limit),
-        fits=np.less_equal(held.total, limit),
-        metrics=_metrics(training, deployment, precision, phase),
+        fits=np.logical_and(np.less_equal(held.total, limit), np.less_equal(held.host, room)),
+        metrics=metrics,
         notes=tuple(_notes(training, deployment, precision)),
         weight_bytes=total_weight_bytes(training.model, precision),
         evidence=evidence,
@@ -44,9 +48,13 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
 
 
 def _most_sequences(training: Training, deployment: Deployment, held: Memory, limit: Num) -> Num:
-    """Sequences per micro-batch that would still fit, times the micro-batches of all replicas."""
-    room = np.maximum(limit - (held.total - held.activations), 0.0)
-    per_sequence = held.activations / deployment.plan.micro_batch
+    """Sequences per micro-batch that would still fit, times the micro-batches of all replicas.
+
+    Buffers are taken to grow with the micro-batch as activations do: gradients of weights among them do not.
+    """
+    growing = held.activations + held.buffers
+    room = np.maximum(limit - (held.total - growing), 0.0)
+    per_sequence = growing / deployment.plan.micro_batch
     return np.floor(room / per_sequence) * micro_batches(training, deployment.plan) * deployment.plan.dp
 
 
@@ -86,12 +94,16 @@ def _utilization(
     whole = whole * rounds / plan.pp
     done = [item for item in phase.operators if item.op.kind not in (ELEMENTWISE, QUANTISE, COLLECTIVE, OVERHEAD)]
     executed = sum((item.op.count * item.op.flops for item in done), start=0.0)
+    counted = (
+        ("model", "mfu", useful),
+        ("model_full_attention", "mfu_full_attention", whole),
+        ("hardware", "hfu", executed),
+    )
     found: dict[str, Num | None] = {}
-    for name, flops in (("model", useful), ("model_full_attention", whole), ("hardware", executed)):
-        found[f"tflops_per_chip_{name}"] = flops / phase.time / 1e12
-    found["mfu"] = useful / (phase.time * phase.peak)
-    found["mfu_full_attention"] = whole / (phase.time * phase.peak)
-    found["hfu"] = executed / (phase.time * phase.peak)
+    for suffix, seconds in (("", phase.time), ("_ideal", phase.ideal_time)):
+        for name, share, flops in counted:
+            found[f"tflops_per_chip_{name}{suffix}"] = flops / seconds / 1e12
+            found[f"{share}{suffix}"] = flops / (seconds * phase.peak)
     return found
 
 

@@ -5,6 +5,8 @@ Every rule holds elementwise: a search keeps what it may try by the very rules t
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from roofline.engine import plans
@@ -132,6 +134,26 @@ def _sequence_words(training: Training, plan: Plan) -> str:
     )
 
 
+def _heads_exchanged(training: Training, plan: Plan) -> Flags:
+    """In exchange for its tokens a rank gets whole heads (Jacobs et al. 2023, arXiv 2309.14509, section 3.2)."""
+    if plan.context != "all-to-all" or plan.placement != "layers":
+        return np.ones(np.shape(plan.cp), dtype=bool)
+    return np.less_equal(plan.cp, 1.0) | divides(plan.tp * plan.cp, float(_heads(training.model)))
+
+
+def _exchange_words(training: Training, plan: Plan) -> str:
+    tp, cp, heads = int(plan.tp), int(plan.cp), _heads(training.model)
+    return (
+        f"context=all-to-all: tp·cp = {tp}·{cp} = {tp * cp} does not divide the {heads} heads of {training.model.id}; "
+        f"possible with tp={tp}: cp {listed(divisors(heads // tp))}, or context=ring"
+    )
+
+
+def _heads(model: Model) -> int:
+    """What tensor parallelism divides, but for ffn columns."""
+    return math.gcd(*(count for what, count in plans.head_counts(model).items() if what != "ffn columns"))
+
+
 # -- experts
 
 
@@ -230,6 +252,7 @@ RULES: tuple[Rule[Training], ...] = (
     BATCH,
     Rule(_chunks_take_turns, _turns_words),
     SEQUENCE,
+    Rule(_heads_exchanged, _exchange_words),
     _of_model(plans.EXPERTS),
     Rule(
         _split_experts_exist,

@@ -63,10 +63,35 @@ def bubble(pace: Paced, plan: Plan, weights_share: Num) -> Num:
     return filling * np.maximum(1.0 - 2.0 * weights_share, 0.0) if plan.schedule == "zero-bubble" else filling
 
 
-def in_flight(training: Training, plan: Plan) -> Num:
-    """Micro-batches whose activations the first stage keeps at once, the most of all stages.
+def layers_of(model: Model, plan: Plan, stage: Num) -> tuple[Num, ...]:
+    """Layers of each block group on a stage, counted from 0: leading groups in order, all others mixed evenly."""
+    layers = float(model.layers)
+    each: Num = np.divide(layers, plan.pp) if plan.placement == "even" else ceil_div(layers, plan.pp)
+    begin = np.minimum(stage * each, layers)
+    end = np.minimum(begin + each, layers)
 
-    Interleaving adds (pp − 1)/(pp·vpp) of what 1F1B keeps (Korthikanti et al. 2022, section 4.2.3).
+    def within(first: float, last: float) -> Num:
+        found: Num = np.maximum(np.minimum(end, last) - np.maximum(begin, first), 0.0)
+        return found
+
+    found: list[Num] = []
+    ahead = 0.0
+    for block in model.blocks[: model.leading]:
+        found.append(within(ahead, ahead + block.count))
+        ahead += block.count
+    mixed = within(ahead, layers) / (layers - ahead)
+    return (*found, *(mixed * block.count for block in model.blocks[model.leading :]))
+
+
+def in_flight(training: Training, plan: Plan, stage: Num = 0.0) -> Num:
+    """Micro-batches whose activations a stage, counted from 0, keeps at once: fewer, the later it is.
+
+    With 1F1B one for each stage from here to the last. With `vpp` chunks a stage first works through
+    `2·(pp − stage − 1) + (vpp − 1)·pp` chunks of a micro-batch and one more (Megatron-LM,
+    forward_backward_pipelining_with_interleaving): on the first stage pp·(1 + (pp − 1)/(pp·vpp)) micro-batches, as
+    Korthikanti et al. 2022 have it, section 4.2.3.
     """
-    kept = np.minimum(plan.pp, micro_batches(training, plan))
-    return kept * np.where(np.greater(plan.vpp, 1.0), 1.0 + (plan.pp - 1.0) / (plan.pp * plan.vpp), 1.0)
+    behind = plan.pp - 1.0 - stage
+    chunks = 2.0 * behind + (plan.vpp - 1.0) * plan.pp + 1.0
+    kept = np.where(np.greater(plan.vpp, 1.0), chunks / plan.vpp, behind + 1.0)
+    return np.minimum(kept, micro_batches(training, plan))

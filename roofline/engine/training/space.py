@@ -31,7 +31,28 @@ ZEROS = (0, 1, 2, 3)
 ROW = ("tp", "cp", "ep", "micro_batch")
 NUMBERS = (*DEGREES, "micro_batch", "vpp", "zero")  # all that is tried, but for recomputation
 MOST_TOLD = 6  # values that a message names
+SHIFTED, HALVED = 0.05, 1.0  # what modes may save (see `_modes`)
 LEAST = (("micro_batch", 1), ("vpp", 1), ("zero", 3))  # no other value keeps a rule that these break
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What of a plan is no number: how it recomputes, and whether sequence parallelism divides norms.
+
+    `slack` is the share of its own time that a step in this mode may save against one in the first mode.
+    """
+
+    recompute: Recompute
+    sequence_parallel: bool
+    slack: float
+
+    def of(self, plan: Plan) -> Plan:
+        """The plan in this mode."""
+        return replace(plan, recompute=self.recompute, sequence_parallel=self.sequence_parallel)
+
+    def differs(self, plan: Plan) -> Flags:
+        """Where the mode is not the same as one with sequence parallelism."""
+        return np.asarray(np.greater(plan.tp, 1.0) | self.sequence_parallel)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +67,7 @@ class Space:
     pps: Array
     vpps: Array
     zeros: Array
-    modes: tuple[Recompute, ...]
+    modes: tuple[Mode, ...]
 
     def mesh(self, rows: Plan) -> Plan:
         """Every plan with these rows, `[rows, pps, vpps, zeros]`, each number along its own axis."""
@@ -81,7 +102,7 @@ def space(training: Training, chip: Chip, stack: Stack, num_chips: int, given: G
         kept,
         rows=_with_micro_batches(kept, valid[np.ix_(rows, columns)]),
         vpps=_choices(given, "vpp", _chunks(training, kept.pps)),
-        zeros=_choices(given, "zero", ZEROS),
+        zeros=zeros(given),
     )
     lost = int(np.count_nonzero(there)) - int(np.count_nonzero(there[np.ix_(rows, columns)]))
     return found, lost * found.zeros.size * len(found.modes)
@@ -92,8 +113,10 @@ def layouts(training: Training, chip: Chip, stack: Stack, num_chips: int, given:
 
     Degrees that no rule allows whatever the others are, are not among them, unless they are given.
     """
-    model, modes, chips = training.model, _modes(given), np.array(divisors(num_chips), dtype=np.float64)
-    base = Plan(placement=stack.placement, devices=float(np.max(chip.devices)), recompute=modes[0])
+    model, modes, chips = training.model, _modes(given, stack), np.array(divisors(num_chips), dtype=np.float64)
+    base = modes[0].of(
+        Plan(placement=stack.placement, devices=float(np.max(chip.devices)), selective=float(np.max(stack.selective)))
+    )
     alone: dict[str, Iterable[float]] = {
         "tp": chips[rules.HEADS.holds(training, replace(base, tp=chips))],
         "cp": chips[rules.SEQUENCE.holds(training, replace(base, cp=chips))],
@@ -115,6 +138,11 @@ def layouts(training: Training, chip: Chip, stack: Stack, num_chips: int, given:
         zeros=least["zero"],
         modes=modes,
     )
+
+
+def zeros(given: Given) -> Array:
+    """ZeRO stages to try."""
+    return _choices(given, "zero", ZEROS)
 
 
 def taken(plan: Plan, index: Index) -> Plan:
@@ -182,10 +210,22 @@ def _filled(every: Space) -> Plan:
     return replace(cell(every.mesh(every.rows), (0, 0, 0, 0)), **degrees)  # type: ignore[arg-type]
 
 
-def _modes(given: Given) -> tuple[Recompute, ...]:
+def _modes(given: Given, stack: Stack) -> tuple[Mode, ...]:
+    """Ways to recompute, the least first, each with sequence parallelism and without.
+
+    Recomputation adds work and messages, and no more of them hides than was added, but for what moves between halves
+    and stages where a network is so slow that not all hides that may: less than 3 % of a step. Of attention that is
+    fused it saves nothing to make scores again alone. Without sequence parallelism messages are half as many, and each
+    takes no less than one of two: a step saves half of its time at most.
+    """
+    shared = (given["sequence_parallel"],) if "sequence_parallel" in given else (True, False)
+    useless = given.get("flash", True) and not given.get("selective", stack.selective)
+    recomputes = tuple(mode for mode in RECOMPUTES if mode != "selective" or not useless)
     if "recompute" in given:
-        return (given["recompute"],)
-    return ("full",) if "recompute_layers" in given else RECOMPUTES
+        recomputes = (given["recompute"],)
+    elif "recompute_layers" in given or "selective" in given:
+        recomputes = ("full",) if "recompute_layers" in given else ("selective",)
+    return tuple(Mode(mode, own, SHIFTED if own else HALVED) for own in shared for mode in recomputes)
 
 
 def _chunks(training: Training, pps: Array) -> list[int]:

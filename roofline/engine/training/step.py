@@ -19,13 +19,13 @@ from roofline.engine.deployment import Deployment
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
 from roofline.engine.prediction import Phase
 from roofline.engine.roof import Priced
-from roofline.engine.training import passes, update
+from roofline.engine.training import offload, passes, update
 from roofline.engine.training.schedule import Paced, Stages, bubble, micro_batches, paced
 from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION
 from roofline.machine.stack import CONTEXT, DATA, EXPERT, PIPELINE, TENSOR
 from roofline.numeric import Num
-from roofline.workload import Plan, Precision, Training
+from roofline.workload import MoE, Plan, Precision, Training
 
 Price: TypeAlias = "Callable[[Iterable[Op]], tuple[Priced, ...]]"
 
@@ -90,7 +90,8 @@ def operators(
     updating = price([update.optimizer(training, plan, precision)])
     waiting = Op(BUBBLE, OVERHEAD, terms={"seconds": bubble(pace, plan, _weights_share(micro))})
     software = Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": stack.step})
-    return (*own, *messages, *updating, *price([waiting, software]))
+    moved = _offloaded(training, deployment, precision, own, updating, price)
+    return (*own, *messages, *updating, *moved, *price([waiting, software]))
 
 
 def _priced(found: Iterable[Op], chip: Chip, stack: Stack, *, bound: bool) -> tuple[Priced, ...]:
@@ -121,15 +122,25 @@ def _micro_batch(
     """One micro-batch through all layers, there and back, each message with its hidden share."""
     plan, stack = deployment.plan, deployment.stack
     ahead = passes.forward(training, plan, precision)
-    layers = {"seconds": stack.layer * training.model.layers}
     found = (
         *passes.named(ahead, FORWARD),
-        *passes.named(passes.recomputed(ahead, plan), RECOMPUTE),
+        *passes.named(passes.recomputed(ahead, training, plan), RECOMPUTE),
         *passes.named(passes.backward(ahead, training), BACKWARD),
         *passes.context_parallel(training, plan, precision),
-        Op(f"{stack.id}/layers", OVERHEAD, terms=layers, layer="software"),
     )
-    return _within(price(found), stages, plan, stack)
+    priced = _within(price(found), stages, plan, stack)
+    return (*priced, *price([_launching(training, stack, priced)]))
+
+
+def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> Op:
+    """What the software adds to the layers of a micro-batch: of its own, and where the chip waits for a host that
+    launches one layer after another, those of experts slower than others."""
+    blocks = training.model.blocks
+    layers = float(training.model.layers)
+    routed = float(sum(block.count for block in blocks if isinstance(block.ffn, MoE)))
+    taken = _sum(item.time for item in priced if item.op.layer)
+    waiting = np.maximum(stack.host * layers + stack.routing * routed - taken, 0.0)
+    return Op(f"{stack.id}/layers", OVERHEAD, terms={"seconds": stack.layer * layers + waiting}, layer="software")
 
 
 def served(op: Op) -> str:
@@ -213,6 +224,32 @@ def _beside(
         hidden = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
         found += [replace(item, hidden=hidden) for item in group]
     return tuple(found)
+
+
+def _offloaded(
+    training: Training,
+    deployment: Deployment,
+    precision: Precision,
+    own: tuple[Priced, ...],
+    updating: tuple[Priced, ...],
+    price: Price,
+) -> tuple[Priced, ...]:
+    """Transfers between host and chip, behind the work that goes on meanwhile."""
+    chip, plan = deployment.chip, deployment.plan
+    found = offload.transfers(training, chip, plan, precision, micro_batches(training, plan))
+    ahead = _sum(item.time for item in own if item.op.name.startswith(FORWARD))
+    covers = {
+        offload.OUT: ahead,
+        offload.BACK: _sum(item.time for item in own) - ahead,
+        offload.STATES: _sum(item.time for item in updating),
+    }
+    return tuple(_behind(item, covers[item.op.name]) for item in price(found))
+
+
+def _behind(item: Priced, cover: Num) -> Priced:
+    """An operator that hides behind so many seconds of others."""
+    taken = np.where(np.greater(item.taken, 0.0), item.taken, 1.0)
+    return replace(item, hidden=np.minimum(item.taken, cover) / taken)
 
 
 def _weights_share(micro: tuple[Priced, ...]) -> Num:

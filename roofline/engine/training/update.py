@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from roofline.engine import memory, ops
-from roofline.engine.lower import Pass, expert_shards, lower
+from roofline.engine.lower import expert_shards
 from roofline.engine.ops import Op
-from roofline.machine.chip import EXPERTS, MATMUL
+from roofline.engine.training import adapters
 from roofline.numeric import Num
 from roofline.workload import Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
@@ -28,13 +28,15 @@ def trainable(training: Training, plan: Plan) -> tuple[Num, Num]:
     if not training.frozen:
         experts = memory.expert_parameters(training.model, plan) * memory.stage_share(training.model, plan)
         return memory.parameters_per_chip(training.model, plan) - experts, experts
-    sides: dict[str, Num] = {MATMUL: 0.0, EXPERTS: 0.0}
-    for op in lower(training.model, training.precision, plan, Pass(sequences=1.0)):
-        if op.kind in sides and not op.name.startswith("head/"):
-            matrices = op.terms.get("e", 1.0)
-            sides[op.kind] = sides[op.kind] + op.count * matrices * (op.terms["k"] + op.terms["n"])
-    share = training.lora_rank * memory.stage_share(training.model, plan)
-    return sides[MATMUL] * share, sides[EXPERTS] * share
+    share = memory.stage_share(training.model, plan)
+    each = [(block.count, adapters.parameters(training, block, plan)) for block in training.model.blocks]
+    whole, routed = (sum((count * found[kind] for count, found in each), start=0.0) for kind in (0, 1))
+    return whole * share, routed * share
+
+
+def trained_bytes(training: Training, precision: Precision) -> float:
+    """Bytes of a weight that is trained, without the optimizer's copy: 16 bits or more; adapters have 16."""
+    return adapters.WIDTH if training.frozen else max(bytes_of(precision.weights), 2.0)
 
 
 def replicas(plan: Plan) -> tuple[Num, Num]:
@@ -86,6 +88,7 @@ def _of_part(
     one, two, three = (np.greater_equal(plan.zero, stage) for stage in (1.0, 2.0, 3.0))
     near = sharded_over(plan, ranks)
     gradient, narrow = bytes_of(training.gradients), gathered_bytes(precision)
+    new = trained_bytes(training, precision) if training.frozen else narrow
 
     def message(name: str, algorithm: str, values: Num, width: float, count: Num, among: Num, apart: Num) -> Op:
         return ops.collective(f"{part}{name}", algorithm, m=values, k=1.0, r=width, ranks=among, stride=apart).times(
@@ -99,7 +102,7 @@ def _of_part(
         "gradients/between-shards", "all-reduce", trained / near, gradient, np.where(one, 1.0, 0.0), ranks / near,
         stride * near,
     )  # fmt: skip
-    yield message("weights/all-gather", "all-gather", trained, narrow, np.where(one & ~three, 1.0, 0.0), near, stride)
+    yield message("weights/all-gather", "all-gather", trained, new, np.where(one & ~three, 1.0, 0.0), near, stride)
     gathers = np.where(three, 2.0 * rounds, 0.0)
     yield message("weights/gather-layers", "all-gather", weights, narrow, gathers, near, stride)
 
@@ -111,10 +114,12 @@ def gathered_bytes(precision: Precision) -> float:
 
 def optimizer(training: Training, plan: Plan, precision: Precision) -> Op:
     """Reads gradient and states, writes states and weights, once per step for the parameters that a chip updates."""
-    states = training.optimizer_bytes
+    weight = trained_bytes(training, precision)
+    states = training.optimizer_bytes(weight)
+    own = 0.0 if bytes_of(training.master) > weight else weight  # without a copy of its own it reads the weights
     spread = np.greater_equal(plan.zero, 1.0)
     updated: Num = 0.0
     for trained, ranks in zip(trainable(training, plan), replicas(plan), strict=True):
         updated = updated + trained / np.where(spread, sharded_over(plan, ranks), 1.0)
-    gradient, weight = bytes_of(training.gradients), bytes_of(precision.weights)
-    return ops.optimizer_update("optimizer/update", n=updated, i=gradient + states, o=states + weight, f=12.0)
+    read = bytes_of(training.gradients) + states + own
+    return ops.optimizer_update("optimizer/update", n=updated, i=read, o=states + weight, f=12.0)

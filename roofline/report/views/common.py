@@ -35,6 +35,8 @@ def _unusual(plan: Mapping[str, Any]) -> Iterator[str]:
         if plan.get(f"offload_{name}"):
             yield f"{name} {percent(plan[f'offload_{name}'])} offloaded"
     yield from (f"no {words}" for name, words in _SWITCHES if not plan.get(name, True))
+    if plan.get("fused_loss"):
+        yield "fused loss"
     yield from (f"{plan[name]}{more}" for name, more in (("schedule", ""), ("context", " context")) if name in plan)
 
 
@@ -44,7 +46,8 @@ _SWITCHES = (("sequence_parallel", "sequence parallelism"), ("flash", "flash"))
 def _recompute_text(plan: Mapping[str, Any]) -> str:
     """How much is recomputed."""
     layers = f" of {count(plan['recompute_layers'])} layers" if plan.get("recompute_layers") else ""
-    return f"{plan['recompute']} recompute{layers}"
+    share = f" of {percent(plan['selective'])}" if plan.get("selective") else ""
+    return f"{plan['recompute']} recompute{layers}{share}"
 
 
 def layout_text(deployment: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "data_messages": "messages between replicas",
         "bubble": "pipeline bubble",
         "update": "optimizer's update",
+        "offload": "transfers from and to the host",
         "software": "software",
     }
 )

@@ -120,7 +120,12 @@ class Writer:
     def _level(self, fit: Fit | None, rates: Mapping[str, float]) -> dict[str, Tree]:
         """Overheads and rates of one level; kernels by themselves tell their rate better than requests do."""
         told = {name: fit.values[name] for name in fit.free} if fit else {}
-        multiples = {name: (value, self.requests.key) for name, value in told.items() if name not in OVERHEADS}
+        hidden = {name: value for name, value in told.items() if name.startswith(stacks.OVERLAP)}
+        multiples = {
+            name: (value, self.requests.key)
+            for name, value in told.items()
+            if name not in OVERHEADS and name not in hidden
+        }
         multiples |= {name: (value, self.timings.key) for name, value in rates.items()}
         return {
             "overheads": {
@@ -130,6 +135,10 @@ class Writer:
             },
             "rates": {
                 name: _flow({"rate": number(max(value, LEAST))}, source) for name, (value, source) in multiples.items()
+            },
+            "overlaps": {
+                name.removeprefix(stacks.OVERLAP): _flow({"share": number(value)}, self.requests.key)
+                for name, value in hidden.items()
             },
         }
 

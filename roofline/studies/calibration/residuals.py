@@ -30,14 +30,14 @@ from roofline.studies.calibration.kernels import Found, Subject, under
 from roofline.studies.calibration.overlay import Writer
 from roofline.studies.calibration.stacks import Fitted, Usable
 from roofline.studies.measured.kernels import seconds, split_key
-from roofline.studies.measured.rows import CLASSES, what_served
+from roofline.studies.measured.rows import CLASSES
 from roofline.studies.measured.serving import OFFLINE_MODE
 from roofline.studies.measured.table import Case, Metric
 
 FOLDS = 5
 KERNEL: Literal["kernel"] = "kernel"
 LeftOut: TypeAlias = Literal["model", "chip", "shape", "everything"]
-Phase: TypeAlias = Literal["decode", "prefill", "e2e", "first token", "kernel"]
+Phase: TypeAlias = Literal["decode", "prefill", "e2e", "first token", "kernel", "training"]
 Timings: TypeAlias = "Mapping[str, Sequence[kernels.Part]]"  # by the entry that they tell
 
 
@@ -252,9 +252,9 @@ def _request(part: stacks.Part, case: Case, metric: Metric, left_out: LeftOut, l
     chip, setup = part.where.chip, part.setup
     return Residual(
         id=case["id"], chip=chip.id, family=chip.family, kind=chip.kind, stack=setup.stack, model=setup.model,
-        mode=case["mode"], figure=what_served(metric, case["mode"]), phase=phase_of(metric),
-        offline=case["mode"] == OFFLINE_MODE, watched=bool(stacks.left_open(setup, case, metric)), left_out=left_out,
-        group=setup.model if left_out == "model" else chip.id, level=level,
+        mode=case["mode"], figure=part.reading.what(metric, case), phase=phase_of(metric),
+        offline=case["mode"] == OFFLINE_MODE, watched=bool(part.reading.left_open(setup, case, metric)),
+        left_out=left_out, group=setup.model if left_out == "model" else chip.id, level=level,
         error=-error if metric.more_is_better else error,
     )  # fmt: skip
 

@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.catalog.store import Catalog
-from roofline.engine import inference
+from roofline.engine import plans, search
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
 from roofline.machine import Chip, Stack
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, EXPERTS, SCAN
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, EXPERTS, MATMUL, QUANTISE, SCAN
+from roofline.machine.stack import EXPERT, PARALLEL
 from roofline.numeric import Num
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
-from roofline.studies.measured import serving
-from roofline.studies.measured.serving import Setup
+from roofline.studies.measured.reading import Reading, grouped
 from roofline.studies.measured.split import SET_ASIDE, on_side
 from roofline.studies.measured.table import Case, Metric, SkipError
-from roofline.workload import GatedDeltaNet, LightningAttention, Mamba1, Mamba2, Model, MoE
+from roofline.workload import BITS, GatedDeltaNet, LightningAttention, Mamba1, Mamba2, Model, MoE
 
 MS, US = 1e-3, 1e-6
 FEWEST = 6  # rows that a family or a chip needs for numbers of its own, and a number that not every row tells
@@ -57,20 +57,52 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
         )
     }
 )
-KINDS = (EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN)  # constants that are rates of one kind of kernel
+# Where the search begins: a host that keeps ahead of the chip by far tells nothing of how fast it is.
+BEGIN: Values = MappingProxyType({"host": 1 * MS, "routing": 10 * MS})
+NARROW, NARROWER = f"{MATMUL}/fp8", f"{MATMUL}/fp4"  # products of 8 and of 4 bits
+OVERLAP = "overlap."  # begins the name of a constant that is the share of some messages that work hides
+# Constants of a stack that trains: no request waits, no host launches too late, and messages may hide.
+TRAINED: Mapping[str, Constant] = MappingProxyType(
+    {
+        constant.name: constant
+        for constant in (
+            Constant("step", 0.0, 0.0, 500 * MS, 2 * MS),
+            Constant("layer", 0.0, 0.0, 50 * MS, 20 * US),
+            Constant("host", 0.0, 0.0, 50 * MS, 1 * MS),
+            Constant("routing", 0.0, 0.0, 100 * MS, 10 * MS),
+            Constant("compute", 1.0, 0.03, 1.3, 0.15),
+            Constant("memory", 1.0, 0.05, 1.5, 0.15),
+            Constant(NARROW, 1.0, 0.2, 1.5, 0.15),
+            Constant(NARROWER, 1.0, 0.2, 1.5, 0.15),
+            Constant(QUANTISE, 1.0, 0.2, 10.0, 0.3),
+            Constant(EXPERTS, 1.0, 0.1, 3.0, 0.15),
+            Constant(ATTENTION, 1.0, 0.2, 2.0, 0.15),
+            *(Constant(f"{OVERLAP}{kind}", 1.0, 0.0, 1.0, 0.3) for kind in PARALLEL),
+        )
+    }
+)
+OF_EXPERTS = ("routing", EXPERTS, f"{OVERLAP}{EXPERT}")
+# Constants that are rates of one kind of kernel.
+KINDS = (EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, QUANTISE, NARROW, NARROWER)
 LONG = 2048.0  # tokens of a prompt or context from which on attention is a part that rows can tell
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Cases that are one prediction: what they share, where they ran, what they measure."""
+    """Cases that are one prediction: how they are read, what they share, where they ran, what they measure."""
 
-    setup: Setup
+    reading: Reading
+    setup: Any
     model: Model
     where: Deployment
     cases: Sequence[Case]
     metrics: Sequence[Metric]
     before: Array = field(default_factory=lambda: np.empty(0))  # ln(predicted/measured) as the catalogue was when read
+
+    @property
+    def trains(self) -> bool:
+        """Whether the cases are steps of training."""
+        return self.metrics[0].phase == "training"
 
     @property
     def measured(self) -> Array:
@@ -86,12 +118,14 @@ class Part:
     def only(self, kept: NDArray[np.bool_]) -> Part:
         """The part without some of its rows."""
         cases = [case for case, keep in zip(self.cases, kept, strict=True) if keep]
-        return replace(self, cases=cases, metrics=[serving.of_case(case) for case in cases], before=self.before[kept])
+        metrics = [self.reading.of_case(case) for case in cases]
+        where = replace(self.where, plan=plans.some_of(self.where.plan, kept))
+        return replace(self, where=where, cases=cases, metrics=metrics, before=self.before[kept])
 
     def moved(self, catalog: Catalog) -> Part:
         """The same with its chip and stack as another catalogue has them."""
-        stack = serving.stack_of(self.setup, catalog)
-        return replace(self, where=serving.deployment(self.setup, catalog, self.model, stack))
+        stack = self.reading.stack_of(self.setup, catalog)
+        return replace(self, where=self.reading.deployment(self.setup, catalog, self.model, stack, self.cases))
 
     def predicted(self, values: Values) -> Array:
         """Predictions under a stack with these constants, `[points, cases]`."""
@@ -110,14 +144,22 @@ class Part:
         return np.array(list(each))
 
     def _predict(self, where: Deployment) -> Prediction:
-        return inference.predict(serving.work(self.setup, self.cases, self.model, where), where)
+        return search.predict(self.reading.work(self.setup, self.cases, self.model, where), where)
 
 
 def with_values(stack: Stack, values: Values) -> Stack:
     """The stack with these constants."""
-    rates = {**stack.rates, **{name: value for name, value in values.items() if name in KINDS}}
-    others: dict[str, Any] = {name: value for name, value in values.items() if name not in KINDS}
-    return replace(stack, rates=rates, **others)
+    others: dict[str, Any] = dict(values)
+    rates = {name: others.pop(name) for name in KINDS if name in values}
+    hidden = {name.removeprefix(OVERLAP): others.pop(name) for name in values if name.startswith(OVERLAP)}
+    return replace(stack, rates={**stack.rates, **rates}, overlaps={**stack.overlaps, **hidden}, **others)
+
+
+def stated(stack: Stack, name: str) -> float:
+    """What a stack says of a constant."""
+    if name.startswith(OVERLAP):
+        return float(stack.overlaps.get(name.removeprefix(OVERLAP), 1.0))
+    return float(stack.rates.get(name, 1.0) if name in KINDS else getattr(stack, name))
 
 
 def _column(found: Prediction, metric: Metric, points: int, cases: int) -> Array:
@@ -151,58 +193,50 @@ def parts(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) 
 def usable(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) -> Usable:
     """Rows of one side of the split, or of both, by stack. Those that beat physics or do not fit in memory are left
     out; those that queueing decides, or of everything queued at once, are only watched."""
-    groups, skipped = serving.group(cases, catalog)
     fitted: dict[str, list[Part]] = defaultdict(list)
     watched: dict[str, list[Part]] = defaultdict(list)
-    for setup, members in groups.items():
-        try:
-            part, faults = _read(setup, members, catalog, calibration)
-        except SkipError as reason:
-            skipped += [{"id": case["id"], "reason": str(reason)} for case in members]
-            continue
-        unknown = [left_open(setup, case, metric) for case, metric in zip(members, part.metrics, strict=True)]
-        reasons = [fault or why for fault, why in zip(faults, unknown, strict=True)]
-        skipped += [{"id": case["id"], "reason": why} for case, why in zip(members, reasons, strict=True) if why]
-        sound, told = np.array([not fault for fault in faults]), np.array([not why for why in unknown])
-        for rows, kept in ((fitted, sound & told), (watched, sound & ~told)):
-            if kept.any():
-                rows[setup.stack].append(part.only(kept))
+    skipped: list[dict[str, str]] = []
+    for reading, groups, left_out in grouped(list(cases), catalog):
+        skipped += left_out
+        for setup, members in groups.items():
+            try:
+                part, faults = _read(reading, setup, members, catalog, calibration)
+            except SkipError as reason:
+                skipped += [{"id": case["id"], "reason": str(reason)} for case in members]
+                continue
+            unknown = [reading.left_open(setup, *pair) for pair in zip(members, part.metrics, strict=True)]
+            reasons = [fault or why for fault, why in zip(faults, unknown, strict=True)]
+            skipped += [{"id": case["id"], "reason": why} for case, why in zip(members, reasons, strict=True) if why]
+            sound, told = np.array([not fault for fault in faults]), np.array([not why for why in unknown])
+            for rows, kept in ((fitted, sound & told), (watched, sound & ~told)):
+                if kept.any():
+                    rows[setup.stack].append(part.only(kept))
     return Usable(fitted, watched, skipped)
 
 
-def _read(setup: Setup, members: Sequence[Case], catalog: Catalog, calibration: bool | None) -> tuple[Part, list[str]]:
+def _read(
+    reading: Reading, setup: Any, members: Sequence[Case], catalog: Catalog, calibration: bool | None
+) -> tuple[Part, list[str]]:
     """The part, and what is wrong with each of its rows, empty if nothing is."""
     if not on_side(calibration, setup.chip, setup.model, setup.stack):
         raise SkipError(SET_ASIDE)
     if setup.stack == BARE:
         raise SkipError(f"no stack of the catalogue stands for {members[0]['framework'] or 'software without a name'}")
-    model, stack = serving.model_of(setup, catalog), serving.stack_of(setup, catalog)
-    where = serving.deployment(setup, catalog, model, stack)
-    part = Part(setup, model, where, members, [serving.of_case(case) for case in members])
+    model, stack = reading.model_of(setup, catalog), reading.stack_of(setup, catalog)
+    where = reading.deployment(setup, catalog, model, stack, members)
+    part = Part(reading, setup, model, where, members, [reading.of_case(case) for case in members])
     prediction, count = part._predict(where), len(members)
     fits = np.broadcast_to(prediction.fits, (count,))
     columns = [_column(prediction, metric, 1, count)[0, index] for index, metric in enumerate(part.metrics)]
     faults = [
         "does not fit in memory"
-        if not fits[index]
+        if not fits[index] and not part.trains  # what trained did fit, whatever its source left unsaid
         else "beats the ideal bound"
         if _beats(prediction, metric, part.measured[index], index, count)
         else ""
         for index, metric in enumerate(part.metrics)
     ]
     return replace(part, before=np.log(np.array(columns) / part.measured)), faults
-
-
-def left_open(setup: Setup, case: Case, metric: Metric) -> str:
-    """What a row leaves open that decides its figure as much as the machine does; empty if nothing."""
-    if setup.offline:
-        return "how many requests ran at once is not stated"
-    return "waiting in a queue is part of it" if _queued(case, metric) else ""
-
-
-def _queued(case: Case, metric: Metric) -> bool:
-    """Whether waiting in a queue, which the benchmark's arrivals decide, is part of a figure."""
-    return metric.name == "ttft_s" and case["mode"] not in serving.STATIC_MODES
 
 
 def _beats(prediction: Prediction, metric: Metric, measured: float, index: int, count: int) -> bool:
@@ -236,7 +270,7 @@ def fit_stack(
     if _count(rows) < FEWEST:
         return None
     guess = {level: found.values for level, found in near.fits.items()} if near else {}
-    fits = {"": fit_level(rows, _stated(rows[0].where.stack), guess.get("", NO_VALUES))}
+    fits = {"": fit_level(rows, _stated(rows), guess.get("", NO_VALUES))}
     for family, own in _by(rows, "family"):
         if _count(own) >= FEWEST:
             fits[family] = fit_level(own, fits[""].values, guess.get(family, NO_VALUES))
@@ -253,7 +287,7 @@ def fit_chip(stack: str, rows: Sequence[Part], chip: str) -> Fitted | None:
     own = [part for part in rows if part.where.chip.id == chip]
     if _count(own) < FEWEST:
         return None
-    return Fitted(stack, {chip: fit_level(own, _stated(own[0].where.stack))}, _chips(own), _count(own))
+    return Fitted(stack, {chip: fit_level(own, _stated(own))}, _chips(own), _count(own))
 
 
 def level_of(fits: Collection[str], chip: Chip) -> str:
@@ -265,8 +299,14 @@ def _chips(rows: Sequence[Part]) -> tuple[str, ...]:
     return tuple(sorted({part.where.chip.id for part in rows}))
 
 
-def _stated(stack: Stack) -> dict[str, float]:
-    return {name: float(stack.rates.get(name, 1.0) if name in KINDS else getattr(stack, name)) for name in CONSTANTS}
+def constants_of(rows: Sequence[Part]) -> Mapping[str, Constant]:
+    """The constants that rows of one kind may tell."""
+    return TRAINED if rows[0].trains else CONSTANTS
+
+
+def _stated(rows: Sequence[Part]) -> dict[str, float]:
+    """What their stack says of the constants that rows may tell."""
+    return {name: stated(rows[0].where.stack, name) for name in constants_of(rows)}
 
 
 def _by(rows: Sequence[Part], what: str) -> Iterator[tuple[str, list[Part]]]:
@@ -281,15 +321,42 @@ def _count(rows: Sequence[Part]) -> int:
 
 
 def fit_level(rows: Sequence[Part], start: Mapping[str, float], guess: Values = NO_VALUES) -> Fit:
-    """Constants for all of these rows alike; what no row tells stays as it is."""
-    told = {name: tells(rows) for name, tells in TELLS.items()}
-    free = [replace(constant, start=start[name]) for name, constant in CONSTANTS.items() if told.get(name, True)]
+    """Constants for all of these rows alike; what no row tells stays as it is.
+
+    Of training, what is about experts is told by models that have some, given what the others tell of all else.
+    """
+    plain, routed = ([part for part in rows if _chooses(part) is chooses] for chooses in (False, True))
+    if not rows[0].trains or not plain or not routed:
+        return _fit(rows, start, constants_of(rows), guess)
+    apart = {name: constant for name, constant in TRAINED.items() if name not in OF_EXPERTS}
+    shared = _fit(plain, start, apart, guess)
+    own = {name: TRAINED[name] for name in OF_EXPERTS}
+    found = _fit(routed, shared.values, own, guess)
+    return _over(rows, Fit(found.values, tuple(dict.fromkeys((*shared.free, *found.free))), found.start, found.end))
+
+
+def _over(rows: Sequence[Part], found: Fit) -> Fit:
+    """The same constants with their errors on all rows."""
+    before = np.concatenate([part.before for part in rows])
+    return replace(found, start=before, end=np.concatenate([part.errors(found.values) for part in rows]))
+
+
+def _fit(
+    rows: Sequence[Part], start: Mapping[str, float], known: Mapping[str, Constant], guess: Values
+) -> Fit:  # fmt: skip
+    """Some constants for all of these rows, all others as they are."""
+    told = {name: tells(rows) for name, tells in (TELLS_OF_TRAINING if rows[0].trains else TELLS).items()}
+    free = [replace(constant, start=start[name]) for name, constant in known.items() if told.get(name, True)]
+    fixed = {name: value for name, value in start.items() if name not in known}
 
     def predict(values: Values) -> Array:
-        return np.concatenate([part.predicted(values) for part in rows], axis=1)
+        return np.concatenate([part.predicted({**fixed, **values}) for part in rows], axis=1)
 
     measured = np.concatenate([part.measured for part in rows])
-    found = fit(free, predict, measured, pull=PULL, weights=weights(rows), guess=guess)
+    begin = {**BEGIN, **guess} if rows[0].trains else guess
+    if not free:
+        return _over(rows, Fit(dict(start), (), np.empty(0), np.empty(0)))
+    found = fit(free, predict, measured, pull=PULL, weights=weights(rows), guess=begin)
     before = np.concatenate([part.before for part in rows])
     return replace(found, values={**start, **found.values}, start=before)
 
@@ -356,6 +423,29 @@ TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
         ATTENTION: _several(_reads_long),
         DECODE_ATTENTION: _several(_remembers_long),
         SCAN: _several(_scans),
+    }
+)
+
+
+def _narrow(part: Part) -> bool:
+    return BITS[part.reading.weights_of(part.setup)] < 16.0
+
+
+def _divided(degree: str) -> Callable[[Part], bool]:
+    return lambda part: bool(np.any(np.greater(getattr(part.where.plan, degree), 1.0)))
+
+
+TELLS_OF_TRAINING: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
+    {
+        NARROW: _several(lambda part: _narrow(part) and BITS[part.reading.weights_of(part.setup)] > 6.0),
+        NARROWER: _several(lambda part: BITS[part.reading.weights_of(part.setup)] < 6.0),
+        QUANTISE: _several(_narrow),
+        "routing": _several(_chooses),
+        EXPERTS: _several(_chooses),
+        **{
+            f"{OVERLAP}{kind}": _several(_divided(degree))
+            for kind, degree in zip(PARALLEL, ("tp", "ep", "cp", "pp", "dp"), strict=True)
+        },
     }
 )
 

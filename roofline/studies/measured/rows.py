@@ -1,6 +1,6 @@
 """Measured cases as flat rows, each predicted beside measured; and those that can't be predicted, with the reason.
 
-Requests served and kernels have the same columns, which `workloads/measured/README.md` describes.
+Requests served, training runs and kernels have the same columns, which `workloads/measured/README.md` describes.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import numpy as np
 
 from roofline.catalog.spreads import closest
 from roofline.catalog.store import Catalog
-from roofline.engine import inference, interval
+from roofline.engine import interval, search
 from roofline.engine.prediction import Prediction, evidence_of
-from roofline.studies.measured import kernels, serving
+from roofline.studies.measured import kernels
 from roofline.studies.measured.kernels import COLLECTIVES, Bench
-from roofline.studies.measured.serving import OFFLINE_MODE, STATIC_MODES, Setup
+from roofline.studies.measured.reading import Reading, Skips, grouped
 from roofline.studies.measured.split import calibrates
 from roofline.studies.measured.table import KERNELS, Case, Metric, SkipError, Table
 
 Row = dict[str, Any]
-Skips = list[dict[str, str]]
 
 COLUMNS = (
     "id", "what", "metric", "unit", "chip", "chip_kind", "model", "num_chips", "mode", "phase", "framework", "version",
@@ -32,15 +31,6 @@ COLUMNS = (
 )  # fmt: skip
 CALIBRATION, SCORING = "calibration", "scoring"
 SIDES = {True: CALIBRATION, False: SCORING}
-# What a figure says of requests served, alone and on a server that takes more in meanwhile, by what it spans.
-SERVED: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "decode": ("decode", "server decode"),
-        "prefill": ("prefill", "server first token"),
-        "e2e": ("end to end", "server end to end"),
-    }
-)
-OFFLINE = "offline"
 CLASSES: Mapping[str, str] = MappingProxyType(
     {
         "gemm": "matmul",
@@ -56,7 +46,7 @@ ROUNDING = 1.001  # sources round: a measurement beats physics only beyond this 
 
 def predicted(table: Table, catalog: Catalog) -> tuple[list[Row], Skips]:
     """Every case of a table as a row, or skipped with its reason."""
-    found, skipped = (_kernels if table.layout is KERNELS else _served)(table, catalog)
+    found, skipped = (_kernels if table.layout is KERNELS else _measured)(table, catalog)
     faults = [fault(row) for row in found]
     skipped += [{"id": row["id"], "reason": reason} for row, reason in zip(found, faults, strict=True) if reason]
     return [row for row, reason in zip(found, faults, strict=True) if not reason], skipped
@@ -71,61 +61,55 @@ def fault(row: Row) -> str:
     return "" if 0.0 < row["predicted"] < math.inf else "no finite prediction"
 
 
-def what_served(metric: Metric, mode: str) -> str:
-    """What a figure of requests served says, as a class of figures that err alike."""
-    if mode == OFFLINE_MODE:
-        return OFFLINE
-    alone, shared = SERVED[metric.phase]
-    return alone if mode in STATIC_MODES else shared
-
-
-def _served(table: Table, catalog: Catalog) -> tuple[list[Row], Skips]:
-    groups, skipped = serving.group(table.cases, catalog)
+def _measured(table: Table, catalog: Catalog) -> tuple[list[Row], Skips]:
     rows: list[Row] = []
-    for setup, cases in groups.items():
-        try:
-            rows += _of_setup(setup, cases, catalog)
-        except SkipError as reason:
-            skipped += [{"id": case["id"], "reason": str(reason)} for case in cases]
+    skipped: Skips = []
+    for reading, groups, left_out in grouped(table.cases, catalog):
+        skipped += left_out
+        for setup, cases in groups.items():
+            try:
+                rows += _of_setup(reading, setup, cases, catalog)
+            except SkipError as reason:
+                skipped += [{"id": case["id"], "reason": str(reason)} for case in cases]
     return rows, skipped
 
 
-def _of_setup(setup: Setup, cases: Sequence[Case], catalog: Catalog) -> list[Row]:
+def _of_setup(reading: Reading, setup: Any, cases: Sequence[Case], catalog: Catalog) -> list[Row]:
     """Cases that differ in numbers alone: one prediction."""
-    model, stack = serving.model_of(setup, catalog), serving.stack_of(setup, catalog)
-    where = serving.deployment(setup, catalog, model, stack)
-    found = inference.predict(serving.work(setup, cases, model, where), where)
+    model, stack = reading.model_of(setup, catalog), reading.stack_of(setup, catalog)
+    where = reading.deployment(setup, catalog, model, stack, cases)
+    found = search.predict(reading.work(setup, cases, model, where), where)
     shared = {
         "chip": where.chip.id,
         "chip_kind": where.chip.kind,
         "model": model.id,
-        "num_chips": setup.num_chips,
         "stack": stack.id,
-        "weights": setup.weights,
+        "weights": reading.weights_of(setup),
         "split": SIDES[calibrates(where.chip.id, model.id, stack.id)],
         "evidence": evidence_of(where)[0],
     }
-    fits = np.broadcast_to(found.fits, (len(cases),))
+    chips, fits = (np.broadcast_to(each, (len(cases),)) for each in (where.plan.num_chips, found.fits))
+    own = ({"num_chips": int(chip), "fits": bool(fit)} for chip, fit in zip(chips, fits, strict=True))
     return [
-        _request(case, shared | {"fits": bool(fits[index])}, found, index, len(cases))
-        for index, case in enumerate(cases)
+        _figure(reading, case, shared | more, found, index, len(cases))
+        for index, (case, more) in enumerate(zip(cases, own, strict=True))
     ]
 
 
-def _request(case: Case, shared: Row, found: Prediction, index: int, count: int) -> Row:
-    metric = serving.of_case(case)
+def _figure(reading: Reading, case: Case, shared: Row, found: Prediction, index: int, count: int) -> Row:
+    metric = reading.of_case(case)
     figures = [_one(found, metric, suffix, index, count) for suffix in ("", "_ideal", "_low", "_high")]
     about = {
         "id": case["id"],
-        "what": what_served(metric, case["mode"]),
+        "what": reading.what(metric, case),
         "metric": case["metric"],
         "unit": _unit(metric),
         "mode": case["mode"],
         "phase": metric.phase,
         "framework": case["framework"],
         "version": case["version"],
-        "batch": case.numbers["batch"],
-        "input_len": case.numbers["input_len"],
+        "batch": case.numbers["batch"] or case.numbers["global_batch_seqs"],
+        "input_len": case.numbers["input_len"] or case.numbers["seq_len"],
         "output_len": case.numbers["output_len"],
         "source": case["source"],
     }

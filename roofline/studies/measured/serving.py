@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,6 +19,15 @@ from roofline.engine import plans
 from roofline.engine.deployment import Deployment
 from roofline.errors import PlanError
 from roofline.machine import Stack
+from roofline.machine.evidence import (
+    DECODE,
+    FIRST_TOKEN,
+    OFFLINE,
+    PREFILL,
+    REQUEST,
+    SERVER_DECODE,
+    SERVER_REQUEST,
+)
 from roofline.studies.measured import shapes
 from roofline.studies.measured.names import known, stack_named
 from roofline.studies.measured.rules import IDENTICAL, shipped_rules
@@ -201,7 +211,9 @@ def stack_of(setup: Setup, catalog: Catalog) -> Stack:
     return replace(stack, batching="static") if setup.static else stack
 
 
-def deployment(setup: Setup, catalog: Catalog, model: Model, stack: Stack) -> Deployment:
+def deployment(
+    setup: Setup, catalog: Catalog, model: Model, stack: Stack, cases: Sequence[Case] = ()
+) -> Deployment:  # fmt: skip
     """Where the cases of a setup ran; `SkipError` if the chips can't be wired so."""
     chip = catalog.chip(setup.chip)
     precision = Precision(setup.weights, setup.activations, setup.kv_cache)
@@ -281,3 +293,38 @@ def in_chips(degrees: dict[str, int], chips: int, devices: int) -> dict[str, int
 def of_case(case: Case) -> Metric:
     """What a readable case measures."""
     return METRICS.get((case["metric"], case["phase"])) or METRICS[case["metric"], ""]
+
+
+# What a figure says of requests served, alone and on a server that takes more in meanwhile, by what it spans.
+SERVED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "decode": (DECODE, SERVER_DECODE),
+        "prefill": (PREFILL, FIRST_TOKEN),
+        "e2e": (REQUEST, SERVER_REQUEST),
+    }
+)
+
+
+def what(metric: Metric, case: Case) -> str:
+    """What a figure of requests served says, as a class of figures that err alike."""
+    if case["mode"] == OFFLINE_MODE:
+        return OFFLINE
+    alone, shared = SERVED[metric.phase]
+    return alone if case["mode"] in STATIC_MODES else shared
+
+
+def left_open(setup: Setup, case: Case, metric: Metric) -> str:
+    """What a row leaves open that decides its figure as much as the machine does; empty if nothing."""
+    if setup.offline:
+        return "how many requests ran at once is not stated"
+    return "waiting in a queue is part of it" if _queued(case, metric) else ""
+
+
+def _queued(case: Case, metric: Metric) -> bool:
+    """Whether waiting in a queue, which the benchmark's arrivals decide, is part of a figure."""
+    return metric.name == "ttft_s" and case["mode"] not in STATIC_MODES
+
+
+def weights_of(setup: Setup) -> str:
+    """The format of the weights."""
+    return setup.weights

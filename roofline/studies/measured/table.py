@@ -95,7 +95,8 @@ SERVING = Layout(
     needed=("id", "chip", "model", "metric", "value"),
     numbers=(
         "num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "cached", "chunk", "value",
-        "seq_len", "global_batch_seqs", "micro_batch_seqs", "vpp", "cp", "fsdp_zero", "lora_rank",
+        "seq_len", "global_batch_seqs", "micro_batch_seqs", "vpp", "cp", "fsdp_zero", "expert_tp", "lora_rank",
+        "scale_out_gbps", "chips_per_node",
     ),
     filled=("value",),
 )  # fmt: skip
@@ -145,7 +146,7 @@ class Table:
 def shipped() -> tuple[Path, ...]:
     """The measurements that ship with the library."""
     folder = builtin("workloads") / "measured"
-    return folder / "inference.csv", folder / "operators.csv"
+    return folder / "inference.csv", folder / "training.csv", folder / "operators.csv"
 
 
 def read(path: Path) -> Table:

@@ -5,11 +5,13 @@ Cases that differ only in numbers (degrees, batches, lengths) share a `Setup` an
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
+from typing import get_args
 
 import numpy as np
 
@@ -17,22 +19,27 @@ from roofline.catalog.store import Catalog
 from roofline.engine import plans, training
 from roofline.engine.deployment import Deployment
 from roofline.errors import PlanError
-from roofline.machine import Stack
+from roofline.machine import Chip, Stack
+from roofline.machine.evidence import STEP
 from roofline.numeric import Num
 from roofline.studies.measured import shapes
 from roofline.studies.measured.names import known, stack_named
 from roofline.studies.measured.rules import shipped_rules
 from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, format_of
 from roofline.workload import Model, Plan, Precision, Training
+from roofline.workload.job import LoraTargets
 from roofline.workload.plan import Recompute
 
 TRAINING = "training"  # the phase of a row about a training run
 RECOMPUTES: tuple[Recompute, ...] = ("none", "selective", "full")
-# Ways of counting the FLOPs of attention, by words of a note; where nothing is said all pairs of a sequence count.
-CAUSAL, NO_ATTENTION = ("causal-halved",), ("6n only", "no attention", "= 6n vs", "6n (no")
+CAUSAL, NONE = "causal", "none"  # ways of counting the FLOPs of attention; all pairs of a sequence if nothing is said
+REMARKS: Mapping[str, str] = MappingProxyType(  # by words of a note
+    {"causal-halved": CAUSAL, "6n only": NONE, "no attention": NONE, "= 6n vs": NONE, "6n (no": NONE}
+)
 CONVENTIONS: Mapping[str, str] = MappingProxyType(
     {"mfu": "mfu_full_attention", "tflops_per_chip_model": "tflops_per_chip_model_full_attention"}
 )
+NODE = 8.0  # chips of a node where nobody states it
 ZERO = 1.0  # stage of sharding where nobody states it: Megatron-LM's distributed optimizer
 
 
@@ -50,6 +57,8 @@ class Setup:
     flash: bool
     dropout: bool
     lora: bool
+    lora_targets: LoraTargets
+    scale_out: float  # bandwidth [B/s] of a chip's link to other nodes where it is stated, else 0
 
 
 def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Case]], list[dict[str, str]]]:
@@ -106,11 +115,14 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
             flash=case["flash_attention"] != "no",
             dropout=case["dropout"] == "yes",
             lora=bool(case.numbers["lora_rank"]),
+            lora_targets=next((name for name in get_args(LoraTargets) if name == case["lora_targets"]), "all"),
+            scale_out=scale_out(case),
         )
-        whole = _planned(case, float(catalog.chip(chip).devices))
-        if case["recompute"]:
-            return replace(setup, recompute=_recompute(case["recompute"])), whole
-        return replace(setup, recompute=_least_recompute(setup, whole, catalog)), whole
+        whole = _planned(case, float(catalog.chip(chip).devices), model_of(setup, catalog).layers)
+        stated = _recompute(case["recompute"]) if case["recompute"] else "none"
+        if case["recompute"] and stated != "selective":
+            return replace(setup, recompute=stated), whole
+        return replace(setup, recompute=_least_recompute(setup, whole, catalog, stated)), whole
 
     return read
 
@@ -126,7 +138,7 @@ def _complete(case: Case) -> None:
     """Raises the reason if a case lacks what a prediction needs."""
     if (case["metric"], TRAINING) not in METRICS:
         raise SkipError(f"metric {case['metric']} of training is not predicted")
-    if case["metric"] in CONVENTIONS and any(word in case["note"].lower() for word in NO_ATTENTION):
+    if case["metric"] in CONVENTIONS and convention(case) == NONE:
         raise SkipError("FLOPs are counted without attention")
     for column, what in (("seq_len", "sequence length"), ("num_chips", "number of chips")):
         if not case.numbers[column]:
@@ -142,33 +154,46 @@ def _format(name: str) -> str:
     return found
 
 
-def _planned(case: Case, devices: float) -> Case:
-    """The case with every degree and batch: those not stated are 1, replicas what is left of the chips."""
-    numbers = dict(case.numbers)
-    for name in ("tp", "pp", "cp", "vpp", "ep"):
-        numbers[name] = numbers[name] or 1.0
-    chips = float(numbers["num_chips"] or 1.0)
-    inside = float(np.prod([numbers[name] for name in ("tp", "pp", "cp")]))
-    if inside > chips:  # a source may count the devices of each chip as ranks
-        chips *= devices
-    ranks = inside * (numbers["dp"] or 0.0)
-    numbers["dp"] = max(chips / inside, 1.0) if ranks not in (chips, chips * devices) else numbers["dp"]
-    if ranks == chips * devices and devices > 1.0:
-        name = next((name for name in ("tp", "dp") if float(numbers[name] or 1.0) % devices == 0), "dp")
-        numbers[name] = float(numbers[name] or 1.0) / devices
-    if numbers["dp"] % 1.0 or numbers["tp"] * numbers["pp"] * numbers["cp"] * numbers["dp"] != numbers["num_chips"]:
+def usual_chunks(layers: int, pp: float) -> float:
+    """Chunks of a pipeline stage where nobody states them: as many of two layers or more as divide it evenly.
+
+    >>> usual_chunks(96, 8.0), usual_chunks(126, 8.0), usual_chunks(32, 1.0)
+    (6.0, 8.0, 1.0)
+    """
+    stage = int(np.ceil(layers / pp))
+    even = (chunks for chunks in range(stage // 2, 1, -1) if stage % chunks == 0)
+    return float(next(even, 1)) if pp > 1.0 else 1.0
+
+
+def _planned(case: Case, devices: float, layers: int) -> Case:
+    """The case with every degree and batch: replicas are what is left of the chips, what else is not stated is 1 or, of
+    chunks, as usual."""
+    given = {name: case.numbers[name] or 1.0 for name in ("tp", "pp", "cp", "ep", "num_chips")}
+    given["vpp"] = case.numbers["vpp"] or usual_chunks(layers, given["pp"])
+    chips, inside = given["num_chips"], given["tp"] * given["pp"] * given["cp"]
+    dp = case.numbers["dp"] or chips / inside
+    if inside * dp == chips * devices and devices > 1.0:  # a source may count the devices of each chip as ranks
+        if given["tp"] % devices == 0.0:
+            given["tp"] /= devices
+        else:
+            dp /= devices
+    if dp % 1.0 or given["tp"] * given["pp"] * given["cp"] * dp != chips:
         raise SkipError("the degrees do not multiply to the number of chips")
-    numbers["micro_batch_seqs"] = numbers["micro_batch_seqs"] or 1.0
-    least = float(numbers["dp"]) * float(numbers["micro_batch_seqs"])
-    numbers["global_batch_seqs"] = numbers["global_batch_seqs"] or least
-    numbers["fsdp_zero"] = ZERO if numbers["fsdp_zero"] is None else numbers["fsdp_zero"]
-    return replace(case, numbers=numbers)
+    micro = case.numbers["micro_batch_seqs"] or 1.0
+    zero = case.numbers["fsdp_zero"]
+    more = {
+        "dp": dp,
+        "micro_batch_seqs": micro,
+        "global_batch_seqs": case.numbers["global_batch_seqs"] or dp * micro,
+        "fsdp_zero": ZERO if zero is None else zero,
+    }
+    return replace(case, numbers={**case.numbers, **given, **more})
 
 
-def _least_recompute(setup: Setup, case: Case, catalog: Catalog) -> Recompute:
-    """Where nobody says what is recomputed: as little as fits in memory."""
+def _least_recompute(setup: Setup, case: Case, catalog: Catalog, least: Recompute) -> Recompute:
+    """Where nobody says what is recomputed, or only that some of it is: as little as fits in memory."""
     model, stack = model_of(setup, catalog), stack_of(setup, catalog)
-    for mode in RECOMPUTES:
+    for mode in RECOMPUTES[RECOMPUTES.index(least) :]:
         asked = replace(setup, recompute=mode)
         where = deployment(asked, catalog, model, stack, [case])
         held = training.memory_needs(work(asked, [case], model, where), where.plan, where.precision or Precision())
@@ -191,7 +216,7 @@ def deployment(
     setup: Setup, catalog: Catalog, model: Model, stack: Stack, cases: Sequence[Case]
 ) -> Deployment:  # fmt: skip
     """Where the cases of a setup ran, degrees as arrays over them; `SkipError` if the chips can't be wired so."""
-    chip = catalog.chip(setup.chip)
+    chip = _wired(catalog.chip(setup.chip), setup.scale_out)
     chips = int(np.max(_column(cases, "num_chips")))
     try:
         plans.check_wiring(chip, chips)
@@ -203,10 +228,12 @@ def deployment(
         dp=_column(cases, "dp"),
         ep=_column(cases, "ep"),
         cp=_column(cases, "cp"),
+        expert_tp=np.array([expert_ranks(case) for case in cases]),
         vpp=_column(cases, "vpp"),
         zero=_column(cases, "fsdp_zero"),
         micro_batch=_column(cases, "micro_batch_seqs"),
         recompute=setup.recompute,
+        selective=stack.selective,
         sequence_parallel=setup.sequence_parallel,
         flash=setup.flash,
         placement=stack.placement,
@@ -219,6 +246,14 @@ def deployment(
         precision=Precision(setup.format, setup.format),
         spreads=catalog.spreads(chip, stack),
     )
+
+
+def _wired(chip: Chip, scale_out: float) -> Chip:
+    """The chip with the link to other nodes that a cluster gave it."""
+    if not scale_out:
+        return chip
+    links = (replace(link, bandwidth=scale_out) if link.scope == "scale-out" else link for link in chip.links)
+    return replace(chip, links=tuple(links))
 
 
 def _column(cases: Sequence[Case], name: str) -> Num:
@@ -236,12 +271,47 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
         precision=where.precision or Precision(),
         dropout=setup.dropout,
         lora_rank=_column(cases, "lora_rank") if setup.lora else 0.0,
+        lora_targets=setup.lora_targets,
     )
+
+
+def scale_out(case: Case) -> float:
+    """Bytes per second of a chip's link to other nodes: as stated, or `400 Gbps/node`; 0 if nothing is said."""
+    found = re.match(r"(\d+) Gbps/node", case["interconnect"])
+    node = float(found[1]) / (case.numbers["chips_per_node"] or NODE) if found else 0.0
+    return (case.numbers["scale_out_gbps"] or node) * 1e9 / 8.0
+
+
+def convention(case: Case) -> str:
+    """How a source counts the FLOPs of attention: as stated, or in the words of a note."""
+    note = case["note"].lower()
+    return case["attention_flops"] or next((found for words, found in REMARKS.items() if words in note), "full")
+
+
+def expert_ranks(case: Case) -> float:
+    """Ranks that divide each expert: as stated, or `ETP=4` in a note; 0 if nothing is said."""
+    found = re.search(r"\bETP=(\d+)", case["note"])
+    return case.numbers["expert_tp"] or (float(found[1]) if found else 0.0)
 
 
 def of_case(case: Case) -> Metric:
     """What a readable case measures, in its source's way of counting FLOPs."""
     found = METRICS[case["metric"], TRAINING]
-    if case["metric"] in CONVENTIONS and not any(word in case["note"].lower() for word in CAUSAL):
+    if case["metric"] in CONVENTIONS and convention(case) != CAUSAL:
         return replace(found, name=CONVENTIONS[case["metric"]])
     return found
+
+
+def what(metric: Metric, case: Case) -> str:
+    """Time, rate and utilization of a step err alike."""
+    return STEP
+
+
+def left_open(setup: Setup, case: Case, metric: Metric) -> str:
+    """Nothing: a row whose micro-batch or recomputation is not stated still tells how fast its software is."""
+    return ""
+
+
+def weights_of(setup: Setup) -> str:
+    """The format of the weights in products."""
+    return setup.format
