@@ -50,9 +50,10 @@ class Result(Mapping[str, Any]):
 
         return repr_html(self.data)
 
-    def render(self, form: str) -> str:
-        """The result as text in one of the command line's formats."""
-        return formats.render(self.data, form)
+    def render(self, form: str, **view: Any) -> str:
+        """The result as text in one of the command line's formats; `view` are options of its tables, such as
+        `full_attention=True`."""
+        return formats.render(self.data, form, **view)
 
     def to_frame(self) -> pd.DataFrame:
         """A tidy frame, SI numbers, one row for each row of the result; columns are those of the CSV format."""
@@ -67,23 +68,42 @@ class Result(Mapping[str, Any]):
         return Path(path)
 
 
-def predict(workload: str, deployment: str, *, catalog: Catalog | None = None, **options: Any) -> Result:
+def predict(
+    workload: str,
+    deployment: str,
+    *,
+    catalog: Catalog | None = None,
+    explain_plan: bool = False,
+    scaling: str | None = None,
+    **options: Any,
+) -> Result:
     """One workload on one deployment (`roofline analyze`).
 
     `options` are those of the command line: `phase`, `batch`, `input_len`, `output_len`, `context_len`, `seq_len`,
     `global_batch`, `tokens`, `draft_tokens` [tokens, sequences], `cached_share`, `acceptance`, `draft`, `imbalance`,
-    and the settings of a deployment (`tp`, `stack`, `weights` …).
+    and the settings of a deployment (`tp`, `zero`, `flash`, `stack`, `weights` …). Of training `explain_plan` adds why
+    its plan is the fastest, under "plans", and `scaling` ("strong" or "weak") what more chips make of it.
     Raises `RooflineError` for anything that is wrong with them.
 
     >>> predict("llama-3.1-8b", "h100-sxm", phase="decode", batch=16)["phases"][0]["bound"]
     'memory'
     """
-    return Result(analyze.analyze(workload, deployment, request.options(options), catalog or Catalog()))
+    asked = request.options(options)
+    catalog = catalog or Catalog()
+    return Result(analyze.analyze(workload, deployment, asked, catalog, explain_plan=explain_plan, scaling=scaling))
 
 
-def compare(workload: str, deployments: Sequence[str], *, catalog: Catalog | None = None, **options: Any) -> Result:
+def compare(
+    workload: str,
+    deployments: Sequence[str],
+    *,
+    catalog: Catalog | None = None,
+    explain_plan: bool = False,
+    **options: Any,
+) -> Result:
     """The same work on many deployments (`roofline compare`); `options` as in `predict`."""
-    return Result(analyze.compare(workload, deployments, request.options(options), catalog or Catalog()))
+    asked = request.options(options)
+    return Result(analyze.compare(workload, deployments, asked, catalog or Catalog(), explain_plan=explain_plan))
 
 
 def explain(

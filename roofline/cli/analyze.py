@@ -9,9 +9,19 @@ import typer
 from roofline.cli.ask import Ask, asking, files, output, work
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import OUTPUT, Chart, Deployment, RequireFit, Workload
+from roofline.cli.options import OUTPUT, Chart, Deployment, ExplainPlan, FullAttention, RequireFit, Workload
 
 All = Annotated[bool, typer.Option("--all", help="Every operator, not only the largest.", rich_help_panel=OUTPUT)]
+
+Scaling = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="Training: the best plan for more and more chips, in powers of two from the fewest that hold the run. "
+        "strong keeps the global batch, weak lets it grow with the chips. --chart draws it.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 @asking(work, files, output)
@@ -21,13 +31,22 @@ def analyze(
     ask: Ask,
     chart: Chart = None,
     all_: All = False,
+    explain_plan: ExplainPlan = False,
+    scaling: Scaling = None,
+    full_attention: FullAttention = False,
     require_fit: RequireFit = False,
 ) -> None:
     """One deployment in depth: phases, operators, memory, energy, cost."""
     from roofline.studies.analyze import analyze as study
     from roofline.studies.analyze import require_fit as demand
 
-    result = emit(ask, lambda: study(workload, deployment, ask.options, ask.catalog), chart=chart, all_rows=all_)
+    result = emit(
+        ask,
+        lambda: study(workload, deployment, ask.options, ask.catalog, explain_plan=explain_plan, scaling=scaling),
+        chart=chart,
+        all_rows=all_,
+        full_attention=full_attention,
+    )
     if require_fit:
         demand([result])
 
@@ -38,7 +57,9 @@ def register(app: typer.Typer) -> None:
         cls=Command,
         epilog=examples(
             "roofline analyze llama-3.1-70b-chat 8xh100-sxm",
-            "roofline analyze llama-3.1-405b-pretraining 16384xh100-sxm",
+            "roofline analyze llama-3.1-405b-pretraining 16384xh100-sxm --explain-plan",
+            "roofline analyze llama-3.1-70b-pretraining 64xh100-sxm:zero=3,shard=8,recompute=full --full-attention",
+            "roofline analyze llama-3.1-70b-pretraining h100-sxm --scaling strong",
             "roofline analyze qwen3-32b mi300x --phase decode --batch 64 --context 8192 --format json",
             "roofline analyze llama-3.1-70b-chat 8xh100-sxm --draft llama-3.2-1b --draft-tokens 4 --acceptance 0.7",
         ),

@@ -7,18 +7,29 @@ import typer
 from roofline.cli.ask import Ask, asking, files, output, work
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import Chart, Deployments, RequireFit, Workload
+from roofline.cli.options import Chart, Deployments, ExplainPlan, FullAttention, RequireFit, Workload
 
 
 @asking(work, files, output)
 def compare(
-    workload: Workload, deployments: Deployments, ask: Ask, chart: Chart = None, require_fit: RequireFit = False
-) -> None:  # fmt: skip
+    workload: Workload,
+    deployments: Deployments,
+    ask: Ask,
+    chart: Chart = None,
+    explain_plan: ExplainPlan = False,
+    full_attention: FullAttention = False,
+    require_fit: RequireFit = False,
+) -> None:
     """The same work on many chips, one row each."""
     from roofline.studies.analyze import compare as study
     from roofline.studies.analyze import require_fit as demand
 
-    result = emit(ask, lambda: study(workload, deployments, ask.options, ask.catalog), chart=chart)
+    result = emit(
+        ask,
+        lambda: study(workload, deployments, ask.options, ask.catalog, explain_plan=explain_plan),
+        chart=chart,
+        full_attention=full_attention,
+    )
     if require_fit:
         demand(result["rows"])
 

@@ -121,32 +121,193 @@ Imbalance = Annotated[
     ),
 ]
 TensorParallel = Annotated[
-    int | None, typer.Option("--tp", metavar="N", min=1, help="Tensor parallel.", rich_help_panel=MAPPING)
+    int | None,
+    typer.Option(
+        "--tp",
+        metavar="N",
+        min=1,
+        help="Tensor parallel: chips that share every layer, e.g. 8.",
+        rich_help_panel=MAPPING,
+    ),
 ]
 PipelineParallel = Annotated[
-    int | None, typer.Option("--pp", metavar="N", min=1, help="Pipeline parallel.", rich_help_panel=MAPPING)
+    int | None,
+    typer.Option(
+        "--pp",
+        metavar="N",
+        min=1,
+        help="Pipeline parallel: stages that layers are dealt to, e.g. 4.",
+        rich_help_panel=MAPPING,
+    ),
 ]
 DataParallel = Annotated[
-    int | None, typer.Option("--dp", metavar="N", min=1, help="Data parallel.", rich_help_panel=MAPPING)
+    int | None,
+    typer.Option(
+        "--dp",
+        metavar="N",
+        min=1,
+        help="Data parallel: replicas that share the batch, e.g. 16.",
+        rich_help_panel=MAPPING,
+    ),
 ]
 ExpertParallel = Annotated[
-    int | None, typer.Option("--ep", metavar="N", min=1, help="Expert parallel.", rich_help_panel=MAPPING)
+    int | None,
+    typer.Option(
+        "--ep",
+        metavar="N",
+        min=1,
+        help="Expert parallel: ranks that experts are dealt to, e.g. 64.",
+        rich_help_panel=MAPPING,
+    ),
 ]
 ContextParallel = Annotated[
-    int | None, typer.Option("--cp", metavar="N", min=1, help="Training: context parallel.", rich_help_panel=MAPPING)
+    int | None,
+    typer.Option(
+        "--cp",
+        metavar="N",
+        min=1,
+        help="Training, context parallel: chips that share each sequence, e.g. 2.",
+        rich_help_panel=MAPPING,
+    ),
 ]
 Chunks = Annotated[
     int | None,
-    typer.Option("--vpp", metavar="N", min=1, help="Training: chunks per pipeline stage.", rich_help_panel=MAPPING),
+    typer.Option(
+        "--vpp",
+        metavar="N",
+        min=1,
+        help="Training: chunks of layers on each pipeline stage that take turns (interleaving), e.g. 4.",
+        rich_help_panel=MAPPING,
+    ),
 ]
 Zero = Annotated[
-    int | None, typer.Option("--zero", metavar="N", min=0, max=3, help="Training: ZeRO stage.", rich_help_panel=MAPPING)
+    int | None,
+    typer.Option(
+        "--zero",
+        metavar="N",
+        min=0,
+        max=3,
+        help="Training, ZeRO stage: replicas share 1 the optimizer, 2 gradients, 3 weights too (FSDP).",
+        rich_help_panel=MAPPING,
+    ),
+]
+Shard = Annotated[
+    int | None,
+    typer.Option(
+        "--shard",
+        metavar="N",
+        min=1,
+        help="Training: replicas among which ZeRO shards, e.g. 8 within a node (hybrid); by default all.",
+        rich_help_panel=MAPPING,
+    ),
+]
+ExpertTensorParallel = Annotated[
+    int | None,
+    typer.Option(
+        "--expert-tp",
+        metavar="N",
+        min=1,
+        help="Training: chips that share each expert, e.g. 1; by default what ep leaves of tp.",
+        rich_help_panel=MAPPING,
+    ),
 ]
 MicroBatch = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Training: sequences of a micro-batch.", rich_help_panel=MAPPING)
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Training: sequences that pass a pipeline stage at once, e.g. 2.",
+        rich_help_panel=MAPPING,
+    ),
 ]
 Recompute = Annotated[
-    str | None, typer.Option(help="Training: none, selective or full.", rich_help_panel=MAPPING, metavar="MODE")
+    str | None,
+    typer.Option(
+        metavar="MODE",
+        help="Training: what the backward pass makes again: none, selective (attention scores) or full (layers).",
+        rich_help_panel=MAPPING,
+    ),
+]
+RecomputeLayers = Annotated[
+    int | None,
+    typer.Option(
+        "--recompute-layers",
+        metavar="N",
+        min=1,
+        help="Training: layers of a stage that are recomputed, with --recompute full, e.g. 4; by default all.",
+        rich_help_panel=MAPPING,
+    ),
+]
+Selective = Annotated[
+    str | None,
+    typer.Option(
+        "--selective",
+        metavar="SHARE",
+        help="Training: share of a layer that selective recomputation makes again besides attention scores, e.g. 0.5; "
+        "by default the stack's.",
+        rich_help_panel=MAPPING,
+    ),
+]
+OffloadActivations = Annotated[
+    str | None,
+    typer.Option(
+        "--offload-activations",
+        metavar="SHARE",
+        help="Training: share of the activations kept in the host's memory, e.g. 0.5 or 50%.",
+        rich_help_panel=MAPPING,
+    ),
+]
+OffloadOptimizer = Annotated[
+    str | None,
+    typer.Option(
+        "--offload-optimizer",
+        metavar="SHARE",
+        help="Training: share of the optimizer kept in the host's memory, e.g. 1.",
+        rich_help_panel=MAPPING,
+    ),
+]
+SequenceParallel = Annotated[
+    bool | None,
+    typer.Option(
+        "--sequence-parallel/--no-sequence-parallel",
+        help="Training: whether tensor-parallel ranks share norms and what goes into them; on by default.",
+        rich_help_panel=MAPPING,
+    ),
+]
+Flash = Annotated[
+    bool | None,
+    typer.Option(
+        "--flash/--no-flash",
+        help="Training: whether attention is fused, so that no scores are kept; on by default.",
+        rich_help_panel=MAPPING,
+    ),
+]
+FusedLoss = Annotated[
+    bool | None,
+    typer.Option(
+        "--fused-loss/--no-fused-loss",
+        help="Training: whether the loss is made of the logits where they lie, without widening them; off by default.",
+        rich_help_panel=MAPPING,
+    ),
+]
+Schedule = Annotated[
+    str | None,
+    typer.Option(
+        "--schedule",
+        metavar="NAME",
+        help="Training, pipeline: 1f1b, or zero-bubble, which fills waits with gradients of weights.",
+        rich_help_panel=MAPPING,
+    ),
+]
+Exchange = Annotated[
+    str | None,
+    typer.Option(
+        "--context-exchange",
+        metavar="NAME",
+        help="Training, context parallel: keys and values go round a ring behind attention, by all-gather before it, "
+        "or all-to-all in exchange for heads.",
+        rich_help_panel=MAPPING,
+    ),
 ]
 Pools = Annotated[
     str | None,
@@ -208,4 +369,22 @@ Chart = Annotated[
 ]
 RequireFit = Annotated[
     bool, typer.Option("--require-fit", help="Exit with 1 if something does not fit.", rich_help_panel=OUTPUT)
+]
+ExplainPlan = Annotated[
+    bool,
+    typer.Option(
+        "--explain-plan",
+        help="Training: why the plan is the fastest: the next three, what each of them loses where, what does not fit.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+FullAttention = Annotated[
+    bool,
+    typer.Option(
+        "--full-attention",
+        help="Training: show MFU with all query-key pairs of a sequence counted, as PaLM and Megatron-LM count. MFU is "
+        "the share of the dense peak that useful FLOPs make, by default of causal attention only those of pairs that "
+        "the mask shows; HFU is that of all FLOPs executed, recomputed ones too.",
+        rich_help_panel=OUTPUT,
+    ),
 ]

@@ -6,8 +6,9 @@ All candidates are one `Plan` whose degrees are arrays, so a search is a single 
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,12 @@ from roofline.numeric import Num
 from roofline.workload import DenseFFN, Model, MoE, Plan
 from roofline.workload.model import GatedDeltaNet, Mamba1, Mamba2
 from roofline.workload.plan import Placement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Flags: TypeAlias = "NDArray[np.bool_]"
+Work = TypeVar("Work")
 
 DEGREES = ("tp", "pp", "dp", "ep", "cp")
 
@@ -79,37 +86,91 @@ def check_wiring(chip: Chip, num_chips: int) -> None:
     raise PlanError(f"{num_chips} x {chip.id}: its links join at most {most:,.0f} chips")
 
 
+@dataclass(frozen=True)
+class Rule(Generic[Work]):
+    """What a plan must obey: `holds` elementwise; `words` say of one plan what is wrong and what is possible."""
+
+    holds: Callable[[Work, Plan], Flags]
+    words: Callable[[Work, Plan], str]
+
+
 def check(plan: Plan, model: Model, num_chips: int) -> None:
     """`PlanError`, naming what is possible, if the degrees do not divide the model or do not use the chips."""
-    tp, pp, dp, ep, cp = (int(getattr(plan, degree)) for degree in DEGREES)
-    for what, count in head_counts(model).items() if plan.placement == "layers" else ():
-        if count % tp:
-            possible = _list(tensor_degrees(model))
-            raise PlanError(f"tp={tp} does not divide the {count:,} {what} of {model.id}; possible: {possible}")
-    if pp > model.layers:
-        raise PlanError(f"pp={pp} is more than the {model.layers} layers of {model.id}")
-    experts = experts_of(model)
-    if ep > 1 and experts == 1:
-        raise PlanError(f"ep={ep}: {model.id} has no experts; leave ep out")
-    if experts % ep:
-        raise PlanError(
-            f"ep={ep} does not divide the {experts} experts of {model.id}; possible: {_list(divisors(experts))}"
-        )
-    if not nests(tp, dp, ep):
-        fitting = _list([degree for degree in divisors(experts) if nests(tp, dp, degree)])
-        raise PlanError(f"ep={ep} must divide or be a multiple of tp={tp} within tp·dp={tp * dp}; possible: {fitting}")
+    obey(plan, model, RULES)
+    check_product(plan, num_chips)
+
+
+def obey(plan: Plan, work: Work, rules: Iterable[Rule[Work]]) -> None:
+    """`PlanError` in the words of the first rule that one plan breaks."""
+    for rule in rules:
+        if not np.all(rule.holds(work, plan)):
+            raise PlanError(rule.words(work, plan))
+
+
+def check_product(plan: Plan, num_chips: int) -> None:
+    """`PlanError` if the degrees do not multiply to the chips."""
+    tp, pp, dp, cp = (int(getattr(plan, degree)) for degree in ("tp", "pp", "dp", "cp"))
     if tp * pp * dp * cp != num_chips:
         product = f"tp·pp·dp·cp = {tp}·{pp}·{dp}·{cp} = {tp * pp * dp * cp}"
         raise PlanError(f"{product}, but the deployment has {num_chips} chips; leave one degree out to have it found")
 
 
-def _list(values: list[int]) -> str:
+def divides(part: Num, whole: Num) -> Flags:
+    """Whether a part goes into a whole without remainder, elementwise."""
+    return np.equal(np.mod(whole, part), 0.0)
+
+
+def _heads_divide(model: Model, plan: Plan) -> Flags:
+    """Vocabularies need no rule: software pads them to a multiple of tp (Megatron-LM,
+    --make-vocab-size-divisible-by)."""
+    if plan.placement != "layers":
+        return np.ones(np.shape(plan.tp), dtype=bool)
+    return divides(plan.tp, float(math.gcd(*head_counts(model).values())))
+
+
+def _heads_words(model: Model, plan: Plan) -> str:
+    what, count = next((what, count) for what, count in head_counts(model).items() if count % int(plan.tp))
+    possible = listed(tensor_degrees(model))
+    return f"tp={int(plan.tp)} does not divide the {count:,} {what} of {model.id}; possible: {possible}"
+
+
+def _experts_exist(model: Model, plan: Plan) -> Flags:
+    return np.less_equal(plan.ep, 1.0) | (experts_of(model) > 1)
+
+
+def _experts_divide_words(model: Model, plan: Plan) -> str:
+    experts = experts_of(model)
+    possible = listed(divisors(experts))
+    return f"ep={int(plan.ep)} does not divide the {experts} experts of {model.id}; possible: {possible}"
+
+
+def _nests_words(model: Model, plan: Plan) -> str:
+    tp, dp, ep, cp = (int(getattr(plan, degree)) for degree in ("tp", "dp", "ep", "cp"))
+    fitting = listed([degree for degree in divisors(experts_of(model)) if nests(tp, dp * cp, degree)])
+    within = f"tp·dp={tp * dp}" if cp == 1 else f"tp·cp·dp={tp * cp * dp}"
+    return f"ep={ep} must divide or be a multiple of tp={tp} within {within}; possible: {fitting}"
+
+
+HEADS = Rule[Model](_heads_divide, _heads_words)
+LAYERS = Rule[Model](
+    lambda model, plan: np.less_equal(plan.pp, float(model.layers)),
+    lambda model, plan: f"pp={int(plan.pp)} is more than the {model.layers} layers of {model.id}",
+)
+EXPERTS = Rule[Model](_experts_exist, lambda model, plan: f"ep={int(plan.ep)}: {model.id} has no experts; leave ep out")
+EXPERTS_DIVIDE = Rule[Model](lambda model, plan: divides(plan.ep, float(experts_of(model))), _experts_divide_words)
+NESTS = Rule[Model](lambda model, plan: np.asarray(nests(plan.tp, plan.dp * plan.cp, plan.ep)), _nests_words)
+RULES: tuple[Rule[Model], ...] = (HEADS, LAYERS, EXPERTS, EXPERTS_DIVIDE, NESTS)
+
+
+def listed(values: Iterable[int]) -> str:
+    """Values that are possible, as messages list them."""
     return " ".join(str(value) for value in values)
 
 
-def nests(tp: int, dp: int, ep: int) -> bool:
-    """Whether experts spread over `ep` ranks fill whole tensor-parallel groups, or an even part of one."""
-    return (tp * dp) % ep == 0 and (tp % ep == 0 or ep % tp == 0)
+def nests(tp: Num, replicas: Num, ep: Num) -> Flags | bool:
+    """Whether experts spread over `ep` ranks of so many `replicas` fill whole tensor-parallel groups, or an even part
+    of one; elementwise, without a trip through NumPy for plain numbers."""
+    return ((tp * replicas) % ep == 0) & ((tp % ep == 0) | (ep % tp == 0))
 
 
 def candidates(

@@ -37,6 +37,9 @@ class Roofs:
         return {"compute": self.compute, "memory": self.memory, "network": self.network}.get(bound, self.overhead)
 
 
+NOTHING = Roofs(0.0, 0.0, 0.0, 0.0, 0.0)
+
+
 def peak(chip: Chip, dtype: str) -> Num:
     """Dense FLOP/s of a chip for a dtype, of the next wider dtype where it lacks that one; infinite if unknown."""
     if dtype == VECTOR:
@@ -170,6 +173,11 @@ class Priced:
         return self.taken * (1.0 - self.hidden) if some(self.hidden) else self.taken
 
     @property
+    def hidden_time(self) -> Num:
+        """Expected seconds of all executions that pass behind other work."""
+        return self.taken * self.hidden if some(self.hidden) else 0.0
+
+    @property
     def ideal_time(self) -> Num:
         """Ideal seconds of all executions."""
         return self.op.count * self.ideal.time
@@ -180,9 +188,12 @@ class Priced:
         return largest([self.expected.of(bound) for bound in BOUNDS])
 
 
-def price_all(ops: Iterable[Op], chip: Chip, stack: Stack) -> tuple[Priced, ...]:
-    """Every operator, priced both ways."""
-    return tuple(Priced(op, price(op, chip, stack, ideal=True), price(op, chip, stack, ideal=False)) for op in ops)
+def price_all(ops: Iterable[Op], chip: Chip, stack: Stack, *, bound: bool = True) -> tuple[Priced, ...]:
+    """Every operator, priced both ways; without a `bound` only as expected, and ideal is left at nothing."""
+    return tuple(
+        Priced(op, price(op, chip, stack, ideal=True) if bound else NOTHING, price(op, chip, stack, ideal=False))
+        for op in ops
+    )
 
 
 def expected_time(priced: Iterable[Priced]) -> Num:

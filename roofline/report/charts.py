@@ -8,11 +8,16 @@ from typing import Any
 
 
 def draw(result: Mapping[str, Any], path: Path, *, suffix: str | None = None) -> None:
-    """Draw a result into a file: a validation as a scatter of its rows, predictions as rooflines."""
+    """Draw a result into a file: a validation as a scatter of its rows, a run that scales as a curve, other
+    predictions as rooflines."""
     if str(result.get("schema", "")).startswith("roofline.validation/"):
         from roofline.report.scatter import scatter_chart
 
         scatter_chart(result, path, suffix=suffix)
+    elif result.get("scaling"):
+        from roofline.report.curve import scaling_chart
+
+        scaling_chart(result, path, suffix=suffix)
     else:
         from roofline.report.chart import roofline_chart
 

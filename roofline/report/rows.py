@@ -9,8 +9,11 @@ Result = Mapping[str, Any]
 
 
 def flat_rows(result: Result) -> list[dict[str, Any]]:
-    """One row per deployment compared, operator of a prediction, constant of a calibration, entry of anything else."""
+    """One row per deployment compared, operator of a prediction (number of chips, if it scales), constant of a
+    calibration, entry of anything else."""
     schema = str(result.get("schema", ""))
+    if result.get("scaling"):
+        return [_scaled(result, row) for row in result["scaling"]["rows"]]
     if schema.startswith("roofline.prediction/"):
         return [_operator(result, phase, operator) for phase in result["phases"] for operator in phase["operators"]]
     if schema.startswith("roofline.comparison/"):
@@ -45,6 +48,21 @@ def deployment_row(prediction: Result) -> dict[str, Any]:
             row[f"{key}_{field}"] = phase[field]
     evidence = prediction["evidence"]
     return {**row, **prediction["metrics"], "evidence": evidence["calibration"]}
+
+
+def _scaled(prediction: Result, row: Result) -> dict[str, Any]:
+    """One number of chips of a scaling curve: its plan, what it makes of the chips, and the seconds of each part."""
+    numbers = {name: value for name, value in row.items() if name not in ("plan", "parts", "grew")}
+    grew = row["grew"] or {"name": None, "loss": None}
+    return {
+        "workload": prediction["workload"]["id"],
+        "scaling": prediction["scaling"]["kind"],
+        **row["plan"],
+        **numbers,
+        "grew": grew["name"],
+        "grew_loss": grew["loss"],
+        **{f"{part['name']}_time_s": part["time_s"] for part in row["parts"]},
+    }
 
 
 def _constants(row: Result) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,9 @@ from roofline.engine import search
 from roofline.engine.prediction import Prediction
 from roofline.errors import CheckFailedError
 from roofline.studies import contract
-from roofline.studies.request import Options, resolve_deployment, resolve_workload
+from roofline.studies.explain_plan import explain_plan as plans_of
+from roofline.studies.request import Options, plan_settings, resolve_deployment, resolve_workload
+from roofline.studies.scaling import scaling as curve
 
 
 def predict(workload: str, deployment: str, options: Options = Options(), catalog: Catalog = Catalog()) -> Prediction:  # noqa: B008
@@ -19,17 +21,39 @@ def predict(workload: str, deployment: str, options: Options = Options(), catalo
     return search.predict(job, resolve_deployment(catalog, deployment, job, options))
 
 
-def analyze(workload: str, deployment: str, options: Options, catalog: Catalog) -> dict[str, Any]:
-    """The contract's object for one deployment."""
-    return contract.prediction(predict(workload, deployment, options, catalog))
+def analyze(
+    workload: str,
+    deployment: str,
+    options: Options,
+    catalog: Catalog,
+    *,
+    explain_plan: bool = False,
+    scaling: str | None = None,
+) -> dict[str, Any]:
+    """The contract's object for one deployment; of training also why its plan is the best, or how the run scales
+    (strong or weak)."""
+    job = resolve_workload(catalog, workload, options)
+    where = resolve_deployment(catalog, deployment, job, options)
+    result, given = contract.prediction(search.predict(job, where)), plan_settings(deployment, options)
+    if explain_plan:
+        result["plans"] = plans_of(job, where, given)
+    if scaling is not None:
+        result["scaling"] = curve(job, where, given, scaling)
+    return result
 
 
-def compare(workload: str, deployments: Sequence[str], options: Options, catalog: Catalog) -> dict[str, Any]:
+def compare(
+    workload: str, deployments: Sequence[str], options: Options, catalog: Catalog, *, explain_plan: bool = False
+) -> dict[str, Any]:
     """The contract's object for many deployments of the same workload, in the order given; one that nothing holds is
     a row like the others, which does not fit."""
     job = resolve_workload(catalog, workload, options)
     resolved = [resolve_deployment(catalog, text, job, options, anyway=True) for text in deployments]
-    return contract.comparison(job, [contract.prediction(search.predict(job, deployment)) for deployment in resolved])
+    rows = [contract.prediction(search.predict(job, deployment)) for deployment in resolved]
+    if explain_plan:
+        for row, text, deployment in zip(rows, deployments, resolved, strict=True):
+            row["plans"] = plans_of(job, deployment, plan_settings(text, options))
+    return contract.comparison(job, rows)
 
 
 def require_fit(rows: Sequence[Mapping[str, Any]]) -> None:

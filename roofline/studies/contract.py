@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from roofline import __version__
-from roofline.engine import interval, roof
+from roofline.engine import interval, roof, training
 from roofline.engine.memory import Memory
 from roofline.engine.ops import COLLECTIVE
 from roofline.engine.prediction import POOLS, Phase, Prediction
 from roofline.engine.roof import BOUNDS, Priced
-from roofline.engine.training import micro_batches
 from roofline.machine.evidence import Spread
 from roofline.numeric import Num
 from roofline.units import show
@@ -27,6 +26,14 @@ BESIDE = ("_ideal", "_low", "_high")  # what stands beside each time and rate
 # By what deployments are compared: the first of these that a workload has.
 RANKED = ("output_tokens_per_s_per_chip", "prefill_tokens_per_s", "tokens_per_s_per_chip")
 COMPARISON_SCHEMA = "roofline.comparison/1"
+TRAINING = "training"  # the phase of a training run
+ANY_LAYER = ("context", "software")  # what layers of every group have alike
+# Fields of a plan that are told where they are not as they usually are.
+UNUSUAL = (
+    "shard", "expert_tp", "selective", "recompute_layers", "offload_activations", "offload_optimizer",
+    "sequence_parallel", "flash", "fused_loss", "schedule", "context",
+)  # fmt: skip
+USUAL = Plan()
 
 
 def number(value: Num | None) -> float | None:
@@ -190,12 +197,21 @@ def _pools(result: Prediction) -> dict[str, Any]:
     return {"pools": dict(zip(POOLS, chips, strict=True)), "prefill_plan": _plan(result, reading)}
 
 
-def _plan(result: Prediction, plan: Plan) -> dict[str, float | str | None]:
+def _plan(result: Prediction, plan: Plan) -> dict[str, Any]:
+    return plan_fields(plan, trains=isinstance(result.workload, Training))
+
+
+def plan_fields(plan: Plan, *, trains: bool) -> dict[str, Any]:
+    """Degrees; of training also what every run has to say, and whatever else is not as usual."""
     degrees = {name: number(getattr(plan, name)) for name in ("tp", "pp", "dp", "ep", "cp")}
-    if isinstance(result.workload, Serving):
-        return {**degrees}
+    if not trains:
+        return degrees
     more = {name: number(getattr(plan, name)) for name in ("vpp", "zero", "micro_batch")}
-    return {**degrees, **more, "recompute": plan.recompute}
+    unusual = {name: getattr(plan, name) for name in UNUSUAL if getattr(plan, name) != getattr(USUAL, name)}
+    if plan.recompute != "selective":
+        unusual.pop("selective", None)
+    told = {name: value if isinstance(value, (bool, str)) else number(value) for name, value in unusual.items()}
+    return {**degrees, **more, "recompute": plan.recompute, **told}
 
 
 def _metrics(metrics: Mapping[str, Num | None]) -> dict[str, float | None]:
@@ -242,22 +258,44 @@ def phase(
         "mfu": number(item.mfu) if item.operators else None,
         "mbu": number(item.mbu) if item.operators else None,
         "layers": _layers(item, rounds),
+        **({"parts": parts(item)} if item.name == TRAINING else {}),
         "operators": sorted(operators, key=lambda operator: -(operator["time_s"] or 0.0)),
     }
 
 
+def parts(step: Phase) -> list[dict[str, Any]]:
+    """What a training step consists of, all that takes time or would."""
+    return [
+        {
+            "name": part.name,
+            "time_s": number(part.time),
+            "hidden_time_s": number(part.hidden),
+            "share": number(part.time / step.time),
+        }
+        for part in training.parts(step)
+        if part.time or part.hidden
+    ]
+
+
 def _rounds(result: Prediction) -> Num:
     """How often each layer works in a pass: once for each micro-batch of a training step."""
-    return micro_batches(result.workload, result.deployment.plan) if isinstance(result.workload, Training) else 1.0
+    return (
+        training.micro_batches(result.workload, result.deployment.plan)
+        if isinstance(result.workload, Training)
+        else 1.0
+    )
 
 
 def _layers(item: Phase, rounds: Num) -> list[dict[str, Any]]:
     """Each group of layers: how many a pipeline stage has of it in training, or there are, and the time of one in one
-    pass; last, all that is outside of layers."""
-    groups = dict.fromkeys(priced.op.layer for priced in item.operators)
+    pass; last, all that is outside of layers. What belongs to layers of any group is theirs where they are all alike.
+    """
+    named = dict.fromkeys(priced.op.layer for priced in item.operators)
+    own = [name for name in named if name and name not in ANY_LAYER]
+    group_of = {name: own[0] if name in ANY_LAYER and len(own) == 1 else name for name in named}
     rows = []
-    for group in sorted(groups, key=lambda name: name == ""):
-        inside = [priced for priced in item.operators if priced.op.layer == group]
+    for group in sorted(dict.fromkeys(group_of.values()), key=lambda name: name == ""):
+        inside = [priced for priced in item.operators if group_of[priced.op.layer] == group]
         layers = min(priced.op.count for priced in inside) / rounds if group else 1.0
         each = number(roof.expected_time(inside) / layers)
         rows.append({"name": group or "outside of layers", "count": number(layers), "time_s": each})
@@ -273,6 +311,7 @@ def _operator(priced: Priced, item: Phase) -> dict[str, Any]:
         "kind": op.message.algorithm if op.message else op.kind,
         "count": number(count),
         "time_s": number(priced.time * item.repeat),
+        "hidden_time_s": number(priced.hidden_time * item.repeat),
         "ideal_time_s": number(priced.ideal_time * item.repeat),
         "share": number(priced.time / step) if step else None,
         "bound": BOUNDS[int(priced.bound)],

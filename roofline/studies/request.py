@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any
 
 from roofline.catalog.store import Catalog, is_path
 from roofline.engine import plans, pools
 from roofline.engine.deployment import Deployment
-from roofline.engine.search import best_plan, fewest_chips
+from roofline.engine.search import best_plan, check, fewest_chips
 from roofline.errors import NoRoomError, PlanError, RooflineError, did_you_mean
 from roofline.machine import Chip, Stack
 from roofline.workload import (
@@ -28,10 +29,29 @@ from roofline.workload import (
 )
 from roofline.workload.dtype import usual_activations
 
-PLAN_KEYS = ("tp", "pp", "dp", "ep", "cp", "vpp", "zero", "micro_batch")
+# Settings of a plan by what they are: whole numbers with their least and most, shares, switches, and names.
+MOST = 10_000_000
+DEGREES = ("tp", "pp", "dp", "ep", "cp")
+COUNTS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    dict.fromkeys((*DEGREES, "vpp"), (1, MOST))
+    | {"zero": (0, 3)}
+    | dict.fromkeys(("micro_batch", "shard", "expert_tp", "recompute_layers"), (1, MOST))
+)
+PARTS, SWITCHES = (
+    ("selective", "offload_activations", "offload_optimizer"),
+    ("sequence_parallel", "flash", "fused_loss"),
+)
+NAMED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "recompute": ("none", "selective", "full"),
+        "schedule": ("1f1b", "zero-bubble"),
+        "context": ("ring", "all-gather", "all-to-all"),
+    }
+)
+PLAN_KEYS = (*COUNTS, *PARTS, *SWITCHES, *NAMED)
 FORMAT_KEYS = ("weights", "activations", "kv_cache")
-KEYS = (*PLAN_KEYS, "recompute", "pools", "stack", *FORMAT_KEYS)
-RECOMPUTES = ("none", "selective", "full")
+KEYS = (*PLAN_KEYS, "pools", "stack", *FORMAT_KEYS)
+ON, OFF = ("on", "yes", "true"), ("off", "no", "false")
 PHASES = ("training", "prefill", "decode")
 NAMES, FROM_ZERO, SHARES = ("phase", "draft"), ("context_len", "draft_tokens"), ("cached_share", "acceptance")
 
@@ -147,18 +167,38 @@ def setting(key: str, value: Any, where: str = "") -> Any:
         raise RooflineError(
             f"{where}unknown setting {key!r}; " + (f"did you mean {near}?" if near else f"known: {', '.join(KEYS)}")
         )
-    if key in PLAN_KEYS:
-        least = 0 if key == "zero" else 1
-        if not str(value).isdecimal() or not least <= int(value) <= (3 if key == "zero" else 10_000_000):
-            top = " to 3" if key == "zero" else " or more"
+    if key in COUNTS:
+        least, most = COUNTS[key]
+        if not str(value).isdecimal() or not least <= int(value) <= most:
+            top = f" to {most}" if most < MOST else " or more"
             raise RooflineError(f"{where}{key}={value}: must be a whole number, {least}{top}")
         return int(value)
+    if key in PARTS:
+        return _share(key, value, where)
+    if key in SWITCHES:
+        told = str(value).lower()
+        if told not in (*ON, *OFF):
+            raise RooflineError(f"{where}{key}={value}: must be on or off")
+        return told in ON
     if key == "pools" and value != AUTO and not _POOLS.fullmatch(str(value)):
         raise RooflineError(f"{where}pools={value}: must be {AUTO} or PREFILL:DECODE chips, e.g. pools=4:12")
-    choices = {"recompute": RECOMPUTES, "weights": DTYPES, "activations": DTYPES, "kv_cache": DTYPES}.get(key)
+    choices = {**NAMED, **dict.fromkeys(FORMAT_KEYS, DTYPES)}.get(key)
     if choices and value not in choices:
         raise RooflineError(f"{where}{key}={value}: must be one of {', '.join(choices)}")
     return value
+
+
+def _share(key: str, value: Any, where: str) -> float:
+    """A share, as a number from 0 to 1 or in percent.
+
+    >>> _share("offload_optimizer", "50%", ""), _share("offload_optimizer", 1, "")
+    (0.5, 1.0)
+    """
+    found = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(%?)", str(value).strip())
+    share = float(found[1]) / (100.0 if found[2] else 1.0) if found else -1.0
+    if isinstance(value, bool) or not 0.0 <= share <= 1.0:
+        raise RooflineError(f"{where}{key}={value}: must be a share from 0 to 1, or in percent, e.g. {key}=0.5")
+    return share
 
 
 def resolve_workload(catalog: Catalog, name: str, options: Options) -> Workload:
@@ -299,13 +339,14 @@ def resolve_deployment(
     """
     wanted = parse_deployment(text)
     chip = catalog.chip(wanted.chip)
-    settings = {**{key: setting(key, value) for key, value in options.settings.items()}, **wanted.settings}
+    settings = _settings(wanted, options)
     kind = "training" if isinstance(workload, Training) else "serving"
     stack = catalog.stack(settings.get("stack") or chip.stack(kind), chip)
     precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
-    given = {key: settings[key] for key in (*PLAN_KEYS, "recompute") if key in settings}
+    given = plan_settings(text, options)
     apart = settings.get("pools")
     try:
+        _check_kind(workload, given)
         count = wanted.count or _pooled(apart) or _count(given)
         count = count or _fewest(workload, chip, stack, precision, given, anyway=anyway)
         if apart == AUTO and wanted.count is None:
@@ -318,10 +359,30 @@ def resolve_deployment(
         if apart:
             return _disaggregated(workload, deployment, apart, given, wanted)
         plan = best_plan(workload, deployment, given)
-        plans.check(plan, workload.model, count)
+        check(plan, workload, count)
     except PlanError as error:
         raise PlanError(f"{text}: {error}") from None
     return replace(deployment, plan=plan)
+
+
+def plan_settings(text: str, options: Options) -> dict[str, Any]:
+    """The fields of a plan that a deployment, as written, or options decide."""
+    settings = _settings(parse_deployment(text), options)
+    return {key: settings[key] for key in PLAN_KEYS if key in settings}
+
+
+def _settings(wanted: Wanted, options: Options) -> dict[str, Any]:
+    """Settings of a deployment: its own, and those of the options that it does not say."""
+    return {**{key: setting(key, value) for key, value in options.settings.items()}, **wanted.settings}
+
+
+def _check_kind(workload: Workload, given: Mapping[str, Any]) -> None:
+    """`PlanError` if a plan for serving says what only training has."""
+    wrong = next((key for key in given if key not in DEGREES), None)
+    if wrong and not isinstance(workload, Training):
+        raise PlanError(f"{wrong} belongs to training; {workload.id} is served ({', '.join(DEGREES)}, pools)")
+    if "selective" in given and given.get("recompute", "selective") != "selective":
+        raise PlanError(f"selective={given['selective']:g} needs recompute=selective, not {given['recompute']}")
 
 
 def _fewest(
@@ -367,5 +428,8 @@ def _count(given: Mapping[str, Any]) -> int | None:
 def label(wanted: Wanted, count: int) -> str:
     """How reports call a deployment: what was written, with the count that was found."""
     chip = wanted.chip.rsplit("/", 1)[-1].rsplit(".", 1)[0] if is_path(wanted.chip) else wanted.chip
-    settings = ",".join(f"{key}={value}" for key, value in wanted.settings.items())
+    said = {True: "on", False: "off"}
+    settings = ",".join(
+        f"{key}={said[value] if isinstance(value, bool) else value}" for key, value in wanted.settings.items()
+    )
     return f"{count}x{chip}" + (f":{settings}" if settings else "")

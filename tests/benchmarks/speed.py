@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from roofline.catalog.store import Catalog
-from roofline.engine import inference
+from roofline.engine import inference, training
 from roofline.engine.deployment import Deployment
 from roofline.numeric import Num
-from roofline.workload import Decode, Plan, Precision, Serving
+from roofline.workload import Decode, Plan, Precision, Serving, Training
 
 ROUNDS = 9
 
@@ -42,6 +42,19 @@ def best(work: Callable[[], object], rounds: int = 5) -> float:
         work()
         times.append(time.process_time() - start)
     return min(times)
+
+
+def search(catalog: Catalog, name: str, chips: int) -> None:
+    """Print how long the best plan of a training run takes to find."""
+    work, chip = catalog.workload(name), catalog.chip("h100-sxm")
+    assert isinstance(work, Training)
+    where = Deployment(chip=chip, num_chips=chips, stack=catalog.stack("ideal"), plan=Plan())
+    counts = training.count(work, where, {})
+    seconds = best(lambda: training.rank(work, where, {}, most=4), rounds=3)
+    print(
+        f"plans of {name} on {chips:,} chips: {seconds:.2f} s (wanted 1 at most), {counts.fitting:,} of "
+        f"{counts.considered:,} fit, {counts.fitting / seconds / 1e6:.1f} million of these a second (wanted 0.05)"
+    )
 
 
 def main() -> None:
@@ -92,6 +105,8 @@ def main() -> None:
     print(
         f"a million decode points: {1 / seconds:.1f} million a second (wanted 5), peak memory {peak:.2f} GiB (wanted 1)"
     )
+    for name in ("llama-3.1-405b-pretraining", "deepseek-v3-pretraining"):
+        search(catalog, name, 16_384)
 
 
 if __name__ == "__main__":

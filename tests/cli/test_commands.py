@@ -25,6 +25,10 @@ EVERY = [
     MAIN,
     ("analyze", "llama-3.1-70b-chat", "8xh100-sxm"),
     ("analyze", "llama-3.1-405b-pretraining", "16384xh100-sxm"),
+    ("analyze", "llama-3.1-405b-pretraining", "16384xh100-sxm", "--explain-plan", "--full-attention"),
+    ("analyze", "llama-3.1-8b-pretraining", "h100-sxm", "--scaling", "strong"),
+    ("analyze", "mixtral-8x7b", "64xh100-sxm:zero=3,shard=8,recompute=full,recompute_layers=2", "--phase", "training"),
+    ("compare", "llama-3.1-8b-pretraining", "8xh100-sxm", "8xmi300x", "--explain-plan"),
     ("analyze", "llama-3.1-70b-retrieval", "8xmi300x"),
     ("analyze", "llama-3.1-70b-chat", "8xh100-sxm", *DRAFTED, "--cached-share", "0.5"),
     ("compare", "llama-3.1-70b-chat", "8xh100-sxm", "8xmi300x", *DRAFTED),
@@ -169,13 +173,23 @@ def test_every_serving_option_changes_the_answer(run: Callable[..., Any], option
         ("--global-batch", "512"),
         ("--tokens", "1e12"),
         ("--tp", "2"),
-        ("--pp", "4"),
+        ("--pp", "2"),
         ("--dp", "8"),
         ("--cp", "2"),
         ("--vpp", "2", "--pp", "4"),
-        ("--zero", "3"),
+        ("--zero", "2"),
         ("--micro-batch", "4"),
         ("--recompute", "full"),
+        ("--zero", "3", "--shard", "2"),
+        ("--recompute", "full", "--recompute-layers", "2"),
+        ("--selective", "50%"),
+        ("--fused-loss",),
+        ("--no-sequence-parallel",),
+        ("--no-flash",),
+        ("--pp", "4", "--schedule", "zero-bubble"),
+        ("--cp", "2", "--context-exchange", "all-gather"),
+        ("--explain-plan",),
+        ("--scaling", "weak"),
         ("--weights", "fp8"),
         ("--activations", "fp8"),
     ],
@@ -185,6 +199,67 @@ def test_every_training_option_changes_the_answer(run: Callable[..., Any], optio
     ran = run("analyze", "llama-3.1-70b-pretraining", "64xh100-sxm", "-f", "json", *option)
     assert ran.code == 0
     assert ran.out != base
+
+
+@pytest.mark.parametrize(
+    ("flags", "setting", "expected"),
+    [
+        (("--zero", "3", "--shard", "2"), "zero=3,shard=2", {"zero": 3.0, "shard": 2.0}),
+        (("--expert-tp", "2"), "expert_tp=2", {"expert_tp": 2.0}),
+        (
+            ("--recompute", "full", "--recompute-layers", "2"),
+            "recompute=full,recompute_layers=2",
+            {"recompute": "full", "recompute_layers": 2.0},
+        ),
+        (("--selective", "50%"), "selective=0.5", {"recompute": "selective", "selective": 0.5}),
+        (("--fused-loss",), "fused_loss=on", {"fused_loss": True}),
+        (("--no-sequence-parallel",), "sequence_parallel=off", {"sequence_parallel": False}),
+        (("--no-flash",), "flash=no", {"flash": False}),
+        (("--schedule", "zero-bubble"), "schedule=zero-bubble", {"schedule": "zero-bubble"}),
+        (("--context-exchange", "all-gather"), "context=all-gather", {"context": "all-gather"}),
+    ],
+)
+def test_a_plan_is_said_by_options_settings_and_keywords(
+    run: Callable[..., Any], flags: tuple[str, ...], setting: str, expected: dict[str, Any]
+) -> None:
+    import roofline as rl
+
+    asked = ("analyze", "mixtral-8x7b", "--phase", "training", "-f", "json")
+    plans = [
+        json.loads(run(*asked, *where).out)["deployment"]["plan"]
+        for where in (("64xh100-sxm", *flags), (f"64xh100-sxm:{setting}",))
+    ]
+    keywords: dict[str, Any] = {
+        name: int(value) if isinstance(value, float) and value >= 1 else value for name, value in expected.items()
+    }
+    plans.append(rl.predict("mixtral-8x7b", "64xh100-sxm", phase="training", **keywords)["deployment"]["plan"])
+    for plan in plans:
+        assert plan == plans[0]
+        assert {name: plan.get(name) for name in expected} == expected
+
+
+def test_what_is_as_usual_is_not_said(run: Callable[..., Any]) -> None:
+    asked = ("analyze", "llama-3.1-8b-pretraining", "8xh100-sxm:flash=on,schedule=1f1b,context=ring", "-f", "json")
+    plan = json.loads(run(*asked).out)["deployment"]["plan"]
+    assert set(plan) == {"tp", "pp", "dp", "ep", "cp", "vpp", "zero", "micro_batch", "recompute"}
+
+
+def test_hidden_messages_are_told_with_the_operators(run: Callable[..., Any]) -> None:
+    result = json.loads(run("analyze", "llama-3.1-70b-pretraining", "256xh100-sxm", "-f", "json").out)
+    (phase,) = result["phases"]
+    hidden = sum(operator["hidden_time_s"] for operator in phase["operators"])
+    assert hidden > 0
+    assert sum(part["hidden_time_s"] for part in phase["parts"]) == pytest.approx(hidden)
+    assert sum(part["time_s"] for part in phase["parts"]) == pytest.approx(phase["time_s"])
+    assert sum(part["share"] for part in phase["parts"]) == pytest.approx(1.0)
+
+
+def test_full_attention_is_a_way_to_show_not_another_prediction(run: Callable[..., Any]) -> None:
+    asked = ("analyze", "llama-3.1-8b-pretraining", "8xh100-sxm")
+    assert run(*asked, "-f", "json").out == run(*asked, "-f", "json", "--full-attention").out
+    metrics = json.loads(run(*asked, "-f", "json").out)["metrics"]
+    assert metrics["mfu"] < metrics["mfu_full_attention"]
+    assert f"{metrics['mfu_full_attention'] * 100:.1f} %" in run(*asked, "--full-attention").out
 
 
 def test_experts_can_be_spread(run: Callable[..., Any]) -> None:

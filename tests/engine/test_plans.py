@@ -131,8 +131,10 @@ def test_a_training_plan_divides_the_batch(catalog: Catalog) -> None:
     assert isinstance(work, Training)
     plan = search.best_plan(work, deployment(catalog, "h100-sxm", 16_384), {})
     assert float(work.global_batch) % (float(plan.dp) * float(plan.micro_batch)) == 0
-    plans.check(plan, work.model, 16_384)
-    with pytest.raises(PlanError, match=r"no dp of 16384 divides the global batch of 2,048 sequences"):
+    search.check(plan, work, 16_384)
+    with pytest.raises(
+        PlanError, match=r"dp=16384 does not divide the global batch of 2,048 sequences; possible: 1 2 4"
+    ):
         search.best_plan(work, deployment(catalog, "h100-sxm", 16_384), {"dp": 16_384})
 
 

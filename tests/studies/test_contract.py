@@ -186,6 +186,16 @@ def test_layers_in_training_are_those_of_a_stage_however_many_micro_batches_pass
     )
 
 
+def test_what_all_layers_have_alike_is_apart_where_layers_differ() -> None:
+    (found,) = rl.predict("deepseek-v3-pretraining", "512xh100-sxm:cp=2")["phases"]
+    groups = [group["name"] for group in found["layers"]]
+    assert groups == ["mla+dense", "mla+moe", "context", "outside of layers"]
+    one_pass = sum(group["count"] * group["time_s"] for group in found["layers"])
+    assert one_pass == pytest.approx(sum(operator["time_s"] for operator in found["operators"]))
+    (alike,) = rl.predict("llama-3.1-8b-pretraining", "64xh100-sxm:cp=2")["phases"]
+    assert [group["name"] for group in alike["layers"]] == ["layer", "outside of layers"]
+
+
 # -- what can't be told apart
 
 

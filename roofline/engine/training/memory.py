@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -72,11 +73,19 @@ class Stage:
 
 def memory_needs(training: Training, plan: Plan, precision: Precision) -> Memory:
     """Bytes on one chip of the fullest stage."""
-    last = plan.pp - 1.0
-    first, second, end = (
-        of_stage(training, plan, precision, index) for index in (last * 0.0, np.minimum(last, 1.0), last)
-    )
+    first, second, end = (of_stage(training, plan, precision, index) for index in _fullest(plan))
     return fuller(fuller(first, second), end)
+
+
+def most_needed(training: Training, plan: Plan, precision: Precision) -> Num:
+    """The total of the fullest stage by itself: all that a search has to know where nothing is offloaded."""
+    return reduce(np.maximum, (of_stage(training, plan, precision, index).total for index in _fullest(plan)))
+
+
+def _fullest(plan: Plan) -> tuple[Num, Num, Num]:
+    """The stages of which one is the fullest."""
+    last = plan.pp - 1.0
+    return last * 0.0, np.minimum(last, 1.0), last
 
 
 def of_stage(training: Training, plan: Plan, precision: Precision, index: Num) -> Memory:

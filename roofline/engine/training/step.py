@@ -6,9 +6,11 @@ A pipeline stage runs its micro-batches one after another; the slowest sets the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
@@ -25,7 +27,12 @@ from roofline.machine.stack import CONTEXT, DATA, EXPERT, PIPELINE, TENSOR
 from roofline.numeric import Num
 from roofline.workload import MoE, Plan, Precision, Training
 
+Price: TypeAlias = "Callable[[Iterable[Op]], tuple[Priced, ...]]"
+
 FORWARD, RECOMPUTE, BACKWARD = "forward", "recompute", "backward"
+BUBBLE = "pipeline/bubble"
+OUTSIDE = ("embedding", "head", "pipeline")  # places of operators outside of layers
+WEIGHTS = "-weights"  # the end of the names of gradients of weights
 # The kind of parallelism that a message serves, by a word of its name; all others are tensor-parallel.
 SERVES: Mapping[str, str] = MappingProxyType(
     {
@@ -33,53 +40,96 @@ SERVES: Mapping[str, str] = MappingProxyType(
         "context": CONTEXT,
         "dispatch": EXPERT,
         "combine": EXPERT,
+        "gradients": DATA,
+        "weights": DATA,
+        "experts-gradients": DATA,
+        "experts-weights": DATA,
     }
 )
 
 
 def step(training: Training, deployment: Deployment, precision: Precision) -> Phase:
     """The operators of one step on the chip that sets the pace, and the time of the step."""
-    chip, stack, plan = deployment.chip, deployment.stack, deployment.plan
-    rounds = micro_batches(training, plan)
-    stages = Stages.of(training.model, plan)
-    micro = _micro_batch(training, deployment, precision)
-    pace = _pace(micro, stages, plan)
-    own = _of_stage(micro, stages, plan, pace, rounds)
-    messages = _priced(update.messages(training, plan, precision, rounds), chip, stack)
-    messages = _beside(messages, own, plan, rounds, stack)
-    updating = _priced([update.optimizer(training, plan, precision)], chip, stack)
-    moved = _offloaded(training, deployment, precision, own, updating)
-    waiting = Op("pipeline/bubble", OVERHEAD, terms={"seconds": bubble(pace, plan, _weights_share(micro))})
-    software = Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": stack.step})
-    operators = (*own, *messages, *updating, *moved, *_priced([waiting, software], chip, stack))
+    chip, plan = deployment.chip, deployment.plan
+    found = operators(training, deployment, precision)
     useful = passes.useful_flops(training, plan, precision) * passes.useful_passes(training)
     return Phase(
         "training",
-        operators,
-        step_time=roof.expected_time(operators),
-        ideal_step_time=roof.ideal_time(operators),
-        useful_flops=useful * rounds / plan.pp,
+        found,
+        step_time=roof.expected_time(found),
+        ideal_step_time=roof.ideal_time(found),
+        useful_flops=useful * micro_batches(training, plan) / plan.pp,
         peak=roof.peak(chip, precision.arithmetic),
         bandwidth=chip.bandwidth,
     )
 
 
-def _priced(operators: Iterable[Op], chip: Chip, stack: Stack) -> tuple[Priced, ...]:
-    return roof.price_all((op for op in operators if not op.absent), chip, stack)
+def seconds(training: Training, deployment: Deployment, precision: Precision) -> Num:
+    """The expected time of one step by itself: all that a search has to know."""
+    return roof.expected_time(operators(training, deployment, precision, apart=False))
 
 
-def _micro_batch(training: Training, deployment: Deployment, precision: Precision) -> tuple[Priced, ...]:
+def operators(
+    training: Training, deployment: Deployment, precision: Precision, *, apart: bool = True
+) -> tuple[Priced, ...]:  # fmt: skip
+    """What the chip that sets the pace does in one step.
+
+    If not `apart`, all that is treated alike is one operator of which only the expected time is known: over a mesh of
+    plans the sums are then short, and kernels are priced before any axis that they do not depend on is met.
+    """
+    chip, stack, plan = deployment.chip, deployment.stack, deployment.plan
+    price: Price = partial(_priced, chip=chip, stack=stack, bound=apart)
+    rounds = micro_batches(training, plan)
+    stages = Stages.of(training.model, plan)
+    micro = _micro_batch(training, deployment, precision, stages, price)
+    micro = micro if apart else _merged(micro)
+    pace = _pace(micro, stages, plan)
+    own = _of_stage(micro, stages, plan, pace, rounds)
+    messages = price(update.messages(training, plan, precision, rounds))
+    messages = _beside(messages if apart else _merged(messages), own, plan, rounds, stack)
+    updating = price([update.optimizer(training, plan, precision)])
+    waiting = Op(BUBBLE, OVERHEAD, terms={"seconds": bubble(pace, plan, _weights_share(micro))})
+    software = Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": stack.step})
+    moved = _offloaded(training, deployment, precision, own, updating, price)
+    return (*own, *messages, *updating, *moved, *price([waiting, software]))
+
+
+def _priced(found: Iterable[Op], chip: Chip, stack: Stack, *, bound: bool) -> tuple[Priced, ...]:
+    return roof.price_all((op for op in found if not op.absent), chip, stack, bound=bound)
+
+
+def _merged(priced: Iterable[Priced]) -> tuple[Priced, ...]:
+    """Operators of the same half that are all inside of layers or in the same place outside, as one; gradients of
+    weights apart."""
+    groups: dict[tuple[str, ...], list[Priced]] = {}
+    for item in priced:
+        first, *words = item.op.name.removeprefix("experts-").split("/")
+        place = "layer" if item.op.layer else next((word for word in OUTSIDE if word in words), "")
+        groups.setdefault((first, place, WEIGHTS if item.op.name.endswith(WEIGHTS) else ""), []).append(item)
+    return tuple(
+        Priced(
+            Op("/".join(key), OVERHEAD, layer=items[0].op.layer),
+            roof.NOTHING,
+            replace(roof.NOTHING, time=_sum(item.time for item in items)),
+        )
+        for key, items in groups.items()
+    )
+
+
+def _micro_batch(
+    training: Training, deployment: Deployment, precision: Precision, stages: Stages, price: Price
+) -> tuple[Priced, ...]:  # fmt: skip
     """One micro-batch through all layers, there and back, each message with its hidden share."""
-    chip, plan, stack = deployment.chip, deployment.plan, deployment.stack
+    plan, stack = deployment.plan, deployment.stack
     ahead = passes.forward(training, plan, precision)
-    operators = (
+    found = (
         *passes.named(ahead, FORWARD),
         *passes.named(passes.recomputed(ahead, training, plan), RECOMPUTE),
         *passes.named(passes.backward(ahead, training), BACKWARD),
         *passes.context_parallel(training, plan, precision),
     )
-    priced = _within(_priced(operators, chip, stack), plan, stack)
-    return (*priced, *_priced([_launching(training, stack, priced)], chip, stack))
+    priced = _within(price(found), stages, plan, stack)
+    return (*priced, *price([_launching(training, stack, priced)]))
 
 
 def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> Op:
@@ -94,25 +144,33 @@ def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> 
 
 
 def served(op: Op) -> str:
-    """The kind of parallelism that a message inside a pass serves."""
+    """The kind of parallelism that a message serves."""
     return next((SERVES[word] for word in op.name.split("/") if word in SERVES), TENSOR)
 
 
-def _within(priced: tuple[Priced, ...], plan: Plan, stack: Stack) -> tuple[Priced, ...]:
+def _within(priced: tuple[Priced, ...], stages: Stages, plan: Plan, stack: Stack) -> tuple[Priced, ...]:
     """Messages inside a pass behind its kernels, one kind after another: together they hide no more than there is to
-    hide behind, a ring of keys and values only behind attention."""
+    hide behind, a ring of keys and values only behind attention, and messages between stages behind what one stage
+    does while it sends as often as it has chunks."""
     work = _sum(item.taken for item in priced if item.op.kind not in (COLLECTIVE, OVERHEAD))
     attending = _sum(item.taken for item in priced if item.op.kind == ATTENTION)
     hidden: dict[str, Num] = {}
     for kind in (CONTEXT, TENSOR, EXPERT, PIPELINE):
         taken = _sum(item.taken for item in priced if item.op.kind == COLLECTIVE and served(item.op) == kind)
         allowed = stack.overlaps.get(kind, 1.0) if kind != CONTEXT or plan.context == "ring" else 0.0
+        if kind == PIPELINE:
+            taken, work = taken * _hops(plan), work * stages.fullest
         behind = np.minimum(taken * allowed, np.minimum(attending, work) if kind == CONTEXT else work)
         work = work - behind
         hidden[kind] = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
     return tuple(
         replace(item, hidden=hidden[served(item.op)]) if item.op.kind == COLLECTIVE else item for item in priced
     )
+
+
+def _hops(plan: Plan) -> Num:
+    """Messages of one stage for each chunk, as a share of those between all stages."""
+    return plan.vpp / np.maximum(plan.pp - 1.0, 1.0)
 
 
 def _sum(terms: Iterable[Num]) -> Num:
@@ -144,7 +202,7 @@ def _of_stage(micro: tuple[Priced, ...], stages: Stages, plan: Plan, pace: Paced
         if op.layer:
             return layers
         if _is(op, "pipeline"):
-            return plan.vpp / np.maximum(plan.pp - 1.0, 1.0)
+            return _hops(plan)
         return ends if _is(op, "head") else begins
 
     return tuple(replace(item, op=item.op.times(rounds * share(item.op))) for item in micro)
@@ -174,6 +232,7 @@ def _offloaded(
     precision: Precision,
     own: tuple[Priced, ...],
     updating: tuple[Priced, ...],
+    price: Price,
 ) -> tuple[Priced, ...]:
     """Transfers between host and chip, behind the work that goes on meanwhile."""
     chip, plan = deployment.chip, deployment.plan
@@ -184,7 +243,7 @@ def _offloaded(
         offload.BACK: _sum(item.time for item in own) - ahead,
         offload.STATES: _sum(item.time for item in updating),
     }
-    return tuple(_behind(item, covers[item.op.name]) for item in _priced(found, chip, deployment.stack))
+    return tuple(_behind(item, covers[item.op.name]) for item in price(found))
 
 
 def _behind(item: Priced, cover: Num) -> Priced:
@@ -195,5 +254,5 @@ def _behind(item: Priced, cover: Num) -> Priced:
 
 def _weights_share(micro: tuple[Priced, ...]) -> Num:
     """Gradients of weights, as a share of a micro-batch's time."""
-    ours = _sum(item.time for item in micro if item.op.name.endswith("-weights"))
+    ours = _sum(item.time for item in micro if item.op.name.endswith(WEIGHTS))
     return ours / _sum(item.time for item in micro)

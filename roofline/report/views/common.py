@@ -12,16 +12,42 @@ Result = Mapping[str, Any]
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:
-    """A plan in short: degrees above 1, recomputation, ZeRO and micro-batches where they say something.
+    """A plan in short: degrees above 1, and whatever else says something.
 
     >>> plan_text({"tp": 8.0, "pp": 1.0, "dp": 1.0, "ep": 1.0})
     'tp8'
+    >>> plan_text({"tp": 1.0, "dp": 8.0, "zero": 3.0, "shard": 4.0, "offload_optimizer": 0.5, "flash": False})
+    'dp8 zero3 shard4, optimizer 50.0 % offloaded, no flash'
     """
-    degrees = [f"{name}{plan[name]:.0f}" for name in ("tp", "pp", "vpp", "dp", "ep", "cp") if plan.get(name, 1) > 1]
-    more = [f"zero{plan['zero']:.0f}"] if plan.get("zero") else []
-    more += [f"mb{plan['micro_batch']:.0f}"] if plan.get("micro_batch") else []
-    more += [f"{plan['recompute']} recompute"] if plan.get("recompute", "none") != "none" else []
-    return " ".join([*(degrees or ["tp1"]), *more])
+    found = [f"{name}{plan[name]:.0f}" for name in ("tp", "pp", "vpp", "dp", "ep") if plan.get(name, 1) > 1]
+    found += [f"etp{plan['expert_tp']:.0f}"] if plan.get("expert_tp") else []
+    found += [f"cp{plan['cp']:.0f}"] if plan.get("cp", 1) > 1 else []
+    found = found or ["tp1"]
+    found += [f"{name}{plan[name]:.0f}" for name in ("zero", "shard") if plan.get(name)]
+    found += [f"mb{plan['micro_batch']:.0f}"] if plan.get("micro_batch") else []
+    found += [_recompute_text(plan)] if plan.get("recompute", "none") != "none" else []
+    return ", ".join([" ".join(found), *_unusual(plan)])
+
+
+def _unusual(plan: Mapping[str, Any]) -> Iterator[str]:
+    """What few plans say."""
+    for name in ("activations", "optimizer"):
+        if plan.get(f"offload_{name}"):
+            yield f"{name} {percent(plan[f'offload_{name}'])} offloaded"
+    yield from (f"no {words}" for name, words in _SWITCHES if not plan.get(name, True))
+    if plan.get("fused_loss"):
+        yield "fused loss"
+    yield from (f"{plan[name]}{more}" for name, more in (("schedule", ""), ("context", " context")) if name in plan)
+
+
+_SWITCHES = (("sequence_parallel", "sequence parallelism"), ("flash", "flash"))
+
+
+def _recompute_text(plan: Mapping[str, Any]) -> str:
+    """How much is recomputed."""
+    layers = f" of {count(plan['recompute_layers'])} layers" if plan.get("recompute_layers") else ""
+    share = f" of {percent(plan['selective'])}" if plan.get("selective") else ""
+    return f"{plan['recompute']} recompute{layers}{share}"
 
 
 def layout_text(deployment: Mapping[str, Any]) -> str:

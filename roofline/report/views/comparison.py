@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from roofline.report.document import Cell, Column, Document, Grid, Heading, Text
+from roofline.report.document import Cell, Column, Document, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, duration, percent, quantity, rate, usd
+from roofline.report.views import ranking
 from roofline.report.views.common import between, layout_text, notes, work_text
 
 Result = Mapping[str, Any]
 Field = tuple[Column, Callable[[Result], str]]
 
 
-def view(result: Result, *, width: int | None = None, **_: Any) -> Document:
-    """The table, why rows do not fit, what is behind the numbers."""
+def view(result: Result, *, width: int | None = None, full_attention: bool = False, **_: Any) -> Document:
+    """The table, why rows do not fit, why plans are as they are, what is behind the numbers."""
     rows = result["rows"]
     training = bool(rows) and rows[0]["workload"]["kind"] == "training"
-    fields = list(_training() if training else _serving())
+    fields = list(_training(full_attention) if training else _serving())
     heads = (Column("deployment"), Column("fits"), *(column for column, _ in fields))
     table = Grid.of(heads, [_row(row, fields) for row in rows], turns=True)
     heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
-    return (heading, table, *_apart(result), *_below(rows))
+    return (heading, table, *_apart(result), *_plans(rows), *_below(rows))
 
 
 def _row(row: Result, fields: list[Field]) -> list[str | Cell]:
@@ -68,12 +69,16 @@ def _serving() -> Iterator[Field]:
     yield Column("evidence"), lambda row: str(row["evidence"]["calibration"])
 
 
-def _training() -> Iterator[Field]:
+def _training(full_attention: bool) -> Iterator[Field]:
     yield Column("plan"), lambda row: layout_text(row["deployment"])
     yield Column("step", right=True), _metric("step_time_s", duration)
     yield Column("tok/s", right=True), _metric("tokens_per_s", rate)
     yield Column("tok/s/chip", right=True), _metric("tokens_per_s_per_chip", rate)
-    yield Column("MFU", right=True), _metric("mfu", percent)
+    if full_attention:
+        yield Column("MFU (full attention)", right=True), _metric("mfu_full_attention", percent)
+    else:
+        yield Column("MFU", right=True), _metric("mfu", percent)
+    yield Column("HFU", right=True), _metric("hfu", percent)
     yield Column("memory", right=True), lambda row: quantity(row["memory"]["total_bytes"], "B")
     yield Column("bound"), _bound("training")
     yield Column("train for", right=True), _metric("time_to_train_s", duration)
@@ -98,6 +103,14 @@ def _apart(result: Result) -> Iterator[Text]:
     if others:
         groups = "; ".join(f"{one} from {', '.join(names)}" for one, names in others.items())
         yield Text(f"not distinguishable, as intervals of {RANKED[found['metric']]} overlap: {groups}")
+
+
+def _plans(rows: list[Result]) -> Iterator[Part]:
+    """Where it was asked for, why each deployment's plan is the fastest."""
+    for row in rows:
+        if row.get("plans"):
+            yield Heading(row["deployment"]["label"])
+            yield from ranking.parts(row["plans"])
 
 
 def _below(rows: list[Result]) -> Iterator[Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from roofline.report.human import duration, percent
@@ -24,6 +25,8 @@ DOING: Mapping[tuple[str, str], str] = {
     ("overhead", ""): "software",
 }
 OUTSIDE = "outside of layers"  # the name of the last group
+# What layers of every group have alike, where there are several groups.
+EVERY: Mapping[str, str] = MappingProxyType({"context": "keys and values of others", "software": "software"})
 COLLECTIVES = "exchange between chips"
 WAITING = "starting kernels"
 
@@ -59,5 +62,7 @@ def layers_text(phase: Result) -> str:
 def _group(name: str, layers: float, each: str) -> str:
     if name == OUTSIDE:
         return f"{each} {OUTSIDE}"
+    if name in EVERY:
+        return f"{each} for {EVERY[name]} of each of {layers:,.0f} layers"
     kind = "layer" if name == "layer" else f"{name} layer"
     return f"{each} for one {kind}" if layers == 1.0 else f"{each} for each of {layers:,.0f} {kind}s"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from roofline.report import terminal_chart
 from roofline.report.document import Cell, Column, Document, Drawing, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, count, duration, percent, quantity, rate, ratio, usd
+from roofline.report.views import ranking, scaling
 from roofline.report.views.common import between, evidence_text, layout_text, notes, work_text
 from roofline.report.views.costs import costs_text, layers_text
 
@@ -16,10 +17,19 @@ TOP = 8
 
 
 def view(
-    result: Result, *, width: int | None = None, all_rows: bool = False, unicode: bool = True, **_: Any
-) -> Document:  # fmt: skip
-    """The whole report; of a deployment that does not fit, why."""
-    speed = tuple(_speed(result, width, all_rows, unicode)) if result["fits"] else ()
+    result: Result,
+    *,
+    width: int | None = None,
+    all_rows: bool = False,
+    unicode: bool = True,
+    full_attention: bool = False,
+    **_: Any,
+) -> Document:
+    """The whole report; of a deployment that does not fit, why; of a run that scales, what more chips make of it."""
+    if result.get("scaling"):
+        return (*_head(result), *scaling.parts(result["scaling"]), *notes([result]))
+    plans = tuple(ranking.parts(result["plans"])) if result.get("plans") else ()
+    speed = tuple(_speed(result, plans, width, all_rows, unicode, full_attention)) if result["fits"] else plans
     return (*_head(result), _memory(result), *speed, *notes([result]))
 
 
@@ -46,10 +56,16 @@ def _pools(result: Result) -> str:
     return f"pools: {count(chips['prefill'])} chips prefill, {count(chips['decode'])} decode; a request moves {moved}"
 
 
-def _speed(result: Result, width: int | None, all_rows: bool, unicode: bool) -> Iterator[Part]:
-    """Metrics, phases, operators, the chart and what they are worth."""
-    yield _metrics(result)
-    yield _phases(result)
+def _speed(
+    result: Result, plans: Sequence[Part], width: int | None, all_rows: bool, unicode: bool, full_attention: bool
+) -> Iterator[Part]:
+    """Metrics, phases, parts, plans, operators, the chart and what they are worth."""
+    yield _metrics(result, full_attention)
+    yield _phases(result, full_attention)
+    for phase in result["phases"]:
+        if phase.get("parts"):
+            yield ranking.parts_of_step(phase["parts"])
+    yield from plans
     for phase in result["phases"]:
         if phase["operators"]:
             yield from _operators(phase, all_rows)
@@ -67,9 +83,10 @@ def _verdict(result: Result) -> Text:
     return Text(f"fits; {', '.join(dict.fromkeys(bounds))}", "good")
 
 
-def _metrics(result: Result) -> Grid:
+def _metrics(result: Result, full_attention: bool) -> Grid:
     """Every metric: expected, where nine of ten measurements should lie, and the ideal bound."""
     metrics = result["metrics"]
+    utilization = "mfu_full_attention" if full_attention else "mfu"
     rows = [
         (
             title,
@@ -78,7 +95,7 @@ def _metrics(result: Result) -> Grid:
             show(metrics[f"{name}_ideal"]) if f"{name}_ideal" in metrics else "",
         )
         for name, title, show in _METRICS
-        if name in metrics
+        if name in metrics and name in (utilization, *ALWAYS)
     ]
     columns = ("metric", "expected", "90 % of measurements", "ideal")
     known = [index for index, name in enumerate(columns) if index != 2 or any(row[index] for row in rows)]
@@ -104,13 +121,17 @@ _METRICS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
     ("step_time_s", "step", duration),
     ("tokens_per_s", "tokens/s", rate),
     ("tokens_per_s_per_chip", "tokens/s per chip", rate),
-    ("mfu", "model FLOPs utilization", percent),
+    ("mfu", "model FLOPs utilization (MFU)", percent),
+    ("mfu_full_attention", "MFU, full attention counted", percent),
+    ("hfu", "hardware FLOPs utilization (HFU)", percent),
     ("time_to_train_s", "time to train", duration),
     ("power_w", "power", _watts),
     ("energy_j_per_token", "energy per token", _joules),
     ("usd_per_million_tokens", "USD per million tokens", usd),
     ("cost_usd", "cost of the run", usd),
 )
+
+ALWAYS = tuple(name for name, _, _ in _METRICS if not name.startswith("mfu"))
 
 _PARTS = (
     ("weight_bytes", "weights"),
@@ -138,8 +159,9 @@ def _memory(result: Result) -> Grid:
     return Grid.of((Column(title), Column("size", right=True), Column("share", right=True)), rows)
 
 
-def _phases(result: Result) -> Grid:
+def _phases(result: Result, full_attention: bool) -> Grid:
     """One row for each phase."""
+    whole = result["metrics"].get("mfu_full_attention") if full_attention else None
     columns = (
         Column("phase"),
         Column("time", right=True),
@@ -147,7 +169,7 @@ def _phases(result: Result) -> Grid:
         Column("bound"),
         Column("FLOP/B", right=True),
         Column("ridge", right=True),
-        Column("MFU", right=True),
+        Column("MFU" if whole is None else "MFU (full attention)", right=True),
         Column("MBU", right=True),
     )
     rows = [
@@ -158,7 +180,7 @@ def _phases(result: Result) -> Grid:
             phase["bound"] or UNKNOWN,
             ratio(phase["arithmetic_intensity"]),
             ratio(phase["ridge_point"]),
-            percent(phase["mfu"]),
+            percent(phase["mfu"] if whole is None else whole),
             percent(phase["mbu"]),
         )
         for phase in result["phases"]
