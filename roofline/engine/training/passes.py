@@ -174,19 +174,22 @@ def _kv_heads(training: Training) -> float:
     return max(counts, default=1.0)
 
 
-def useful_flops(training: Training, plan: Plan, precision: Precision, *, full: bool = False) -> Num:
+def useful_flops(training: Training, plan: Plan, precision: Precision, ahead: Iterable[Op]) -> tuple[Num, Num]:
     """FLOPs that a forward pass of one micro-batch needs on one rank of a pipeline, experts evenly loaded: products,
-    recurrences, and attention over what a causal mask shows, or (`full`) over all pairs. Adapters are left out, as
-    those who publish rates leave them."""
-    even = replace(training, imbalance=1.0, lora_rank=0.0)
-    total: Num = 0.0
-    for op in forward(even, replace(plan, flash=True), precision):
-        if op.kind == ATTENTION and full:
+    recurrences, and attention over what a causal mask shows; and the same with attention over all pairs. Adapters are
+    left out, as those who publish rates leave them. `ahead` is the pass as it is executed."""
+    if training.frozen or not plan.flash or np.any(np.not_equal(training.imbalance, 1.0)):
+        ahead = forward(replace(training, imbalance=1.0, lora_rank=0.0), replace(plan, flash=True), precision)
+    causal: Num = 0.0
+    hidden: Num = 0.0
+    for op in ahead:
+        if op.kind not in (*PASSING, COLLECTIVE):
+            causal = causal + op.count * op.flops
+        if op.kind == ATTENTION:
             t = op.terms
-            total = total + op.count * 2.0 * t["b"] * t["h"] * (t["d"] + t["v"]) * t["q"] * training.seq_len
-        elif op.kind not in (*PASSING, COLLECTIVE):
-            total = total + op.count * op.flops
-    return total
+            every = 2.0 * t["b"] * t["h"] * (t["d"] + t["v"]) * t["q"] * training.seq_len
+            hidden = hidden + op.count * (every - op.flops)
+    return causal, causal + hidden
 
 
 def useful_passes(training: Training) -> float:

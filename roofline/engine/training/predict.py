@@ -22,10 +22,12 @@ from roofline.workload import Precision, Training
 def predict(training: Training, deployment: Deployment) -> Prediction:
     """Step time, throughput, memory, energy and cost of a training run on a deployment."""
     precision = deployment.precision_for(training.precision)
-    phase = step(training, deployment, precision)
+    ahead = passes.forward(training, deployment.plan, precision)
+    phase = step(training, deployment, precision, ahead)
     held = memory_needs(training, deployment.plan, precision)
     limit = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
-    metrics = _metrics(training, deployment, precision, phase)
+    full = passes.useful_flops(training, deployment.plan, precision, ahead)[1]
+    metrics = _metrics(training, deployment, phase, full)
     metrics |= interval.around_step(metrics, deployment.spreads)
     beyond = offload.host(deployment.chip, deployment.plan)
     room = np.inf if beyond is None else beyond.capacity
@@ -58,8 +60,8 @@ def _most_sequences(training: Training, deployment: Deployment, held: Memory, li
     return np.floor(room / per_sequence) * micro_batches(training, deployment.plan) * deployment.plan.dp
 
 
-def _metrics(training: Training, deployment: Deployment, precision: Precision, phase: Phase) -> dict[str, Num | None]:
-    """The contract's numbers, expected and ideal."""
+def _metrics(training: Training, deployment: Deployment, phase: Phase, full: Num) -> dict[str, Num | None]:
+    """The contract's numbers, expected and ideal; `full` as in `_utilization`."""
     chip, chips = deployment.chip, deployment.plan.num_chips
     kept = goodput.effective(training, chip, chips)
     stretch = kept.stretch if kept else 1.0
@@ -73,7 +75,7 @@ def _metrics(training: Training, deployment: Deployment, precision: Precision, p
             f"tokens_per_s_per_chip{suffix}": tokens / seconds / chips,
             f"time_to_train_s{suffix}": steps * seconds * longer,
         }
-    metrics |= _utilization(training, deployment, precision, phase)
+    metrics |= _utilization(training, deployment, phase, full)
     metrics |= {
         "goodput": kept.share if kept else None,
         "job_mtbf_s": kept.job_mtbf if kept else None,
@@ -102,17 +104,15 @@ def _spent(deployment: Deployment, phase: Phase, tokens: Num, lasts: Num) -> dic
     }
 
 
-def _utilization(
-    training: Training, deployment: Deployment, precision: Precision, phase: Phase
-) -> dict[str, Num | None]:
+def _utilization(training: Training, deployment: Deployment, phase: Phase, full: Num) -> dict[str, Num | None]:
     """Useful FLOP/s of a chip and their share of the peak, with causal attention counted once (`mfu`) or all pairs of
     a sequence (`mfu_full_attention`, as PaLM does, arXiv 2204.02311, appendix B); and of all that is executed (`hfu`).
+
+    `full` are the FLOPs of a micro-batch's forward pass with all pairs.
     """
     plan = deployment.plan
-    rounds = micro_batches(training, plan)
     useful = phase.useful_flops
-    whole = passes.useful_flops(training, plan, precision, full=True) * passes.useful_passes(training)
-    whole = whole * rounds / plan.pp
+    whole = full * passes.useful_passes(training) * micro_batches(training, plan) / plan.pp
     done = [item for item in phase.operators if item.op.kind not in (*PASSING, COLLECTIVE, OVERHEAD)]
     executed = sum((item.op.count * item.op.flops for item in done), start=0.0)
     counted = (

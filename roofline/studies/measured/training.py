@@ -86,7 +86,9 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
     @cache
     def stack_by(framework: str) -> str | None:
         found = stack_named(catalog, framework, anywhere=True)
-        return found if found and catalog.stack(found).overlaps else None  # what says nothing of messages does not train
+        return (
+            found if found and catalog.stack(found).overlaps else None
+        )  # what says nothing of messages does not train
 
     @cache
     def released(stack: str, version: str, date: str) -> str:

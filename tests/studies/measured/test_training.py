@@ -107,7 +107,7 @@ def test_rates_count_attention_as_their_source_does(cells: dict[str, str], name:
 
 def test_what_nobody_states_is_recomputed_as_little_as_fits() -> None:
     roomy, tight = (
-        setup_of(recompute="")[0],
+        setup_of(recompute="", tp="8")[0],
         setup_of(recompute="", num_chips="16", pp="1", vpp="1", micro_batch_seqs="8")[0],
     )
     assert (roomy.recompute, tight.recompute) == ("none", "full")
