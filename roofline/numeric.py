@@ -6,7 +6,7 @@ a float or a float64 array that broadcasts against its fellows.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,18 @@ def some(value: Num) -> bool:
     (False, True)
     """
     return bool(value) if isinstance(value, float) else bool(np.any(value))
+
+
+Record = TypeVar("Record")
+
+
+def changed(record: Record, **values: object) -> Record:
+    """A frozen record with slots, with some of its values changed: `dataclasses.replace` in a third of its time, as no
+    field is checked or made anew."""
+    new = object.__new__(type(record))
+    for name in record.__slots__:  # type: ignore[attr-defined]
+        object.__setattr__(new, name, values[name] if name in values else getattr(record, name))
+    return new
 
 
 def ceil_div(a: Num, b: Num) -> Num:

@@ -29,7 +29,7 @@ from roofline.engine.memory import Memory
 from roofline.engine.ops import OVERHEAD, Op
 from roofline.engine.prediction import Phase, Prediction, evidence_of
 from roofline.engine.roof import Priced, total
-from roofline.machine.chip import ELEMENTWISE, QUANTISE
+from roofline.machine.chip import PASSING
 from roofline.numeric import Num, ceil_div
 from roofline.workload import Decode, Model, Pause, Plan, Precision, Prefill, Serving
 
@@ -255,7 +255,7 @@ def stack_overhead(model: Model, deployment: Deployment, sequences: Num = 0.0, t
 
 def useful_flops(priced: tuple[Priced, ...]) -> Num:
     """FLOPs of products, attention and recurrences: what model FLOPs utilization counts."""
-    needed = (item for item in priced if item.op.kind not in (ELEMENTWISE, QUANTISE, OVERHEAD))
+    needed = (item for item in priced if item.op.kind not in (*PASSING, OVERHEAD))
     return total(needed, lambda item: item.op.count * item.op.flops)
 
 

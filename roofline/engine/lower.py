@@ -16,7 +16,7 @@ import numpy as np
 from roofline.engine import buckets, ops
 from roofline.engine.buckets import Pairs
 from roofline.engine.ops import Op
-from roofline.numeric import Num, ceil_div
+from roofline.numeric import Num, ceil_div, changed
 from roofline.workload import (
     MLA,
     Attention,
@@ -144,7 +144,7 @@ def lower(model: Model, precision: Precision, plan: Plan, work: Pass) -> list[Op
         if prefix and sum(_label(other) == _label(block) for other in model.blocks) > 1:
             prefix = f"{index}-{prefix}"
         operators += [
-            replace(op, name=prefix + op.name, count=op.count * block.count, layer=prefix.rstrip("/") or "layer")
+            changed(op, name=prefix + op.name, count=op.count * block.count, layer=prefix.rstrip("/") or "layer")
             for op in _layer(model, block, widths, plan, work)
         ]
     operators += list(_head(model, widths, plan, work))
@@ -220,7 +220,7 @@ def _index(selection: Selection, hidden: float, query: float, widths: Widths, wo
     yield from _product("index/queries", work.rows, query, heads * dim, widths)
     yield from _product("index/keys", work.rows, hidden, dim + heads, widths)
     everything = Attention(heads=selection.heads, kv_heads=1, head_dim=selection.head_dim)
-    yield replace(_attend(everything, work, widths, heads, dim, 0.0, dim), name="index/scores")
+    yield changed(_attend(everything, work, widths, heads, dim, 0.0, dim), name="index/scores")
 
 
 def _attend(
@@ -390,7 +390,7 @@ def routed_experts(rows: Num, touched: Num, hidden: Num, width: Num, gated: bool
     """The rows that reach one rank, sorted by expert, through the `touched` experts that get any."""
     w, a, r, dtype, least = widths.w, widths.a, widths.r, widths.product, widths.weights
     columns = width * (2.0 if gated else 1.0)
-    yield ops.elementwise("moe/permute", m=rows, i=2.0 * hidden, o=2.0 * hidden, f=2.0 * hidden, r=r)
+    yield ops.permute("moe/permute", m=rows, k=hidden, r=r)
     if a < r:
         yield ops.quantise("moe/up-quantise", m=rows, k=hidden, a=a, r=r)
     yield ops.expert_matmul("moe/up", rows, touched, hidden, columns, w=w, a=a, r=r, dtype=dtype, least=least)

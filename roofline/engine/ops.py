@@ -9,12 +9,12 @@ activations that enter a product, of the residual stream, and of the cache; b se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE, SCAN
-from roofline.numeric import Num
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, PERMUTE, QUANTISE, SCAN
+from roofline.numeric import Num, changed
 
 COLLECTIVE, OVERHEAD = "collective", "overhead"
 VECTOR = "vector"  # the "dtype" of work on the vector units
@@ -108,7 +108,7 @@ class Op:
 
     def times(self, count: Num) -> Op:
         """The same operator, executed `count` times as often."""
-        return self if isinstance(count, float) and count == 1.0 else replace(self, count=self.count * count)
+        return self if isinstance(count, float) and count == 1.0 else changed(self, count=self.count * count)
 
 
 def tiles(m: Num, n: Num, batch: Num = 1.0) -> Num:
@@ -364,6 +364,12 @@ def widen(name: str, *, n: Num, r: Num) -> Op:
         formula=_WIDEN,
         terms={"n": n, "r": r},
     )
+
+
+def permute(name: str, *, m: Num, k: Num, r: Num) -> Op:
+    """`m` rows of width `k` sorted by expert on their way in and back on their way out, where each is weighed."""
+    op = elementwise(name, m=m, i=2.0 * k, o=2.0 * k, f=2.0 * k, r=r)
+    return changed(op, kind=PERMUTE)
 
 
 _LOOKUP = Formula(read="m*k*w", write="m*k*r")

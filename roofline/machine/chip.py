@@ -15,7 +15,7 @@ from roofline.source import Source
 Scope = Literal["scale-up", "scale-out"]
 Topology = Literal["switch", "mesh", "ring", "torus2d", "torus3d", "dragonfly", "pcie"]
 
-MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE = KERNELS = (
+MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE, PERMUTE = KERNELS = (
     "matmul",
     "experts",
     "attention",
@@ -23,9 +23,11 @@ MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE = KERN
     "scan",
     "elementwise",
     "quantise",
+    "permute",
 )
-# Whose constants stand in for kernels that nobody measured: experts are products, quantisation passes over values.
-LIKE: Mapping[str, str] = MappingProxyType({EXPERTS: MATMUL, QUANTISE: ELEMENTWISE})
+PASSING = (ELEMENTWISE, QUANTISE, PERMUTE)  # kernels that pass over values; their FLOPs are no use to a model
+# Whose constants stand in for kernels that nobody measured: experts are products, the others pass over values.
+LIKE: Mapping[str, str] = MappingProxyType({EXPERTS: MATMUL, QUANTISE: ELEMENTWISE, PERMUTE: ELEMENTWISE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

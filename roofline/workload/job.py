@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from roofline.numeric import Num
+from roofline.numeric import Num, some
 from roofline.source import Source
 from roofline.workload.dtype import Precision, bytes_of
 from roofline.workload.model import Model
@@ -157,7 +157,7 @@ class Training:
     @property
     def frozen(self) -> bool:
         """Whether the model's own weights rest and adapters beside them are trained (LoRA)."""
-        return bool(np.any(np.greater(self.lora_rank, 0.0)))
+        return some(self.lora_rank)
 
     def optimizer_bytes(self, weight: float) -> float:
         """Bytes that the optimizer keeps of a parameter whose weight takes `weight`: its moments, and a copy of its own

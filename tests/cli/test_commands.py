@@ -461,7 +461,7 @@ def test_every_command_has_help_with_examples_that_run(
 def test_completion_offers_names() -> None:
     from roofline.cli import options
 
-    assert options.complete_deployment("8xh100") == ["8xh100-nvl", "8xh100-pcie", "8xh100-sxm"]
+    assert options.complete_deployment("8xh100") == ["8xh100-96gb-500w", "8xh100-nvl", "8xh100-pcie", "8xh100-sxm"]
     assert "mi300x" in options.complete_deployment("mi")
     assert "llama-3.1-70b-chat" in options.complete_workload("llama-3.1-70b")
     assert "vllm" in options.complete_entry("vll")

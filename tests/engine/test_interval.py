@@ -264,7 +264,7 @@ def test_a_full_queue_has_the_interval_of_full_queues() -> None:
 def test_phases_are_those_of_a_batch_by_itself() -> None:
     assert interval.of_phase("decode", where()) == (EACH["decode"].low, UNLIKE["decode"])
     assert interval.of_phase("prefill", where()) == (EACH["prefill"].low, UNLIKE["prefill"])
-    for name in ("pause", "draft decode", "training"):
+    for name in ("pause", "draft decode"):
         assert interval.of_phase(name, where()) is None
     assert interval.of_phase("decode", where(spreads={})) is None
 
@@ -288,5 +288,5 @@ def test_the_headline_is_that_of_what_was_asked_for(told: dict[str, Num | None],
     assert interval.headline(where(stack, spreads={}), told) is None
 
 
-def test_where_nobody_is_served_there_is_no_headline() -> None:
-    assert interval.headline(where(), {"step_time_s": 1.0}) is None
+def test_the_headline_of_a_run_is_that_of_its_steps() -> None:
+    assert interval.headline(where(), {"step_time_s": 1.0}) == EACH["training step"]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.machine import Chip, Efficiency, LinkEfficiency, Memory, Peak, Stack
-from roofline.machine.evidence import FIGURES, Calibration, Spread, calibration, spread_of
+from roofline.machine.evidence import FIGURES, OFFLINE, STEP, Calibration, Spread, calibration, spread_of
 from roofline.studies.calibration.spread import EVIDENCE
-from roofline.studies.measured.rows import OFFLINE, SERVED
+from roofline.studies.measured.serving import SERVED
 
 CHIP = Chip(
     id="any",
@@ -59,7 +59,7 @@ def test_any_time_of_a_stack_was_measured_somewhere(stack: Stack) -> None:
 
 
 def test_every_figure_of_requests_is_known_by_the_name_that_rows_have() -> None:
-    assert set(FIGURES) == {OFFLINE, *(what for pair in SERVED.values() for what in pair)}
+    assert set(FIGURES) == {OFFLINE, STEP, *(what for pair in SERVED.values() for what in pair)}
     assert set(EVIDENCE.values()) == {"measured", "transferred", "datasheet"}
 
 

@@ -18,8 +18,8 @@ from roofline.engine import ops
 from roofline.engine.lower import Pass, expert_shards, lower
 from roofline.engine.ops import COLLECTIVE, Op
 from roofline.engine.training import adapters
-from roofline.machine.chip import ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE
-from roofline.numeric import Num
+from roofline.machine.chip import ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, PASSING, PERMUTE, QUANTISE
+from roofline.numeric import Num, changed
 from roofline.workload import MLA, Attention, Block, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 
@@ -64,7 +64,7 @@ def _around(op: Op, plan: Plan, precision: Precision) -> Iterator[Op]:
     narrow = min(bytes_of(precision.activations), bytes_of(precision.between))
     for half, width in (("all-gather", narrow), ("reduce-scatter", bytes_of(precision.between))):
         message = ops.collective(f"{name}{half}", half, m=t["m"], k=t["k"], r=width, ranks=t["ranks"])
-        yield replace(message, count=op.count, layer=op.layer)
+        yield changed(message, count=op.count, layer=op.layer)
 
 
 def widens(training: Training, precision: Precision) -> bool:
@@ -78,8 +78,8 @@ def _widened(op: Op, training: Training, precision: Precision) -> Iterator[Op]:
     if op.kind in (MATMUL, EXPERTS) and widens(training, precision) and np.all(np.less(w, 2.0)):
         t = op.terms
         weights = t.get("e", 1.0) * t["k"] * t["n"]
-        yield replace(ops.widen(f"{op.name}{WIDEN}", n=weights, r=2.0), count=op.count, layer=op.layer)
-        yield replace(op, expanded=0.0)
+        yield changed(ops.widen(f"{op.name}{WIDEN}", n=weights, r=2.0), count=op.count, layer=op.layer)
+        yield changed(op, expanded=0.0)
     else:
         yield op
 
@@ -91,7 +91,7 @@ def _attention(op: Op, training: Training, plan: Plan) -> Iterator[Op]:
     """
     t = op.terms
     if plan.flash:
-        yield replace(op, flops=op.flops * pairs_ratio(training.seq_len, plan.cp))
+        yield changed(op, flops=op.flops * pairs_ratio(training.seq_len, plan.cp))
         return
     rows, seen, width = t["b"] * t["h"], training.seq_len, t["r"]
     product = partial(ops.batched_matmul, b=rows, m=t["q"], a=t["a"], r=width, dtype=op.dtype)
@@ -101,7 +101,7 @@ def _attention(op: Op, training: Training, plan: Plan) -> Iterator[Op]:
         *_dropout(op.name, rows * t["q"], seen, width, training),
         product(f"{op.name}-values", k=seen, n=t["v"]),
     ):
-        yield replace(part, count=op.count, layer=op.layer)
+        yield changed(part, count=op.count, layer=op.layer)
 
 
 def _dropout(name: str, m: Num, width: Num, r: Num, training: Training) -> Iterator[Op]:
@@ -155,7 +155,7 @@ def context_parallel(training: Training, plan: Plan, precision: Precision) -> li
         once = ops.collective("context/exchange", "all-gather", m=rows, k=values, r=r, ranks=plan.cp, stride=plan.tp)
         back = 2.0
     return [
-        replace(once, name=f"{half}/{once.name}", count=count * model.layers, layer="context")
+        changed(once, name=f"{half}/{once.name}", count=count * model.layers, layer="context")
         for half, count in (("forward", 1.0), ("backward", back))
     ]
 
@@ -174,19 +174,22 @@ def _kv_heads(training: Training) -> float:
     return max(counts, default=1.0)
 
 
-def useful_flops(training: Training, plan: Plan, precision: Precision, *, full: bool = False) -> Num:
+def useful_flops(training: Training, plan: Plan, precision: Precision, ahead: Iterable[Op]) -> tuple[Num, Num]:
     """FLOPs that a forward pass of one micro-batch needs on one rank of a pipeline, experts evenly loaded: products,
-    recurrences, and attention over what a causal mask shows, or (`full`) over all pairs. Adapters are left out, as
-    those who publish rates leave them."""
-    even = replace(training, imbalance=1.0, lora_rank=0.0)
-    total: Num = 0.0
-    for op in forward(even, replace(plan, flash=True), precision):
-        if op.kind == ATTENTION and full:
+    recurrences, and attention over what a causal mask shows; and the same with attention over all pairs. Adapters are
+    left out, as those who publish rates leave them. `ahead` is the pass as it is executed."""
+    if training.frozen or not plan.flash or np.any(np.not_equal(training.imbalance, 1.0)):
+        ahead = forward(replace(training, imbalance=1.0, lora_rank=0.0), replace(plan, flash=True), precision)
+    causal: Num = 0.0
+    hidden: Num = 0.0
+    for op in ahead:
+        if op.kind not in (*PASSING, COLLECTIVE):
+            causal = causal + op.count * op.flops
+        if op.kind == ATTENTION:
             t = op.terms
-            total = total + op.count * 2.0 * t["b"] * t["h"] * (t["d"] + t["v"]) * t["q"] * training.seq_len
-        elif op.kind not in (ELEMENTWISE, QUANTISE, COLLECTIVE):
-            total = total + op.count * op.flops
-    return total
+            every = 2.0 * t["b"] * t["h"] * (t["d"] + t["v"]) * t["q"] * training.seq_len
+            hidden = hidden + op.count * (every - op.flops)
+    return causal, causal + hidden
 
 
 def useful_passes(training: Training) -> float:
@@ -211,7 +214,7 @@ def _scores(op: Op) -> bool:
 
 def backward(forward_ops: Iterable[Op], training: Training) -> list[Op]:
     """Gradients of every operator: of inputs and, unless they rest (LoRA), of weights."""
-    return [replace(each, count=op.count, layer=op.layer) for op in forward_ops for each in _backward(op, training)]
+    return [changed(each, count=op.count, layer=op.layer) for op in forward_ops for each in _backward(op, training)]
 
 
 def _backward(op: Op, training: Training) -> Iterator[Op]:
@@ -219,12 +222,13 @@ def _backward(op: Op, training: Training) -> Iterator[Op]:
     if op.kind == COLLECTIVE:
         yield op
     elif op.kind == ATTENTION:
-        yield replace(op, flops=op.flops * ATTENTION_BACKWARD, read=op.read * 2.0, write=op.write * 2.0)
+        yield changed(op, flops=op.flops * ATTENTION_BACKWARD, read=op.read * 2.0, write=op.write * 2.0)
     elif op.kind in (MATMUL, EXPERTS):
         yield from _product(op, training)
-    elif op.kind == ELEMENTWISE and "i" in op.terms:
+    elif op.kind in (ELEMENTWISE, PERMUTE) and "i" in op.terms:
         t = op.terms
-        yield ops.elementwise(op.name, m=t["m"], i=t["i"] + t["o"], o=t["i"], f=2.0 * t["f"], r=t["r"])
+        back = ops.elementwise(op.name, m=t["m"], i=t["i"] + t["o"], o=t["i"], f=2.0 * t["f"], r=t["r"])
+        yield changed(back, kind=op.kind)
     elif op.name.endswith(WIDEN):
         yield op
     elif op.kind != QUANTISE:  # gradients are narrowed beside the product that needs them
@@ -249,7 +253,7 @@ def _product(op: Op, training: Training) -> Iterator[Op]:
         inputs = ops.expert_matmul(
             f"{op.name}-inputs", m, experts, n, k, w=t["w"], a=a, r=r, dtype=op.dtype, least=op.least
         )
-    yield replace(inputs, expanded=op.expanded)
+    yield changed(inputs, expanded=op.expanded)
     if adapters.is_adapter(op) or not training.frozen:
         yield ops.weight_gradient(
             f"{op.name}-weights", m, k, n, e=experts, a=a, g=bytes_of(training.gradients), dtype=op.dtype
@@ -258,4 +262,4 @@ def _product(op: Op, training: Training) -> Iterator[Op]:
 
 def named(operators: Iterable[Op], half: str) -> list[Op]:
     """Operators with the half of the pass that they belong to before their names."""
-    return [replace(op, name=f"{half}/{op.name}") for op in operators]
+    return [changed(op, name=f"{half}/{op.name}") for op in operators]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from roofline.engine import cost, energy, interval
+from roofline.engine import cost, energy, goodput, interval
 from roofline.engine.deployment import Deployment, dtype_notes
 from roofline.engine.inference import total_weight_bytes
 from roofline.engine.memory import Memory
@@ -14,7 +14,7 @@ from roofline.engine.training import offload, passes
 from roofline.engine.training.memory import memory_needs
 from roofline.engine.training.schedule import micro_batches
 from roofline.engine.training.step import step
-from roofline.machine.chip import ELEMENTWISE, QUANTISE
+from roofline.machine.chip import PASSING
 from roofline.numeric import Num
 from roofline.workload import Precision, Training
 
@@ -22,10 +22,12 @@ from roofline.workload import Precision, Training
 def predict(training: Training, deployment: Deployment) -> Prediction:
     """Step time, throughput, memory, energy and cost of a training run on a deployment."""
     precision = deployment.precision_for(training.precision)
-    phase = step(training, deployment, precision)
+    ahead = passes.forward(training, deployment.plan, precision)
+    phase = step(training, deployment, precision, ahead)
     held = memory_needs(training, deployment.plan, precision)
     limit = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
-    metrics = _metrics(training, deployment, precision, phase)
+    full = passes.useful_flops(training, deployment.plan, precision, ahead)[1]
+    metrics = _metrics(training, deployment, phase, full)
     metrics |= interval.around_step(metrics, deployment.spreads)
     beyond = offload.host(deployment.chip, deployment.plan)
     room = np.inf if beyond is None else beyond.capacity
@@ -58,41 +60,60 @@ def _most_sequences(training: Training, deployment: Deployment, held: Memory, li
     return np.floor(room / per_sequence) * micro_batches(training, deployment.plan) * deployment.plan.dp
 
 
-def _metrics(training: Training, deployment: Deployment, precision: Precision, phase: Phase) -> dict[str, Num | None]:
-    """The contract's numbers, expected and ideal."""
+def _metrics(training: Training, deployment: Deployment, phase: Phase, full: Num) -> dict[str, Num | None]:
+    """The contract's numbers, expected and ideal; `full` as in `_utilization`."""
     chip, chips = deployment.chip, deployment.plan.num_chips
+    kept = goodput.effective(training, chip, chips)
+    stretch = kept.stretch if kept else 1.0
     tokens = training.tokens_per_step
+    steps = training.tokens / tokens
     metrics: dict[str, Num | None] = {}
-    for suffix, seconds in (("", phase.time), ("_ideal", phase.ideal_time)):
+    for suffix, seconds, longer in (("", phase.time, stretch), ("_ideal", phase.ideal_time, 1.0)):
         metrics |= {
             f"step_time_s{suffix}": seconds,
             f"tokens_per_s{suffix}": tokens / seconds,
             f"tokens_per_s_per_chip{suffix}": tokens / seconds / chips,
-            f"time_to_train_s{suffix}": training.tokens / tokens * seconds,
+            f"time_to_train_s{suffix}": steps * seconds * longer,
         }
-    metrics |= _utilization(training, deployment, precision, phase)
+    metrics |= _utilization(training, deployment, phase, full)
+    metrics |= {
+        "goodput": kept.share if kept else None,
+        "job_mtbf_s": kept.job_mtbf if kept else None,
+        "checkpoint_interval_s": kept.interval if kept else None,
+    }
+    return metrics | _spent(deployment, phase, tokens, steps * phase.time * stretch)
+
+
+def _spent(deployment: Deployment, phase: Phase, tokens: Num, lasts: Num) -> dict[str, Num | None]:
+    """Chip-hours, energy and money of a run that lasts so many seconds, and of its tokens while steps go on.
+
+    Chips that wait for a restart draw as much as those at work: an upper bound.
+    """
+    chip, chips = deployment.chip, deployment.plan.num_chips
     rate = tokens / phase.time
     power = energy.mean_power(chip, [(phase, phase.time)])
-    metrics["power_w"] = None if power is None else power * chips
-    metrics["energy_j_per_token"] = None if power is None else power * chips / rate
+    power = None if power is None else power * chips
     rent = cost.usd_per_second(chip, chips)
-    metrics["usd_per_million_tokens"] = cost.usd_per_million(rent, rate)
-    metrics["cost_usd"] = None if rent is None else rent * training.tokens / rate
-    return metrics
+    return {
+        "chip_hours": lasts * chips / 3600.0,
+        "power_w": power,
+        "energy_j": None if power is None else power * lasts,
+        "energy_j_per_token": None if power is None else power / rate,
+        "usd_per_million_tokens": cost.usd_per_million(rent, rate),
+        "cost_usd": None if rent is None else rent * lasts,
+    }
 
 
-def _utilization(
-    training: Training, deployment: Deployment, precision: Precision, phase: Phase
-) -> dict[str, Num | None]:
+def _utilization(training: Training, deployment: Deployment, phase: Phase, full: Num) -> dict[str, Num | None]:
     """Useful FLOP/s of a chip and their share of the peak, with causal attention counted once (`mfu`) or all pairs of
     a sequence (`mfu_full_attention`, as PaLM does, arXiv 2204.02311, appendix B); and of all that is executed (`hfu`).
+
+    `full` are the FLOPs of a micro-batch's forward pass with all pairs.
     """
     plan = deployment.plan
-    rounds = micro_batches(training, plan)
     useful = phase.useful_flops
-    whole = passes.useful_flops(training, plan, precision, full=True) * passes.useful_passes(training)
-    whole = whole * rounds / plan.pp
-    done = [item for item in phase.operators if item.op.kind not in (ELEMENTWISE, QUANTISE, COLLECTIVE, OVERHEAD)]
+    whole = full * passes.useful_passes(training) * micro_batches(training, plan) / plan.pp
+    done = [item for item in phase.operators if item.op.kind not in (*PASSING, COLLECTIVE, OVERHEAD)]
     executed = sum((item.op.count * item.op.flops for item in done), start=0.0)
     counted = (
         ("model", "mfu", useful),
@@ -110,6 +131,8 @@ def _utilization(
 def _notes(training: Training, deployment: Deployment, precision: Precision) -> list[str]:
     """What the reader must know besides the numbers."""
     notes = dtype_notes(deployment.chip, precision)
+    uncounted = goodput.unknown(training, deployment.chip)
+    notes += [uncounted] if uncounted else []
     limit = training.model.max_context
     if limit and np.max(training.seq_len) > limit:
         notes.append(

@@ -6,7 +6,7 @@ A pipeline stage runs its micro-batches one after another; the slowest sets the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -31,6 +31,7 @@ Price: TypeAlias = "Callable[[Iterable[Op]], tuple[Priced, ...]]"
 
 FORWARD, RECOMPUTE, BACKWARD = "forward", "recompute", "backward"
 BUBBLE = "pipeline/bubble"
+SOFTWARE = "software"  # the layer of what software adds to every layer
 OUTSIDE = ("embedding", "head", "pipeline")  # places of operators outside of layers
 WEIGHTS = "-weights"  # the end of the names of gradients of weights
 # The kind of parallelism that a message serves, by a word of its name; all others are tensor-parallel.
@@ -48,11 +49,13 @@ SERVES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def step(training: Training, deployment: Deployment, precision: Precision) -> Phase:
-    """The operators of one step on the chip that sets the pace, and the time of the step."""
+def step(training: Training, deployment: Deployment, precision: Precision, ahead: Sequence[Op] | None = None) -> Phase:
+    """The operators of one step on the chip that sets the pace, and the time of the step; `ahead` is the forward pass
+    of one micro-batch, if it is known already."""
     chip, plan = deployment.chip, deployment.plan
-    found = operators(training, deployment, precision)
-    useful = passes.useful_flops(training, plan, precision) * passes.useful_passes(training)
+    ahead = passes.forward(training, plan, precision) if ahead is None else ahead
+    found = operators(training, deployment, precision, ahead)
+    useful = passes.useful_flops(training, plan, precision, ahead)[0] * passes.useful_passes(training)
     return Phase(
         "training",
         found,
@@ -66,13 +69,14 @@ def step(training: Training, deployment: Deployment, precision: Precision) -> Ph
 
 def seconds(training: Training, deployment: Deployment, precision: Precision) -> Num:
     """The expected time of one step by itself: all that a search has to know."""
-    return roof.expected_time(operators(training, deployment, precision, apart=False))
+    ahead = passes.forward(training, deployment.plan, precision)
+    return roof.expected_time(operators(training, deployment, precision, ahead, apart=False))
 
 
 def operators(
-    training: Training, deployment: Deployment, precision: Precision, *, apart: bool = True
+    training: Training, deployment: Deployment, precision: Precision, ahead: Sequence[Op], *, apart: bool = True
 ) -> tuple[Priced, ...]:  # fmt: skip
-    """What the chip that sets the pace does in one step.
+    """What the chip that sets the pace does in one step, whose micro-batches go `ahead` so.
 
     If not `apart`, all that is treated alike is one operator of which only the expected time is known: over a mesh of
     plans the sums are then short, and kernels are priced before any axis that they do not depend on is met.
@@ -81,7 +85,7 @@ def operators(
     price: Price = partial(_priced, chip=chip, stack=stack, bound=apart)
     rounds = micro_batches(training, plan)
     stages = Stages.of(training.model, plan)
-    micro = _micro_batch(training, deployment, precision, stages, price)
+    micro = _micro_batch(training, deployment, precision, ahead, stages, price)
     micro = micro if apart else _merged(micro)
     pace = _pace(micro, stages, plan)
     own = _of_stage(micro, stages, plan, pace, rounds)
@@ -117,11 +121,15 @@ def _merged(priced: Iterable[Priced]) -> tuple[Priced, ...]:
 
 
 def _micro_batch(
-    training: Training, deployment: Deployment, precision: Precision, stages: Stages, price: Price
-) -> tuple[Priced, ...]:  # fmt: skip
+    training: Training,
+    deployment: Deployment,
+    precision: Precision,
+    ahead: Sequence[Op],
+    stages: Stages,
+    price: Price,
+) -> tuple[Priced, ...]:
     """One micro-batch through all layers, there and back, each message with its hidden share."""
     plan, stack = deployment.plan, deployment.stack
-    ahead = passes.forward(training, plan, precision)
     found = (
         *passes.named(ahead, FORWARD),
         *passes.named(passes.recomputed(ahead, training, plan), RECOMPUTE),
@@ -140,7 +148,8 @@ def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> 
     routed = float(sum(block.count for block in blocks if isinstance(block.ffn, MoE)))
     taken = _sum(item.time for item in priced if item.op.layer)
     waiting = np.maximum(stack.host * layers + stack.routing * routed - taken, 0.0)
-    return Op(f"{stack.id}/layers", OVERHEAD, terms={"seconds": stack.layer * layers + waiting}, layer="software")
+    each = stack.layer + waiting / layers
+    return Op(f"{stack.id}/layers", OVERHEAD, count=layers, terms={"seconds": each}, layer=SOFTWARE)
 
 
 def served(op: Op) -> str:
@@ -205,7 +214,9 @@ def _of_stage(micro: tuple[Priced, ...], stages: Stages, plan: Plan, pace: Paced
             return _hops(plan)
         return ends if _is(op, "head") else begins
 
-    return tuple(replace(item, op=item.op.times(rounds * share(item.op))) for item in micro)
+    return tuple(
+        Priced(item.op.times(rounds * share(item.op)), item.ideal, item.expected, item.hidden) for item in micro
+    )
 
 
 def _beside(

@@ -20,7 +20,7 @@ from roofline.engine import plans, search
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
 from roofline.machine import Chip, Stack
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, EXPERTS, MATMUL, QUANTISE, SCAN
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, EXPERTS, MATMUL, PERMUTE, QUANTISE, SCAN
 from roofline.machine.stack import EXPERT, PARALLEL
 from roofline.numeric import Num
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
@@ -75,15 +75,16 @@ TRAINED: Mapping[str, Constant] = MappingProxyType(
             Constant(NARROW, 1.0, 0.2, 1.5, 0.15),
             Constant(NARROWER, 1.0, 0.2, 1.5, 0.15),
             Constant(QUANTISE, 1.0, 0.2, 10.0, 0.3),
-            Constant(EXPERTS, 1.0, 0.1, 3.0, 0.15),
+            Constant(EXPERTS, 1.0, 0.1, 2.0, 0.1),
+            Constant(PERMUTE, 1.0, 0.02, 2.0, 0.3),
             Constant(ATTENTION, 1.0, 0.2, 2.0, 0.15),
             *(Constant(f"{OVERLAP}{kind}", 1.0, 0.0, 1.0, 0.3) for kind in PARALLEL),
         )
     }
 )
-OF_EXPERTS = ("routing", EXPERTS, f"{OVERLAP}{EXPERT}")
+OF_EXPERTS = ("routing", EXPERTS, PERMUTE, f"{OVERLAP}{EXPERT}")
 # Constants that are rates of one kind of kernel.
-KINDS = (EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, QUANTISE, NARROW, NARROWER)
+KINDS = (EXPERTS, PERMUTE, ATTENTION, DECODE_ATTENTION, SCAN, QUANTISE, NARROW, NARROWER)
 LONG = 2048.0  # tokens of a prompt or context from which on attention is a part that rows can tell
 
 
@@ -366,6 +367,17 @@ def _several(tells: Callable[[Part], bool]) -> Callable[[Sequence[Part]], bool]:
     return lambda rows: _count([part for part in rows if tells(part)]) >= FEWEST
 
 
+def _widely(tells: Callable[[Part], bool]) -> Callable[[Sequence[Part]], bool]:
+    """Rows of several families: what one of them alone tells of its kernels says nothing of those of others."""
+
+    def told(rows: Sequence[Part]) -> bool:
+        telling = [part for part in rows if tells(part)]
+        families, those = ({part.where.chip.family for part in parts} for parts in (rows, telling))
+        return _count(telling) >= FEWEST and (len(families) == 1 or len(those) > 1)
+
+    return told
+
+
 def _waits(part: Part) -> bool:
     return any(metric.name in ("ttft_s", "e2e_latency_s") for metric in part.metrics)
 
@@ -419,7 +431,6 @@ TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
         "host": _several(_launches),
         "stream": _several(_streams),
         "flow": _several(_pipelines),
-        EXPERTS: _several(_chooses),
         ATTENTION: _several(_reads_long),
         DECODE_ATTENTION: _several(_remembers_long),
         SCAN: _several(_scans),
@@ -437,11 +448,12 @@ def _divided(degree: str) -> Callable[[Part], bool]:
 
 TELLS_OF_TRAINING: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
     {
-        NARROW: _several(lambda part: _narrow(part) and BITS[part.reading.weights_of(part.setup)] > 6.0),
-        NARROWER: _several(lambda part: BITS[part.reading.weights_of(part.setup)] < 6.0),
-        QUANTISE: _several(_narrow),
+        NARROW: _widely(lambda part: _narrow(part) and BITS[part.reading.weights_of(part.setup)] > 6.0),
+        NARROWER: _widely(lambda part: BITS[part.reading.weights_of(part.setup)] < 6.0),
+        QUANTISE: _widely(_narrow),
         "routing": _several(_chooses),
         EXPERTS: _several(_chooses),
+        PERMUTE: _several(_chooses),
         **{
             f"{OVERLAP}{kind}": _several(_divided(degree))
             for kind, degree in zip(PARALLEL, ("tp", "ep", "cp", "pp", "dp"), strict=True)

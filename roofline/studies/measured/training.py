@@ -85,7 +85,10 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
 
     @cache
     def stack_by(framework: str) -> str | None:
-        return stack_named(catalog, framework, anywhere=True)
+        found = stack_named(catalog, framework, anywhere=True)
+        return (
+            found if found and catalog.stack(found).overlaps else None
+        )  # what says nothing of messages does not train
 
     @cache
     def released(stack: str, version: str, date: str) -> str:
@@ -308,7 +311,11 @@ def what(metric: Metric, case: Case) -> str:
 
 
 def left_open(setup: Setup, case: Case, metric: Metric) -> str:
-    """Nothing: a row whose micro-batch or recomputation is not stated still tells how fast its software is."""
+    """What a row leaves open that decides its figure as much as the machine does; empty if nothing."""
+    if not case["micro_batch_seqs"].strip():
+        return "the micro-batch is not stated"
+    if (case.numbers["pp"] or 1.0) > 1.0 and not case["vpp"].strip():
+        return "how many chunks a pipeline stage has is not stated"
     return ""
 
 
