@@ -288,15 +288,18 @@ def _rounds(result: Prediction) -> Num:
 
 def _layers(item: Phase, rounds: Num) -> list[dict[str, Any]]:
     """Each group of layers: how many a pipeline stage has of it in training, or there are, and the time of one in one
-    pass; last, all that is outside of layers. What belongs to layers of any group is theirs where they are all alike.
+    pass; last, all that is outside of layers. What belongs to layers of any group is theirs where they are all alike;
+    else exchanges for attention are a group, and software is outside.
     """
     named = dict.fromkeys(priced.op.layer for priced in item.operators)
     own = [name for name in named if name and name not in ANY_LAYER]
-    group_of = {name: own[0] if name in ANY_LAYER and len(own) == 1 else name for name in named}
+    shared = dict.fromkeys(ANY_LAYER, own[0]) if len(own) == 1 else {"software": ""}
+    group_of = {name: shared.get(name, name) for name in named}
     rows = []
     for group in sorted(dict.fromkeys(group_of.values()), key=lambda name: name == ""):
         inside = [priced for priced in item.operators if group_of[priced.op.layer] == group]
-        layers = min(priced.op.count for priced in inside) / rounds if group else 1.0
+        counted = [priced.op.count for priced in inside if priced.op.layer == group]
+        layers = min(counted) / rounds if group else 1.0
         each = number(roof.expected_time(inside) / layers)
         rows.append({"name": group or "outside of layers", "count": number(layers), "time_s": each})
     return rows

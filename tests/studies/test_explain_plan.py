@@ -69,7 +69,7 @@ def test_every_plan_is_counted(explained: rl.Result) -> None:
 
 
 def test_a_plan_that_is_given_has_no_rival() -> None:
-    plan = "tp=8,pp=2,dp=4,ep=1,cp=1,vpp=1,zero=1,micro_batch=1,recompute=full"
+    plan = "tp=8,pp=2,dp=4,ep=1,cp=1,vpp=1,zero=1,micro_batch=1,recompute=full,sequence_parallel=on"
     plans = rl.predict("llama-3.1-70b-pretraining", f"64xh100-sxm:{plan}", explain_plan=True)["plans"]
     assert (plans["considered"], plans["invalid"], plans["too_large"], plans["fitting"]) == (1, 0, 0, 1)
     assert [row["rank"] for row in plans["rows"]] == [1]

@@ -1,7 +1,8 @@
 """The fastest plans of a training run on so many chips, and what became of all others.
 
 All are timed in the first of the modes that are not numbers, and in another one only those that may be among the best
-then, by what that mode can save at most (`Mode.slack`).
+then, by what that mode can save at most (`Mode.slack`). What a plan needs of memory, which has three stages to look at,
+is asked only of plans that are quick enough to be among the best.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from roofline.numeric import Num
 from roofline.workload import Plan, Precision, Training
 
 ROWS = 8192  # of a mesh that are priced at once: Python's share is little, and memory is not filled with them
+FIRST = 256  # rows that are asked first what memory they need
 ALIKE = 1e-9  # times that differ by less are the same, summed in another order
 SIMPLEST = ("tp", "pp", "cp", "ep", "vpp", "zero", "mode", "micro_batch")  # of equal plans the one with less of these
 
@@ -79,8 +81,7 @@ def rank(training: Training, deployment: Deployment, given: Given, *, most: int)
             times = np.where(possible, _timed(every, replace(deployment, plan=mesh), precision), np.inf)
             if index == 0:
                 quickest[rows] = times.min(axis=(1, 2, 3))
-            fits, _ = _held(training, mesh, precision, deployment.chip, deployment.stack)
-            best = _better(best, _columns(mesh, np.where(fits, times, np.inf), index), most)
+            best = _better_of(best, every, replace(deployment, plan=mesh), precision, times, index, most)
     if not best:
         return Ranking((_smallest(every, deployment, precision),), ())
     return Ranking(tuple(_plans(every, best)), tuple(best["time"].tolist()))
@@ -158,6 +159,22 @@ def _timed(every: Space, deployment: Deployment, precision: Precision) -> Array:
     with np.errstate(invalid="ignore"):  # what does not exist in the mesh may be beyond all links
         found = seconds(every.training, deployment, precision)
     return np.where(np.isnan(found), np.inf, found)
+
+
+def _better_of(
+    best: _Columns, every: Space, deployment: Deployment, precision: Precision, times: Array, mode: int, most: int
+) -> _Columns:  # fmt: skip
+    """The best plans so far and of a mesh whose times are known. The quickest rows are asked first what memory they
+    need, and no more of them than may be among the best."""
+    chip, stack, mesh = deployment.chip, deployment.stack, deployment.plan
+    quickest = times.min(axis=(1, 2, 3))
+    left, size = np.argsort(quickest, kind="stable"), FIRST
+    while left.size and quickest[left[0]] <= _slowest(best, most) and np.isfinite(quickest[left[0]]):
+        rows, left, size = left[:size], left[size:], 2 * size
+        part = taken(mesh, rows)
+        fits, _ = _held(every.training, part, precision, chip, stack)
+        best = _better(best, _columns(part, np.where(fits, times[rows], np.inf), mode), most)
+    return best
 
 
 def _columns(mesh: Plan, times: Array, mode: int) -> _Columns:

@@ -26,7 +26,7 @@ DOING: Mapping[tuple[str, str], str] = {
 }
 OUTSIDE = "outside of layers"  # the name of the last group
 # What layers of every group have alike, where there are several groups.
-EVERY: Mapping[str, str] = MappingProxyType({"context": "keys and values of others", "software": "software"})
+EVERY: Mapping[str, str] = MappingProxyType({"context": "keys and values of others"})
 COLLECTIVES = "exchange between chips"
 WAITING = "starting kernels"
 
