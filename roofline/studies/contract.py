@@ -155,6 +155,7 @@ def workload(job: Workload) -> dict[str, Any]:
             "global_batch": number(job.global_batch),
             "optimizer": job.optimizer,
             "lora_rank": number(job.lora_rank),
+            "lora_targets": job.lora_targets if job.frozen else None,
             "imbalance": number(job.imbalance),
         }
     return common | {
