@@ -162,7 +162,7 @@ def _memory(result: Result) -> Grid:
     rows = [
         (name, quantity(memory[key], "B"), percent(memory[key] / capacity if capacity else None))
         for key, name in _PARTS
-        if memory[key]
+        if memory.get(key)
     ]
     if memory.get("host_bytes"):
         rows.append(("in the host's memory", quantity(memory["host_bytes"], "B"), ""))
