@@ -80,6 +80,27 @@ GlobalBatch = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Training: sequences of a step.", rich_help_panel=WORK)
 ]
 Tokens = Annotated[float | None, typer.Option(metavar="N", help="Training: tokens in all.", rich_help_panel=WORK)]
+LoraRank = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Training: rank of adapters (LoRA) beside weights that rest; 0: none.",
+        rich_help_panel=WORK,
+    ),
+]
+LoraTargets = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Training: what has adapters: all, attention, or qv (queries, values).",
+        rich_help_panel=WORK,
+    ),
+]
+Optimizer = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Training: adam, adam8bit, sgd, lion or muon.", rich_help_panel=WORK),
+]
 CachedShare = Annotated[
     float | None,
     typer.Option(

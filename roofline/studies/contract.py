@@ -84,9 +84,12 @@ def prediction(result: Prediction) -> dict[str, Any]:
             "gradient_bytes": number(result.memory.gradients),
             "optimizer_bytes": number(result.memory.optimizer),
             "activation_bytes": number(result.memory.activations),
+            "buffer_bytes": number(result.memory.buffers),
+            "host_bytes": number(result.memory.host),
             "total_bytes": number(result.memory.total),
             "max_batch": number(result.max_batch),
             **({"pool": pool} if pool else {}),
+            **_stage(result),
         },
         "phases": [
             phase(item, _ridge(item), interval.of_phase(item.name, deployment), _rounds(result))
@@ -152,6 +155,7 @@ def workload(job: Workload) -> dict[str, Any]:
             "global_batch": number(job.global_batch),
             "optimizer": job.optimizer,
             "lora_rank": number(job.lora_rank),
+            "lora_targets": job.lora_targets if job.frozen else None,
             "imbalance": number(job.imbalance),
         }
     return common | {
@@ -186,6 +190,16 @@ def _step(step: Step) -> dict[str, float | None]:
     if isinstance(step, DecodeStep):
         return {"decode": number(step.tokens)}
     return {"pause": number(step.seconds)}
+
+
+def _stage(result: Prediction) -> dict[str, Any]:
+    """The pipeline stage that needs the most memory, where a run has several: its number from 1, and its name."""
+    stages = int(result.deployment.plan.pp)
+    if not isinstance(result.workload, Training) or stages == 1:
+        return {}
+    index = int(result.memory.stage)
+    name = "first" if index == 0 else "last" if index == stages - 1 else "second" if index == 1 else str(index + 1)
+    return {"stage": index + 1, "stage_name": name}
 
 
 def _pools(result: Prediction) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from roofline.catalog.store import Catalog, is_path
 from roofline.engine import plans, pools
@@ -28,6 +28,7 @@ from roofline.workload import (
     Workload,
 )
 from roofline.workload.dtype import usual_activations
+from roofline.workload.job import LoraTargets, Optimizer
 
 # Settings of a plan by what they are: whole numbers with their least and most, shares, switches, and names.
 MOST = 10_000_000
@@ -52,8 +53,13 @@ PLAN_KEYS = (*COUNTS, *PARTS, *SWITCHES, *NAMED)
 FORMAT_KEYS = ("weights", "activations", "kv_cache")
 KEYS = (*PLAN_KEYS, "pools", "stack", *FORMAT_KEYS)
 ON, OFF = ("on", "yes", "true"), ("off", "no", "false")
+TRAINING_ONLY = ("seq_len", "global_batch", "tokens", "lora_rank", "lora_targets", "optimizer")
 PHASES = ("training", "prefill", "decode")
-NAMES, FROM_ZERO, SHARES = ("phase", "draft"), ("context_len", "draft_tokens"), ("cached_share", "acceptance")
+NAMES, FROM_ZERO = ("phase", "draft", "lora_targets", "optimizer"), ("context_len", "draft_tokens", "lora_rank")
+SHARES = ("cached_share", "acceptance")
+CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"lora_targets": get_args(LoraTargets), "optimizer": get_args(Optimizer)}
+)
 
 DEFAULT_INPUT, DEFAULT_OUTPUT, DEFAULT_SEQ, DEFAULT_GLOBAL_BATCH = 1024.0, 256.0, 4096.0, 256.0
 
@@ -64,8 +70,9 @@ class Options:
 
     Lengths are tokens. `cached_share` of the first prompt is found in the prefix cache; `draft_tokens` are guessed in
     each step by the model `draft` (by nothing that costs time without one) and right with probability `acceptance`;
-    `imbalance` are the rows of the hottest expert-parallel rank over the mean. `settings` are plan degrees,
-    `recompute`, `stack` and formats for every deployment that does not say its own.
+    `imbalance` are the rows of the hottest expert-parallel rank over the mean. `lora_rank` trains adapters of that rank
+    beside `lora_targets` instead of weights, `optimizer` updates them. `settings` are plan degrees, `recompute`,
+    `stack` and formats for every deployment that does not say its own.
     """
 
     phase: str | None = None
@@ -81,6 +88,9 @@ class Options:
     acceptance: float | None = None
     draft: str | None = None
     imbalance: float | None = None
+    lora_rank: float | None = None
+    lora_targets: str | None = None
+    optimizer: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -96,7 +106,19 @@ def options(given: Mapping[str, Any]) -> Options:
     draft = given.get("draft")
     if draft is not None and not isinstance(draft, str):
         raise RooflineError(f"draft={draft!r}: must be the name of a model, e.g. 'llama-3.2-1b'")
-    return Options(phase=given.get("phase"), draft=draft, settings=settings, **numbers)
+    names = {name: _choice(name, given[name]) for name in CHOICES if given.get(name) is not None}
+    told: dict[str, Any] = {**numbers, **names}
+    return Options(phase=given.get("phase"), draft=draft, settings=settings, **told)
+
+
+def _choice(name: str, value: Any) -> str:
+    """One of a few names."""
+    known = CHOICES[name]
+    if value not in known:
+        near = did_you_mean(str(value), known, most=1)
+        hint = f"did you mean {near}?" if near else f"must be one of {', '.join(known)}"
+        raise RooflineError(f"{name}={value!r}: {hint}")
+    return str(value)
 
 
 def _number(name: str, value: Any) -> float:
@@ -261,7 +283,7 @@ def _only_phase(workload: Workload, phase: str) -> Workload:
 
 def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Serving:
     """A request with other lengths, batch, cached prompt and drafts."""
-    for name in ("seq_len", "global_batch", "tokens"):
+    for name in TRAINING_ONLY:
         if getattr(options, name) is not None:
             raise RooflineError(
                 f"--{_flag(name)} belongs to training; {serving.id} is served (--batch --input --output)"
@@ -322,7 +344,7 @@ def _with_training(training: Training, options: Options) -> Training:
             raise RooflineError(
                 f"--{_flag(name)} belongs to serving; {training.id} trains (--seq --global-batch --tokens)"
             )
-    given = {name: getattr(options, name) for name in ("seq_len", "global_batch", "tokens", "imbalance")}
+    given = {name: getattr(options, name) for name in (*TRAINING_ONLY, "imbalance")}
     return replace(training, **{name: value for name, value in given.items() if value is not None})
 
 

@@ -86,13 +86,14 @@ def operators(
     rounds = micro_batches(training, plan)
     stages = Stages.of(training.model, plan)
     micro = _micro_batch(training, deployment, precision, ahead, stages, price)
+    filled = _weights_share(micro)
     micro = micro if apart else _merged(micro)
     pace = _pace(micro, stages, plan)
     own = _of_stage(micro, stages, plan, pace, rounds)
     messages = price(update.messages(training, plan, precision, rounds))
     messages = _beside(messages if apart else _merged(messages), own, plan, rounds, stack)
     updating = price([update.optimizer(training, plan, precision)])
-    waiting = Op(BUBBLE, OVERHEAD, terms={"seconds": bubble(pace, plan, _weights_share(micro))})
+    waiting = Op(BUBBLE, OVERHEAD, terms={"seconds": bubble(pace, plan, filled)})
     software = Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": stack.step})
     moved = _offloaded(training, deployment, precision, own, updating, price)
     return (*own, *messages, *updating, *moved, *price([waiting, software]))
@@ -103,21 +104,22 @@ def _priced(found: Iterable[Op], chip: Chip, stack: Stack, *, bound: bool) -> tu
 
 
 def _merged(priced: Iterable[Priced]) -> tuple[Priced, ...]:
-    """Operators of the same half that are all inside of layers or in the same place outside, as one; gradients of
-    weights apart."""
+    """Operators of the same half that are all inside of layers or in the same place outside, as one; messages apart."""
     groups: dict[tuple[str, ...], list[Priced]] = {}
     for item in priced:
         first, *words = item.op.name.removeprefix("experts-").split("/")
         place = "layer" if item.op.layer else next((word for word in OUTSIDE if word in words), "")
-        groups.setdefault((first, place, WEIGHTS if item.op.name.endswith(WEIGHTS) else ""), []).append(item)
-    return tuple(
-        Priced(
-            Op("/".join(key), OVERHEAD, layer=items[0].op.layer),
-            roof.NOTHING,
-            replace(roof.NOTHING, time=_sum(item.time for item in items)),
-        )
-        for key, items in groups.items()
-    )
+        kind = COLLECTIVE if item.op.kind == COLLECTIVE else OVERHEAD
+        groups.setdefault((first, place, kind), []).append(item)
+    return tuple(_as_one("/".join(key), key[-1], items) for key, items in groups.items())
+
+
+def _as_one(name: str, kind: str, items: Sequence[Priced]) -> Priced:
+    """Operators as one that takes as long and hides as much as they together."""
+    taken, shown = _sum(item.taken for item in items), _sum(item.time for item in items)
+    hidden = 1.0 - shown / np.where(np.greater(taken, 0.0), taken, np.inf) if kind == COLLECTIVE else 0.0
+    op = Op(name, kind, layer=items[0].op.layer)
+    return Priced(op, roof.NOTHING, replace(roof.NOTHING, time=taken), hidden)
 
 
 def _micro_batch(
@@ -223,18 +225,29 @@ def _beside(
     messages: tuple[Priced, ...], own: tuple[Priced, ...], plan: Plan, rounds: Num, stack: Stack
 ) -> tuple[Priced, ...]:
     """Messages between replicas behind the passes: gradients behind the last micro-batch's way back, weights behind the
-    first one's way ahead; with ZeRO-3, whose messages belong to every pass, behind all of them."""
-    work = {half: _sum(item.time for item in own if item.op.name.startswith(half)) for half in (FORWARD, BACKWARD)}
+    first one's way ahead; with ZeRO-3, whose messages belong to every pass, behind all of them. Work that hides other
+    messages hides no more."""
+    work = {half: _free(item for item in own if item.op.name.startswith(half)) for half in (FORWARD, BACKWARD)}
     whole = np.greater_equal(plan.zero, 3.0)
+    free = _free(own)
     found = []
     for word, half in (("gradients", BACKWARD), ("weights", FORWARD)):
         group = [item for item in messages if _is(item.op, word) or _is(item.op, f"experts-{word}")]
         taken = _sum(item.taken for item in group)
         cover = np.where(whole, work[BACKWARD] if half == BACKWARD else work[FORWARD], work[half] / rounds)
-        behind = np.minimum(taken * stack.overlaps.get(DATA, 1.0), cover)
+        behind = np.minimum(taken * stack.overlaps.get(DATA, 1.0), np.minimum(cover, free))
+        free = free - behind
         hidden = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
         found += [replace(item, hidden=hidden) for item in group]
     return tuple(found)
+
+
+def _free(own: Iterable[Priced]) -> Num:
+    """Seconds of kernels that hide no message yet."""
+    some = tuple(own)
+    kernels = _sum(item.time for item in some if item.op.kind != COLLECTIVE)
+    hidden = _sum(item.taken - item.time for item in some if item.op.kind == COLLECTIVE)
+    return np.maximum(kernels - hidden, 0.0)
 
 
 def _offloaded(
@@ -264,6 +277,6 @@ def _behind(item: Priced, cover: Num) -> Priced:
 
 
 def _weights_share(micro: tuple[Priced, ...]) -> Num:
-    """Gradients of weights, as a share of a micro-batch's time."""
-    ours = _sum(item.time for item in micro if item.op.name.endswith(WEIGHTS))
-    return ours / _sum(item.time for item in micro)
+    """Gradients of weights, as a share of a micro-batch's FLOPs: of its time where all of it computes alike."""
+    ours = _sum(item.op.count * item.op.flops for item in micro if item.op.name.endswith(WEIGHTS))
+    return ours / _sum(item.op.count * item.op.flops for item in micro)

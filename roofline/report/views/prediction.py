@@ -95,7 +95,7 @@ def _metrics(result: Result, full_attention: bool) -> Grid:
             show(metrics[f"{name}_ideal"]) if f"{name}_ideal" in metrics else "",
         )
         for name, title, show in _METRICS
-        if name in metrics and name in (utilization, *ALWAYS)
+        if name in metrics and name in (utilization, *ALWAYS) and (name not in IF_KNOWN or metrics[name] is not None)
     ]
     columns = ("metric", "expected", "90 % of measurements", "ideal")
     known = [index for index, name in enumerate(columns) if index != 2 or any(row[index] for row in rows)]
@@ -105,6 +105,10 @@ def _metrics(result: Result, full_attention: bool) -> Grid:
 
 def _watts(value: float | None) -> str:
     return quantity(value, "W")
+
+
+def _megawatt_hours(value: float | None) -> str:
+    return f"{rate(value / 3.6e9)} MWh" if value is not None else UNKNOWN
 
 
 def _joules(value: float | None) -> str:
@@ -125,12 +129,18 @@ _METRICS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
     ("mfu_full_attention", "MFU, full attention counted", percent),
     ("hfu", "hardware FLOPs utilization (HFU)", percent),
     ("time_to_train_s", "time to train", duration),
+    ("goodput", "goodput", percent),
+    ("job_mtbf_s", "time between failures", duration),
+    ("checkpoint_interval_s", "time between checkpoints", duration),
+    ("chip_hours", "chip-hours", rate),
     ("power_w", "power", _watts),
     ("energy_j_per_token", "energy per token", _joules),
     ("usd_per_million_tokens", "USD per million tokens", usd),
+    ("energy_j", "energy of the run", _megawatt_hours),
     ("cost_usd", "cost of the run", usd),
 )
 
+IF_KNOWN = ("goodput", "job_mtbf_s", "checkpoint_interval_s", "energy_j")  # a note says why they are not
 ALWAYS = tuple(name for name, _, _ in _METRICS if not name.startswith("mfu"))
 
 _PARTS = (
@@ -139,6 +149,7 @@ _PARTS = (
     ("gradient_bytes", "gradients"),
     ("optimizer_bytes", "optimizer"),
     ("activation_bytes", "activations"),
+    ("buffer_bytes", "buffers"),
     ("total_bytes", "all"),
     ("capacity_bytes", "usable"),
 )
@@ -153,9 +164,13 @@ def _memory(result: Result) -> Grid:
         for key, name in _PARTS
         if memory[key]
     ]
+    if memory.get("host_bytes"):
+        rows.append(("in the host's memory", quantity(memory["host_bytes"], "B"), ""))
     if serving:
         rows.append(("most requests at once", count(memory["max_batch"]), ""))
-    title = f"memory per chip, {memory['pool']} pool" if memory.get("pool") else "memory per chip"
+    fullest = memory.get("pool") and f", {memory['pool']} pool"
+    fullest = fullest or (f", {memory['stage_name']} stage" if memory.get("stage_name") else "")
+    title = f"memory per chip{fullest}"
     return Grid.of((Column(title), Column("size", right=True), Column("share", right=True)), rows)
 
 
