@@ -374,11 +374,12 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
     if ffn.latent:
         yield from _product("moe/latent-down", m, hidden, inside, widths)
     apart = np.where(np.greater(shards.pool, 1.0), shards.tp, 1.0)  # slices of an expert that see the same rows
-    yield ops.collective("moe/dispatch", "all-to-all", m=sent, k=inside, r=a, ranks=plan.ep, stride=apart, copies=top_k)
+    among = np.where(np.greater(shards.pool, 1.0), plan.ep, 1.0)  # one replica has its tokens on every rank
+    yield ops.collective("moe/dispatch", "all-to-all", m=sent, k=inside, r=a, ranks=among, stride=apart, copies=top_k)
     yield ops.collective("moe/gather", "all-gather", m=routed, k=inside, r=a, ranks=apart)
     yield from routed_experts(routed, touched, inside, ffn.width / shards.tp, ffn.gated, own)
     yield ops.collective("moe/scatter", "reduce-scatter", m=routed, k=inside, r=r, ranks=apart)
-    yield ops.collective("moe/combine", "all-to-all", m=sent, k=inside, r=r, ranks=plan.ep, stride=apart, copies=top_k)
+    yield ops.collective("moe/combine", "all-to-all", m=sent, k=inside, r=r, ranks=among, stride=apart, copies=top_k)
     if ffn.latent:
         yield from _product("moe/latent-up", m, inside, hidden, widths)
     if ffn.shared_ffn is not None:

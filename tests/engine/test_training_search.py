@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from roofline.catalog.store import Catalog
 from roofline.engine import search, training
 from roofline.engine.deployment import Deployment
-from roofline.engine.plans import DEGREES
+from roofline.engine.plans import DEGREES, pick
 from roofline.engine.training import rules
 from roofline.engine.training.space import HALVED, RECOMPUTES, SHIFTED, taken
 from roofline.engine.training.step import seconds
@@ -169,6 +169,18 @@ def test_the_ranking_is_in_the_words_of_the_prediction(catalog: Catalog, name: s
     assert counts.considered == counts.invalid + counts.too_large + counts.fitting
     assert min(counts.invalid, counts.fitting) > 0
     assert training.best_plan(work, deployment, {}) == ranking.plans[0]
+
+
+def test_a_plan_among_many_is_priced_as_it_is_alone() -> None:
+    """Experts inside of a tensor-parallel group send no tokens, whatever those of other plans do."""
+    work, machine = run(SPARSE), chip(1e9)
+    every = brute(work, 4)
+    together = np.broadcast_to(
+        training.step(work, where(machine, 4, REAL, every), Precision()).time, np.shape(every.tp)
+    )
+    for index in range(0, np.size(every.tp), 7):
+        alone = training.step(work, where(machine, 4, REAL, pick(every, index)), Precision())
+        assert together[index] == pytest.approx(float(alone.time), rel=1e-12)
 
 
 GIVEN = [
