@@ -49,7 +49,7 @@ STEP_TIMES = ("step_time_s", "time_to_train_s")
 def around_step(metrics: Metrics, spreads: Spreads) -> Iterator[tuple[str, Num]]:
     """`_low` and `_high` of every metric of a training step that has a bound, around the expectation."""
     within = factors(spreads, STEP)
-    for name, value in metrics.items():
+    for name, value in tuple(metrics.items()):  # what is yielded may be laid over them
         ideal = metrics.get(f"{name}_ideal")
         if value is None or ideal is None or within is None:
             continue

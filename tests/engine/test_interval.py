@@ -290,3 +290,18 @@ def test_the_headline_is_that_of_what_was_asked_for(told: dict[str, Num | None],
 
 def test_the_headline_of_a_run_is_that_of_its_steps() -> None:
     assert interval.headline(where(), {"step_time_s": 1.0}) == EACH["training step"]
+
+
+def test_every_figure_of_a_step_has_the_interval_of_steps() -> None:
+    """Times and the rates that follow from them; never better than the bound, and what has no bound has none."""
+    metrics: dict[str, Num | None] = {
+        "step_time_s": 2.0, "step_time_s_ideal": 1.9, "mfu": 0.4, "mfu_ideal": 0.9, "power_w": 700.0, "goodput": None,
+    }  # fmt: skip
+    spread = EACH["training step"]
+    metrics |= interval.around_step(metrics, {"training step": spread})
+    assert metrics["step_time_s_low"] == 1.9
+    assert metrics["step_time_s_high"] == pytest.approx(2.0 * spread.high)
+    assert metrics["mfu_low"] == pytest.approx(0.4 / spread.high)
+    assert metrics["mfu_high"] == pytest.approx(0.4 / spread.low)
+    assert "power_w_low" not in metrics
+    assert not dict(interval.around_step(metrics, {}))
