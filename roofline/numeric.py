@@ -46,6 +46,9 @@ def ceil_div(a: Num, b: Num) -> Num:
     return np.ceil(np.divide(a, b))
 
 
+LEAST = 5e-324  # the smallest number above zero: what is divided by it is zero here
+
+
 def p_norm(a: Num, b: Num, p: Num) -> Num:
     """`(a^p + b^p)^(1/p)` for a, b >= 0, safe from overflow; `p = inf` is the maximum, `p = 1` the sum.
 
@@ -55,11 +58,11 @@ def p_norm(a: Num, b: Num, p: Num) -> Num:
     >>> float(p_norm(3.0, 4.0, 2.0)), float(p_norm(3.0, 4.0, 1.0)), float(p_norm(3.0, 4.0, np.inf))
     (5.0, 7.0, 4.0)
     """
-    if np.isscalar(p) and p == 1.0:
+    plain = isinstance(p, float)
+    if plain and p == 1.0:
         return a + b
     longer = np.maximum(a, b)
-    if np.isscalar(p) and p == np.inf:
+    if plain and p == np.inf:
         return longer
-    shorter = np.minimum(a, b)
-    ratio = np.divide(shorter, longer, out=np.zeros(np.broadcast(a, b).shape), where=np.asarray(longer) > 0)
+    ratio = np.minimum(a, b) / np.maximum(longer, LEAST)
     return longer * np.power(1.0 + np.power(ratio, p), np.divide(1.0, p))

@@ -29,7 +29,7 @@ from roofline.engine.training.activations import Micro
 from roofline.engine.training.passes import widens
 from roofline.engine.training.schedule import in_flight, layers_of
 from roofline.engine.training.update import gathered_bytes, replicas, sharded_over, trained_bytes
-from roofline.numeric import Num
+from roofline.numeric import Num, some
 from roofline.workload import Block, DenseFFN, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of, outer_bytes_of
 
@@ -73,19 +73,21 @@ class Stage:
 
 def memory_needs(training: Training, plan: Plan, precision: Precision) -> Memory:
     """Bytes on one chip of the fullest stage."""
-    first, second, end = (of_stage(training, plan, precision, index) for index in _fullest(plan))
-    return fuller(fuller(first, second), end)
+    return reduce(fuller, (of_stage(training, plan, precision, index) for index in _fullest(training, plan)))
 
 
 def most_needed(training: Training, plan: Plan, precision: Precision) -> Num:
     """The total of the fullest stage by itself: all that a search has to know where nothing is offloaded."""
-    return reduce(np.maximum, (of_stage(training, plan, precision, index).total for index in _fullest(plan)))
+    return reduce(np.maximum, (of_stage(training, plan, precision, index).total for index in _fullest(training, plan)))
 
 
-def _fullest(plan: Plan) -> tuple[Num, Num, Num]:
-    """The stages of which one is the fullest."""
+def _fullest(training: Training, plan: Plan) -> list[Num]:
+    """The stages of which one is the fullest: the first, which keeps most micro-batches, or the last, with the output
+    matrix; where layers differ the second, if the first has the smaller ones."""
     last = plan.pp - 1.0
-    return last * 0.0, np.minimum(last, 1.0), last
+    if not some(last):
+        return [last]
+    return [last * 0.0, *([np.minimum(last, 1.0)] if len(training.model.blocks) > 1 else []), last]
 
 
 def of_stage(training: Training, plan: Plan, precision: Precision, index: Num) -> Memory:
