@@ -26,17 +26,25 @@ from roofline.studies.calibration import kernels, spread, stacks
 from roofline.studies.calibration.draft import FOLDERS, Draft, draft, written
 from roofline.studies.calibration.fitting import Array, error
 from roofline.studies.calibration.kernels import RATE, Found, Subject
-from roofline.studies.calibration.overlay import TIMES, Origin, Writer
+from roofline.studies.calibration.overlay import REQUESTS, STEPS, TIMES, TIMINGS, Origin, Writer
 from roofline.studies.calibration.residuals import KERNEL, Method, Residual, Run, Timings, leave_out, over
 from roofline.studies.calibration.stacks import Fitted, Usable
 from roofline.studies.measured import table
-from roofline.studies.measured.table import KERNELS, SERVING, Table
+from roofline.studies.measured.table import KERNELS, SERVING, Case, Table
+from roofline.studies.measured.training import TRAINING
 
 CALIBRATION_SCHEMA = "roofline.calibration/1"
 CALIBRATION, ALL = "calibration", "all"
 SPLITS = (CALIBRATION, ALL)
 FAMILY, CHIP, STACK = "family", "chip", "stack"
-NOUNS: Mapping[str, str] = MappingProxyType({KERNELS.name: "timings", SERVING.name: "requests"})
+# What rows are called that constants are fitted to, with how to tell them.
+NOUNS: Mapping[str, Callable[[Table, Case], bool]] = MappingProxyType(
+    {
+        TIMINGS: lambda table, case: table.layout is KERNELS,
+        REQUESTS: lambda table, case: table.layout is SERVING and case["phase"] != TRAINING,
+        STEPS: lambda table, case: table.layout is SERVING and case["phase"] == TRAINING,
+    }
+)
 NOT_ASKED = "not asked for"
 _DAY = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
 
@@ -193,7 +201,8 @@ def _may_replace(path: Path, wanted: Wanted) -> bool:
 
 def _fitted(given: Sequence[Given], base: Catalog, wanted: Wanted, files: Draft, say: Say, *, anew: bool) -> Outcome:
     """Kernels and links, written, then stacks that see what was written, written too."""
-    writer = Writer(_origin(given, KERNELS.name), _origin(given, SERVING.name), _measured_on(base, anew=anew))
+    origins = {noun: _origin(given, noun) for noun in NOUNS}
+    writer = Writer(origins, _measured_on(base, anew=anew))
     method = _method(base, wanted)
     say("reading timings of kernels")
     timings, skipped = _timings(given, base, wanted)
@@ -264,12 +273,12 @@ def _requests(given: Sequence[Given], catalog: Catalog, wanted: Wanted) -> Usabl
     return found
 
 
-def _origin(given: Sequence[Given], layout: str) -> Origin:
+def _origin(given: Sequence[Given], noun: str) -> Origin:
     """Where rows of one kind come from; the newest day that one of them states."""
-    own = [item for item in given if item.table.layout.name == layout]
-    days = (case["date"].strip() for item in own for case in item.table.cases)
-    newest = max((day for day in days if _DAY.fullmatch(day)), default="")
-    return Origin(NOUNS[layout], [(item.label, item.digest) for item in own], newest)
+    own = {item.label: (item, [case for case in item.table.cases if NOUNS[noun](item.table, case)]) for item in given}
+    tables = [(label, item.digest) for label, (item, cases) in own.items() if cases]
+    days = (case["date"].strip() for _, cases in own.values() for case in cases)
+    return Origin(noun, tables, max((day for day in days if _DAY.fullmatch(day)), default=""))
 
 
 def _measured_on(base: Catalog, *, anew: bool) -> Callable[[str], Sequence[str]]:

@@ -18,6 +18,7 @@ from roofline.studies.calibration.kernels import CACHE, FREE, LINK, LINK_RANGES,
 Tree = Mapping[str, "str | Tree"]
 
 TIMES = ("latency", "split", "step")  # constants of kernels and links in seconds
+TIMINGS, REQUESTS, STEPS = "timings", "requests", "steps"  # what rows of each kind are called
 LEAST = 1e-3  # multiples are above zero
 
 
@@ -63,10 +64,10 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes what a run found: where its rows come from, on which chips stacks of the catalogue were `measured`."""
+    """Writes what a run found: where its rows come from, by what they are called, and on which chips stacks of the
+    catalogue were `measured`."""
 
-    timings: Origin
-    requests: Origin
+    origins: Mapping[str, Origin]
     measured: Callable[[str], Sequence[str]] = lambda stack: ()
 
     def write(self, files: Draft, subjects: Iterable[Subject], fitted: Iterable[stacks.Fitted] = ()) -> None:
@@ -85,7 +86,7 @@ class Writer:
 
     def of_subject(self, subject: Subject) -> str:
         """The file of a chip or family: every entry that was fitted."""
-        key = self.timings.key
+        key = self.origins[TIMINGS].key
         entries: dict[str, dict[str, str | Tree]] = {"kernels": {}, "links": {}, CACHE: {}}
         for step in subject.fits:
             for entry in step.entries:
@@ -100,7 +101,7 @@ class Writer:
                     entries["kernels"][entry] = _reached(subject.chip.achieved[entry], Efficiency(), free, key)
         body: Tree = entries if subject.kind == "family" else {"achieved": entries}
         rows = sum(fit.rows for fit in subject.fits.values())
-        return text(subject.id, body, self.timings.source(rows))
+        return text(subject.id, body, self.origins[TIMINGS].source(rows))
 
     def of_stack(
         self, stack: str, fitted: stacks.Fitted | None, rates: Mapping[str, Mapping[str, float]], rated: int
@@ -109,35 +110,32 @@ class Writer:
         fits = fitted.fits if fitted else {}
         chips = sorted({*fitted.chips, *self.measured(stack)}) if fitted else []
         levels = sorted({*fits, *rates} - {""})
+        own = self.origins[STEPS if fitted and fitted.trains else REQUESTS]
         body: Tree = {
             "measured_on": f"[{', '.join(chips)}]" if chips else "",
-            **self._level(fits.get(""), {}),
-            "variants": {level: self._level(fits.get(level), rates.get(level, {})) for level in levels},
+            **self._level(own, fits.get(""), {}),
+            "variants": {level: self._level(own, fits.get(level), rates.get(level, {})) for level in levels},
         }
-        sources = self.timings.source(rated) if rates else {}
-        return text(stack, body, sources | (self.requests.source(fitted.rows) if fitted else {}))
+        sources = self.origins[TIMINGS].source(rated) if rates else {}
+        return text(stack, body, sources | (own.source(fitted.rows) if fitted else {}))
 
-    def _level(self, fit: Fit | None, rates: Mapping[str, float]) -> dict[str, Tree]:
+    def _level(self, own: Origin, fit: Fit | None, rates: Mapping[str, float]) -> dict[str, Tree]:
         """Overheads and rates of one level; kernels by themselves tell their rate better than requests do."""
         told = {name: fit.values[name] for name in fit.free} if fit else {}
         hidden = {name: value for name, value in told.items() if name.startswith(stacks.OVERLAP)}
         multiples = {
-            name: (value, self.requests.key)
-            for name, value in told.items()
-            if name not in OVERHEADS and name not in hidden
+            name: (value, own.key) for name, value in told.items() if name not in OVERHEADS and name not in hidden
         }
-        multiples |= {name: (value, self.timings.key) for name, value in rates.items()}
+        multiples |= {name: (value, self.origins[TIMINGS].key) for name, value in rates.items()}
         return {
             "overheads": {
-                name: _flow({"time": seconds(value)}, self.requests.key)
-                for name, value in told.items()
-                if name in OVERHEADS
+                name: _flow({"time": seconds(value)}, own.key) for name, value in told.items() if name in OVERHEADS
             },
             "rates": {
                 name: _flow({"rate": number(max(value, LEAST))}, source) for name, (value, source) in multiples.items()
             },
             "overlaps": {
-                name.removeprefix(stacks.OVERLAP): _flow({"share": number(value)}, self.requests.key)
+                name.removeprefix(stacks.OVERLAP): _flow({"share": number(value)}, own.key)
                 for name, value in hidden.items()
             },
         }

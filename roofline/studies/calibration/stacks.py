@@ -254,6 +254,7 @@ class Fitted:
     fits: Mapping[str, Fit]  # "" is the stack itself
     chips: tuple[str, ...]
     rows: int
+    trains: bool = False  # whether it was fitted to steps of training
 
 
 def calibrate(cases: Iterable[Case], catalog: Catalog) -> list[Fitted]:
@@ -280,7 +281,7 @@ def fit_stack(
         alone = all(part.where.chip.id == chip for part in rows if part.where.chip.family == family)
         if _count(own) >= FEWEST and (chip in stated or not alone):
             fits[chip] = fit_level(own, fits.get(family, fits[""]).values, guess.get(chip, NO_VALUES))
-    return Fitted(stack, fits, _chips(rows), _count(rows))
+    return Fitted(stack, fits, _chips(rows), _count(rows), rows[0].trains)
 
 
 def fit_chip(stack: str, rows: Sequence[Part], chip: str) -> Fitted | None:
@@ -288,7 +289,7 @@ def fit_chip(stack: str, rows: Sequence[Part], chip: str) -> Fitted | None:
     own = [part for part in rows if part.where.chip.id == chip]
     if _count(own) < FEWEST:
         return None
-    return Fitted(stack, {chip: fit_level(own, _stated(own))}, _chips(own), _count(own))
+    return Fitted(stack, {chip: fit_level(own, _stated(own))}, _chips(own), _count(own), own[0].trains)
 
 
 def level_of(fits: Collection[str], chip: Chip) -> str:

@@ -105,7 +105,9 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
 
     @cache
     def stack_by(framework: str) -> str | None:
-        return stack_named(catalog, framework, anywhere=True)
+        found = stack_named(catalog, framework, anywhere=True)
+        trains = found and catalog.stack(found).overlaps  # what says which messages hide trains
+        return None if trains else found
 
     @cache
     def usual_cache(stack: str, weights: str) -> str:

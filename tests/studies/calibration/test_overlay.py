@@ -17,9 +17,15 @@ from roofline.studies.calibration.draft import draft
 from roofline.studies.calibration.fitting import Fit
 from roofline.studies.calibration.kernels import CACHE_RANGE, FREE, LINK_RANGES, RANGES, Step, Subject
 from roofline.studies.calibration.overlay import Origin, Writer
-from roofline.studies.calibration.stacks import CONSTANTS, KINDS, Fitted
+from roofline.studies.calibration.stacks import CONSTANTS, KINDS, TRAINED, Fitted, stated
 
-WRITER = Writer(Origin("timings", [("a.csv", "ab" * 32)], ""), Origin("requests", [("b.csv", "cd" * 32)], "2025"))
+WRITER = Writer(
+    {
+        "timings": Origin("timings", [("a.csv", "ab" * 32)], ""),
+        "requests": Origin("requests", [("b.csv", "cd" * 32)], "2025"),
+        "steps": Origin("steps", [("c.csv", "ef" * 32)], "2026"),
+    }
+)
 
 
 def fit(values: dict[str, float]) -> Fit:
@@ -68,6 +74,18 @@ def test_limits_of_stacks_can_be_written(house: Any, end: str) -> None:
         read = stack.rates[name] if name in KINDS else getattr(stack, name)
         assert read == pytest.approx(value, rel=5e-3, abs=1e-3 if name not in OVERHEADS else 1e-9), name
     assert catalog.stack("synthetic-stack", catalog.chip("synth-1")).step == 0.5
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_limits_of_stacks_that_train_can_be_written(house: Any, end: str) -> None:
+    values = {name: getattr(constant, end) for name, constant in TRAINED.items()}
+    found = Fitted("synthetic-stack", {"": fit(values), "synth-1": fit({"overlap.data": 0.5})}, ("synth-1",), 3, True)
+    catalog = read_back(house, [], [found])
+    stack = catalog.stack("synthetic-stack", catalog.chip("synth-3"))
+    for name, value in values.items():
+        assert stated(stack, name) == pytest.approx(value, rel=5e-3, abs=1e-3), name
+    assert catalog.stack("synthetic-stack", catalog.chip("synth-1")).overlaps["data"] == 0.5
+    assert stack.sources["overlaps.data"].title.startswith("fitted to 3 steps in c.csv")
 
 
 def test_what_was_fitted_hides_what_the_file_below_says(house: Any) -> None:
