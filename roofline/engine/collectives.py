@@ -15,7 +15,7 @@ import numpy as np
 from roofline.engine.ops import Message, drawn
 from roofline.machine import Chip, Link, LinkEfficiency, Stack
 from roofline.machine.stack import DIRECT
-from roofline.numeric import Num, p_norm
+from roofline.numeric import Num, larger, p_norm, smaller
 
 # Bytes that each rank sends (= receives) for a buffer of size S among n ranks, as a multiple of S.
 # All-reduce = reduce-scatter + all-gather (Thakur, Rabenseifner, Gropp 2005, sections 3 and 4).
@@ -25,7 +25,7 @@ VOLUME: Mapping[str, Callable[[Num], Num]] = MappingProxyType(
         "all-gather": lambda n: (n - 1.0) / n,
         "reduce-scatter": lambda n: (n - 1.0) / n,
         "all-to-all": lambda n: (n - 1.0) / n,
-        "send": lambda n: np.minimum(n - 1.0, 1.0),
+        "send": lambda n: smaller(n - 1.0, 1.0),
     }
 )
 
@@ -35,8 +35,8 @@ STEPS: Mapping[str, Callable[[Num], Num]] = MappingProxyType(
         "all-reduce": lambda n: 2.0 * (n - 1.0),
         "all-gather": lambda n: n - 1.0,
         "reduce-scatter": lambda n: n - 1.0,
-        "all-to-all": lambda n: np.minimum(n - 1.0, 1.0),
-        "send": lambda n: np.minimum(n - 1.0, 1.0),
+        "all-to-all": lambda n: smaller(n - 1.0, 1.0),
+        "send": lambda n: smaller(n - 1.0, 1.0),
     }
 )
 
@@ -74,14 +74,14 @@ def _level(
         return np.where(ranks > 1.0, np.inf, 0.0)
     if ideal:
         once = algorithm == "all-reduce" and link.topology == "switch"  # a switch may add up what passes through it
-        volume = np.minimum(VOLUME[algorithm](ranks), 1.0) if once else VOLUME[algorithm](ranks)
+        volume = smaller(VOLUME[algorithm](ranks), 1.0) if once else VOLUME[algorithm](ranks)
         return size * volume / bandwidth(link, ranks, algorithm) + steps(link, ranks) * link.latency
     found = _exchange(algorithm, size, ranks, link, chip.link_efficiency(link.scope), STEPS[algorithm](ranks))
     own = chip.achieved_links.get(f"{link.scope}/{algorithm}") if stack.collectives == DIRECT else None
     if own is None:
         return found
     direct = _exchange(algorithm, size, ranks, link, own, ranks - 1.0)
-    return np.minimum(found, direct) if algorithm == "all-reduce" else direct
+    return smaller(found, direct) if algorithm == "all-reduce" else direct
 
 
 def _exchange(algorithm: str, size: Num, ranks: Num, link: Link, reached: LinkEfficiency, exchanges: Num) -> Num:
@@ -100,13 +100,13 @@ def bandwidth(link: Link, ranks: Num, algorithm: str) -> Num:
     hypercube's path, or a quarter of each longer ring, on every axis.
     """
     if link.topology == "mesh":
-        return link.bandwidth * np.clip((ranks - 1.0) / np.maximum(link.chips - 1.0, 1.0), 1e-9, 1.0)
+        return link.bandwidth * np.clip((ranks - 1.0) / larger(link.chips - 1.0, 1.0), 1e-9, 1.0)
     if link.topology not in TORUS_AXES:
         return link.bandwidth
     axes = TORUS_AXES[link.topology]
     if algorithm == "all-to-all":
         length = np.power(ranks, 1.0 / axes)
-        return link.bandwidth * np.maximum(1.0 - 1.0 / ranks, 1e-9) / (axes * np.maximum(length / 4.0, 1.0))
+        return link.bandwidth * larger(1.0 - 1.0 / ranks, 1e-9) / (axes * larger(length / 4.0, 1.0))
     return link.bandwidth * np.clip(np.log2(ranks) / (2.0 * axes), 1e-9, 1.0)
 
 
@@ -117,4 +117,4 @@ def steps(link: Link, ranks: Num) -> Num:
         axes = TORUS_AXES[link.topology]
         return axes * (np.power(ranks, 1.0 / axes) - 1.0)
     doublings = np.ceil(np.log2(ranks))
-    return np.minimum(doublings, 3.0) if link.topology == "dragonfly" else doublings
+    return smaller(doublings, 3.0) if link.topology == "dragonfly" else doublings

@@ -16,7 +16,7 @@ import numpy as np
 from roofline.engine import buckets, ops
 from roofline.engine.buckets import Pairs
 from roofline.engine.ops import Op
-from roofline.numeric import Num, ceil_div, changed
+from roofline.numeric import Num, ceil_div, changed, larger, smaller
 from roofline.workload import (
     MLA,
     Attention,
@@ -354,8 +354,8 @@ def expert_shards(plan: Plan) -> ExpertShards:
     DeepSeek serves its models.
     """
     stated = np.greater(plan.expert_tp, 0.0)
-    inside = np.where(stated, plan.expert_tp, np.maximum(plan.tp / plan.ep, 1.0))
-    return ExpertShards(ep=plan.ep, tp=inside, pool=np.maximum(plan.ep * inside / plan.tp, 1.0))
+    inside = np.where(stated, plan.expert_tp, larger(plan.tp / plan.ep, 1.0))
+    return ExpertShards(ep=plan.ep, tp=inside, pool=larger(plan.ep * inside / plan.tp, 1.0))
 
 
 def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
@@ -364,9 +364,9 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
     m, a, r = work.rows, own.a, widths.r
     shards = expert_shards(plan)
     experts, top_k, inside = float(ffn.experts), float(ffn.top_k), float(ffn.routed_dim(int(hidden)))
-    hottest = np.minimum(work.imbalance, shards.ep)  # one rank has all rows at most
+    hottest = smaller(work.imbalance, shards.ep)  # one rank has all rows at most
     routed = m * shards.pool * top_k / shards.ep * hottest  # rows that reach it
-    different = np.minimum(work.distinct, work.sequences * shards.pool) * work.new
+    different = smaller(work.distinct, work.sequences * shards.pool) * work.new
     touched = ops.expected_experts(experts, top_k, different) / shards.ep
     yield ops.matmul("moe/router", m, hidden, experts, w=max(own.w, 2.0), a=r, r=r, dtype=widths.attention)
     sent = m * np.greater(shards.pool, 1.0) / plan.tp
@@ -415,6 +415,6 @@ def _pipeline(model: Model, widths: Widths, plan: Plan, work: Pass) -> Op:
     """Activations handed from each pipeline stage to the next."""
     hop = ops.collective(
         "pipeline/send", "send", m=work.rows / plan.tp, k=float(model.hidden), r=widths.r,
-        ranks=np.minimum(plan.pp, 2.0), stride=plan.tp,
+        ranks=smaller(plan.pp, 2.0), stride=plan.tp,
     )  # fmt: skip
     return hop.times(plan.pp - 1.0)

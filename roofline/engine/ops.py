@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, PERMUTE, QUANTISE, SCAN
-from roofline.numeric import Num, changed
+from roofline.numeric import Num, changed, larger, smaller
 
 COLLECTIVE, OVERHEAD = "collective", "overhead"
 VECTOR = "vector"  # the "dtype" of work on the vector units
@@ -113,7 +113,7 @@ class Op:
 
 def tiles(m: Num, n: Num, batch: Num = 1.0) -> Num:
     """Tiles of `batch` results `[m, n]`; rows below a tile's make smaller ones, not fewer."""
-    return batch * np.maximum(m / TILE, 1.0) * (n / TILE)
+    return batch * larger(m / TILE, 1.0) * (n / TILE)
 
 
 def expansion(values: Num, w: Num) -> Num:
@@ -137,7 +137,7 @@ def matmul(name: str, m: Num, k: Num, n: Num, *, w: Num, a: Num, r: Num, dtype: 
         rows=m,
         growing=m * (k * a + n * r) / (m * k * a + k * n * w + m * n * r),
         tiles=tiles(m, n),
-        above=np.maximum(m / TILE, 1.0),
+        above=larger(m / TILE, 1.0),
         expanded=expansion(k * n, w),
         formula=_MATMUL,
         terms={"m": m, "k": k, "n": n, "w": w, "a": a, "r": r},
@@ -163,7 +163,7 @@ def expert_matmul(
         rows=each,
         growing=m * (k * a + n * r) / (m * k * a + e * k * n * w + m * n * r),
         tiles=tiles(each, n, e),
-        above=np.maximum(each / TILE, 1.0),
+        above=larger(each / TILE, 1.0),
         expanded=expansion(e * k * n, w),
         formula=_EXPERTS,
         terms={"m": m, "e": e, "k": k, "n": n, "w": w, "a": a, "r": r},
@@ -214,7 +214,7 @@ def batched_matmul(name: str, *, b: Num, m: Num, k: Num, n: Num, a: Num, r: Num,
         rows=m,
         growing=b * m * (k * a + n * r) / (read + write),
         tiles=tiles(m, n, b),
-        above=np.maximum(m / TILE, 1.0),
+        above=larger(m / TILE, 1.0),
         formula=_BATCHED,
         terms={"b": b, "m": m, "k": k, "n": n, "a": a, "r": r},
     )
@@ -245,9 +245,9 @@ def attention(
         read=read,
         write=write,
         rows=q,
-        growing=np.minimum(b * q * each / (read + write), 1.0),  # a window may hold fewer tokens than are new
+        growing=smaller(b * q * each / (read + write), 1.0),  # a window may hold fewer tokens than are new
         tiles=tiles(q, TILE, b * h),
-        above=np.maximum(q / TILE, 1.0),
+        above=larger(q / TILE, 1.0),
         columns=d + v,
         formula=_ATTENTION,
         terms={"b": b, "q": q, "p": p, "l": l, "h": h, "d": d, "v": v, "g": g, "a": a, "r": r, "c": c},
@@ -282,7 +282,7 @@ def decode_attention(
         write=write,
         rows=l,
         growing=cache * l / (read + write),
-        tiles=b * np.maximum(g / (d + v), 1.0),
+        tiles=b * larger(g / (d + v), 1.0),
         columns=d + v,
         stored=stored,
         padded=padded,

@@ -15,7 +15,7 @@ from roofline.engine import collectives
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, VECTOR, Op
 from roofline.machine import Chip, Efficiency, Stack
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION
-from roofline.numeric import Num, p_norm, some
+from roofline.numeric import Num, larger, p_norm, smaller, some
 from roofline.workload.dtype import math_dtype
 
 BOUNDS = ("compute", "memory", "network", "overhead")
@@ -84,7 +84,7 @@ def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
     if ideal:
         compute, moved = op.flops / most(chip, op), 0.0 if op.fusable else op.bytes * (1.0 - op.resident)
         memory = moved / chip.bandwidth
-        return Roofs(compute, memory, 0.0, 0.0, np.maximum(compute, memory))
+        return Roofs(compute, memory, 0.0, 0.0, larger(compute, memory))
     return _kernel(op, chip, stack)
 
 
@@ -101,8 +101,8 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
         row = work
         if some(op.above - 1.0):
             row = p_norm(*_roofs(op, 1.0 / op.above, reached, rate, chip, stack), reached.overlap)
-        lost = np.minimum(row * reached.fill * chip.compute_units / (op.tiles / op.above), reached.split)
-        idle = 1.0 + lost / np.maximum(work, 1e-12)
+        lost = smaller(row * reached.fill * chip.compute_units / (op.tiles / op.above), reached.split)
+        idle = 1.0 + lost / larger(work, 1e-12)
         compute, memory, work = compute * idle, memory * idle, work * idle
     before = _expansion(op, reached, rate, chip, stack)
     overhead = reached.latency * stack.latency + stack.operator
@@ -112,11 +112,9 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
 def _roofs(op: Op, share: Num, reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> tuple[Num, Num]:
     """Seconds of arithmetic and of memory for a share of a kernel's rows, with those that static shapes add."""
     share = share * op.padded
-    ramp = reached.half / np.maximum(op.rows * share, 1.0)
+    ramp = reached.half / larger(op.rows * share, 1.0)
     compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp)
-    compute = compute / np.minimum(
-        summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op)
-    )
+    compute = compute / smaller(summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op))
     brought = op.growing * share * (1.0 + ramp * (op.kind in STREAMING))
     moved = op.bytes * (1.0 - op.growing + brought)
     if chip.cache_speed is not None:
@@ -134,7 +132,7 @@ def _expansion(op: Op, reached: Efficiency, rate: Num, chip: Chip, stack: Stack)
 def _moving(reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:
     """Bytes per second of a kernel, never more than the datasheet's."""
     share = reached.memory * stack.memory * rate
-    return np.minimum(chip.bandwidth * np.minimum(share, 1.0), streamed(chip, stack))
+    return smaller(chip.bandwidth * smaller(share, 1.0), streamed(chip, stack))
 
 
 def streamed(chip: Chip, stack: Stack) -> Num:
@@ -205,7 +203,7 @@ def ideal_time(priced: Sequence[Priced]) -> Num:
     """Seconds below which no implementation can come: messages may hide behind work entirely, or work behind them."""
     work = total((item for item in priced if item.op.kind != COLLECTIVE), lambda item: item.ideal_time)
     messages = total((item for item in priced if item.op.kind == COLLECTIVE), lambda item: item.ideal_time)
-    return np.maximum(work, messages)
+    return larger(work, messages)
 
 
 def bound(priced: Iterable[Priced]) -> Num:
@@ -222,7 +220,7 @@ def largest(values: Sequence[Num]) -> Num:
     index: Num = np.zeros(())
     for position, value in enumerate(values[1:], start=1):
         index = np.where(np.greater(value, best), float(position), index)
-        best = np.maximum(value, best)
+        best = larger(value, best)
     return index
 
 

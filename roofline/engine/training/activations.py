@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roofline.engine.lower import expert_shards, heads_per_chip
-from roofline.numeric import Num
+from roofline.numeric import Num, larger, smaller
 from roofline.workload import MLA, Attention, Block, CompressedAttention, DenseFFN, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 from roofline.workload.model import FFN, Mixer
@@ -166,7 +166,7 @@ def columns(ffn: DenseFFN) -> float:
 def rows(micro: Micro, ffn: MoE) -> Num:
     """Tokens that reach the experts of the fullest rank, each as often as it was sent there."""
     shards = expert_shards(micro.plan)
-    hottest = np.minimum(micro.training.imbalance, shards.ep)
+    hottest = smaller(micro.training.imbalance, shards.ep)
     return micro.tokens * shards.pool * ffn.top_k / shards.ep * hottest
 
 
@@ -183,11 +183,11 @@ def going_back(micro: Micro, block: Block) -> Num:
         inner = micro.tokens * micro.r * columns(ffn) / micro.plan.tp
     elif isinstance(ffn, MoE):
         routed = float(ffn.routed_dim(int(micro.hidden)))
-        wide = np.maximum(routed, columns(ffn.expert) / expert_shards(micro.plan).tp)
+        wide = larger(routed, columns(ffn.expert) / expert_shards(micro.plan).tp)
         inner = rows(micro, ffn) * micro.r * (routed + wide)
     if isinstance(mixer, (Attention, MLA, CompressedAttention)) and not micro.plan.flash:
         heads = heads_per_chip(float(mixer.heads), micro.plan)  # of probabilities, and of scores
-        inner = np.maximum(inner, micro.tokens * micro.r * 2.0 * heads * micro.seq_len)
+        inner = larger(inner, micro.tokens * micro.r * 2.0 * heads * micro.seq_len)
     elif mixer is not None and not isinstance(mixer, (Attention, MLA, CompressedAttention)):
-        inner = np.maximum(inner, micro.tokens * micro.r * mixer.input_dim / micro.plan.tp)
+        inner = larger(inner, micro.tokens * micro.r * mixer.input_dim / micro.plan.tp)
     return micro.residual + micro.gathered + inner

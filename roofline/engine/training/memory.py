@@ -29,7 +29,7 @@ from roofline.engine.training.activations import Micro
 from roofline.engine.training.passes import widens
 from roofline.engine.training.schedule import in_flight, layers_of
 from roofline.engine.training.update import gathered_bytes, replicas, sharded_over, trained_bytes
-from roofline.numeric import Num, some
+from roofline.numeric import Num, larger, smaller, some
 from roofline.workload import Block, DenseFFN, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of, outer_bytes_of
 
@@ -87,7 +87,7 @@ def _fullest(training: Training, plan: Plan) -> list[Num]:
     last = plan.pp - 1.0
     if not some(last):
         return [last]
-    return [last * 0.0, *([np.minimum(last, 1.0)] if len(training.model.blocks) > 1 else []), last]
+    return [last * 0.0, *([smaller(last, 1.0)] if len(training.model.blocks) > 1 else []), last]
 
 
 def of_stage(training: Training, plan: Plan, precision: Precision, index: Num) -> Memory:
@@ -201,7 +201,7 @@ def _again(plan: Plan, stage: Stage) -> Num:
     every layer that software chooses."""
     if plan.recompute != "full":
         return plan.selective if plan.recompute == "selective" else 0.0
-    return np.minimum(plan.recompute_layers, stage.count) / np.maximum(stage.count, 1.0)
+    return smaller(plan.recompute_layers, stage.count) / larger(stage.count, 1.0)
 
 
 # --- buffers --------------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def _buffers(micro: Micro, precision: Precision, stage: Stage) -> Num:
     widened = _most(micro, stage, _widest) * SIXTEEN if widens(training, precision) else 0.0
     in_layers = back + again + on_its_way + gathered + widened
     behind = stage.last * loss(micro, precision)
-    return _gradients(micro, precision, stage) + np.maximum(in_layers, behind)
+    return _gradients(micro, precision, stage) + larger(in_layers, behind)
 
 
 def loss(micro: Micro, precision: Precision) -> Num:
@@ -252,7 +252,7 @@ def _gradients(micro: Micro, precision: Precision, stage: Stage) -> Num:
             shared = memory.ffn_parameters(model, block, plan)
             found["ffn", block.ffn.parameters(model.hidden)] = shared + expert / expert_shards(plan).tp
         for key, size in found.items():
-            sizes[key] = np.maximum(sizes.get(key, 0.0), np.where(np.greater(count, 0.0), size, 0.0))
+            sizes[key] = larger(sizes.get(key, 0.0), np.where(np.greater(count, 0.0), size, 0.0))
     return sum(sizes.values(), start=0.0) * trained_bytes(micro.training, precision)
 
 
@@ -260,7 +260,7 @@ def _most(micro: Micro, stage: Stage, size: Callable[[Micro, Block], Num]) -> Nu
     """The largest of a stage's layers."""
     most: Num = 0.0
     for block, count in zip(micro.training.model.blocks, stage.layers, strict=True):
-        most = np.maximum(most, np.where(np.greater(count, 0.0), size(micro, block), 0.0))
+        most = larger(most, np.where(np.greater(count, 0.0), size(micro, block), 0.0))
     return most
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roofline.numeric import Num, ceil_div
+from roofline.numeric import Num, ceil_div, larger, smaller
 from roofline.workload import Model, Plan, Training
 
 
@@ -33,7 +33,7 @@ class Stages:
         if plan.placement == "even":
             return cls(np.divide(1.0, plan.pp), np.divide(1.0, plan.pp))
         most = ceil_div(layers, plan.pp)
-        return cls(most / layers, np.maximum(layers - most * (plan.pp - 1.0), 0.0) / layers)
+        return cls(most / layers, larger(layers - most * (plan.pp - 1.0), 0.0) / layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def paced(stages: Stages, plan: Plan, layers: Num, first: Num, last: Num) -> Pac
     alone = np.less_equal(plan.pp, 1.0)
     begins = stages.fullest * layers + first + np.where(alone, last, 0.0)
     ends = stages.last * layers + last + np.where(alone, first, 0.0)
-    return Paced(np.maximum(begins, ends), layers + first + last, np.greater_equal(ends, begins))
+    return Paced(larger(begins, ends), layers + first + last, np.greater_equal(ends, begins))
 
 
 def bubble(pace: Paced, plan: Plan, weights_share: Num) -> Num:
@@ -60,18 +60,18 @@ def bubble(pace: Paced, plan: Plan, weights_share: Num) -> Num:
     gradients of weights, `weights_share` of the work, in between twice.
     """
     filling = (pace.through - pace.stage) / plan.vpp
-    return filling * np.maximum(1.0 - 2.0 * weights_share, 0.0) if plan.schedule == "zero-bubble" else filling
+    return filling * larger(1.0 - 2.0 * weights_share, 0.0) if plan.schedule == "zero-bubble" else filling
 
 
 def layers_of(model: Model, plan: Plan, stage: Num) -> tuple[Num, ...]:
     """Layers of each block group on a stage, counted from 0: leading groups in order, all others mixed evenly."""
     layers = float(model.layers)
     each: Num = np.divide(layers, plan.pp) if plan.placement == "even" else ceil_div(layers, plan.pp)
-    begin = np.minimum(stage * each, layers)
-    end = np.minimum(begin + each, layers)
+    begin = smaller(stage * each, layers)
+    end = smaller(begin + each, layers)
 
     def within(first: float, last: float) -> Num:
-        found: Num = np.maximum(np.minimum(end, last) - np.maximum(begin, first), 0.0)
+        found: Num = larger(smaller(end, last) - larger(begin, first), 0.0)
         return found
 
     found: list[Num] = []
@@ -94,4 +94,4 @@ def in_flight(training: Training, plan: Plan, stage: Num = 0.0) -> Num:
     behind = plan.pp - 1.0 - stage
     chunks = 2.0 * behind + (plan.vpp - 1.0) * plan.pp + 1.0
     kept = np.where(np.greater(plan.vpp, 1.0), chunks / plan.vpp, behind + 1.0)
-    return np.minimum(kept, micro_batches(training, plan))
+    return smaller(kept, micro_batches(training, plan))

@@ -24,7 +24,7 @@ from roofline.engine.training.schedule import Paced, Stages, bubble, micro_batch
 from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION
 from roofline.machine.stack import CONTEXT, DATA, EXPERT, PIPELINE, TENSOR
-from roofline.numeric import Num
+from roofline.numeric import Num, larger, smaller
 from roofline.workload import MoE, Plan, Precision, Training
 
 Price: TypeAlias = "Callable[[Iterable[Op]], tuple[Priced, ...]]"
@@ -149,7 +149,7 @@ def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> 
     layers = float(training.model.layers)
     routed = float(sum(block.count for block in blocks if isinstance(block.ffn, MoE)))
     taken = _sum(item.time for item in priced if item.op.layer)
-    waiting = np.maximum(stack.host * layers + stack.routing * routed - taken, 0.0)
+    waiting = larger(stack.host * layers + stack.routing * routed - taken, 0.0)
     each = stack.layer + waiting / layers
     return Op(f"{stack.id}/layers", OVERHEAD, count=layers, terms={"seconds": each}, layer=SOFTWARE)
 
@@ -171,7 +171,7 @@ def _within(priced: tuple[Priced, ...], stages: Stages, plan: Plan, stack: Stack
         allowed = stack.overlaps.get(kind, 1.0) if kind != CONTEXT or plan.context == "ring" else 0.0
         if kind == PIPELINE:
             taken, work = taken * _hops(plan), work * stages.fullest
-        behind = np.minimum(taken * allowed, np.minimum(attending, work) if kind == CONTEXT else work)
+        behind = smaller(taken * allowed, smaller(attending, work) if kind == CONTEXT else work)
         work = work - behind
         hidden[kind] = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
     return tuple(
@@ -181,7 +181,7 @@ def _within(priced: tuple[Priced, ...], stages: Stages, plan: Plan, stack: Stack
 
 def _hops(plan: Plan) -> Num:
     """Messages of one stage for each chunk, as a share of those between all stages."""
-    return plan.vpp / np.maximum(plan.pp - 1.0, 1.0)
+    return plan.vpp / larger(plan.pp - 1.0, 1.0)
 
 
 def _sum(terms: Iterable[Num]) -> Num:
@@ -193,7 +193,7 @@ def _pace(micro: tuple[Priced, ...], stages: Stages, plan: Plan) -> Paced:
     layers = _sum(item.time for item in micro if item.op.layer)
     first = _sum(item.time for item in micro if _is(item.op, "embedding"))
     last = _sum(item.time for item in micro if _is(item.op, "head"))
-    hop = _sum(item.time for item in micro if _is(item.op, "pipeline")) / np.maximum(plan.pp - 1.0, 1.0)
+    hop = _sum(item.time for item in micro if _is(item.op, "pipeline")) / larger(plan.pp - 1.0, 1.0)
     pace = paced(stages, plan, layers, first, last)
     return replace(pace, stage=pace.stage + hop * plan.vpp, through=pace.through + hop * plan.vpp * plan.pp)
 
@@ -235,7 +235,7 @@ def _beside(
         group = [item for item in messages if _is(item.op, word) or _is(item.op, f"experts-{word}")]
         taken = _sum(item.taken for item in group)
         cover = np.where(whole, work[BACKWARD] if half == BACKWARD else work[FORWARD], work[half] / rounds)
-        behind = np.minimum(taken * stack.overlaps.get(DATA, 1.0), np.minimum(cover, free))
+        behind = smaller(taken * stack.overlaps.get(DATA, 1.0), smaller(cover, free))
         free = free - behind
         hidden = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
         found += [replace(item, hidden=hidden) for item in group]
@@ -247,7 +247,7 @@ def _free(own: Iterable[Priced]) -> Num:
     some = tuple(own)
     kernels = _sum(item.time for item in some if item.op.kind != COLLECTIVE)
     hidden = _sum(item.taken - item.time for item in some if item.op.kind == COLLECTIVE)
-    return np.maximum(kernels - hidden, 0.0)
+    return larger(kernels - hidden, 0.0)
 
 
 def _offloaded(
@@ -273,7 +273,7 @@ def _offloaded(
 def _behind(item: Priced, cover: Num) -> Priced:
     """An operator that hides behind so many seconds of others."""
     taken = np.where(np.greater(item.taken, 0.0), item.taken, 1.0)
-    return replace(item, hidden=np.minimum(item.taken, cover) / taken)
+    return replace(item, hidden=smaller(item.taken, cover) / taken)
 
 
 def _weights_share(micro: tuple[Priced, ...]) -> Num:

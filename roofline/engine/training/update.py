@@ -13,7 +13,7 @@ from roofline.engine import memory, ops
 from roofline.engine.lower import expert_shards
 from roofline.engine.ops import Op
 from roofline.engine.training import adapters
-from roofline.numeric import Num
+from roofline.numeric import Num, larger, smaller
 from roofline.workload import Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 
@@ -43,12 +43,12 @@ def replicas(plan: Plan) -> tuple[Num, Num]:
     """Ranks that hold the same parameters: data- and context-parallel ones; of routed experts, fewer."""
     shards = expert_shards(plan)
     alike = plan.dp * plan.cp
-    return alike, np.maximum(plan.tp * alike / (shards.ep * shards.tp), 1.0)
+    return alike, larger(plan.tp * alike / (shards.ep * shards.tp), 1.0)
 
 
 def sharded_over(plan: Plan, ranks: Num) -> Num:
     """Ranks over which ZeRO spreads what so many hold alike."""
-    return np.minimum(plan.shard, ranks)
+    return smaller(plan.shard, ranks)
 
 
 def messages(training: Training, plan: Plan, precision: Precision, rounds: Num) -> Iterator[Op]:
@@ -59,7 +59,7 @@ def messages(training: Training, plan: Plan, precision: Precision, rounds: Num) 
     """
     shards = expert_shards(plan)
     held = weights_per_chip(training, plan)
-    strides = (plan.tp, np.maximum(shards.ep * shards.tp, 1.0))
+    strides = (plan.tp, larger(shards.ep * shards.tp, 1.0))
     parts = ("", "experts-")
     for part, trained, weights, ranks, stride in zip(
         parts, trainable(training, plan), held, replicas(plan), strides, strict=True
