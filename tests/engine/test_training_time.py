@@ -208,3 +208,15 @@ def test_software_decides_what_selective_is() -> None:
     full = float(step(work, Plan(recompute="full")).flops)
     assert found == sorted(found)
     assert found[2] == pytest.approx(full, rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "values"), [("llama-3.1-8b", 2 * 8 * 128), ("deepseek-v3", 128 * (192 + 128))])
+def test_context_parallel_ranks_pass_keys_and_values_on(name: str, values: float) -> None:
+    """Keys and values of every head, those of latent attention expanded: once ahead, and back with their gradients."""
+    work, plan = job(name, batch=2.0, seq=8192.0), Plan(cp=4.0)
+    found = passes.context_parallel(work, plan, Precision())
+    layers = work.model.layers
+    assert [float(op.count) for op in found] == [layers, 2.0 * layers]
+    message = found[0].message
+    assert message is not None
+    assert float(message.size) == pytest.approx(8192.0 * values * 2.0)

@@ -20,7 +20,7 @@ from roofline.engine.ops import COLLECTIVE, Op
 from roofline.engine.training import adapters
 from roofline.machine.chip import ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, PASSING, PERMUTE, QUANTISE
 from roofline.numeric import Num, changed
-from roofline.workload import MLA, Attention, Block, MoE, Plan, Precision, Training
+from roofline.workload import MLA, Attention, Block, CompressedAttention, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 
 # Flash attention's backward pass has five products where the forward has two (arXiv 2307.08691, section 3.1.2).
@@ -151,7 +151,7 @@ def context_parallel(training: Training, plan: Plan, precision: Precision) -> li
         )
         back = 1.0
     else:
-        values = model.cache_values_per_token / np.minimum(plan.tp, _kv_heads(training)) / model.layers
+        values = sum((block.count * _passed(block, plan) for block in model.blocks), start=0.0) / model.layers
         once = ops.collective("context/exchange", "all-gather", m=rows, k=values, r=r, ranks=plan.cp, stride=plan.tp)
         back = 2.0
     return [
@@ -168,10 +168,14 @@ def _swapped(block: Block) -> float:
     return float(2 * mixer.query_dim + 2 * mixer.output_dim) if isinstance(mixer, MLA) else 0.0
 
 
-def _kv_heads(training: Training) -> float:
-    """Ranks among which keys and values can be divided."""
-    counts = [float(block.mixer.kv_heads) for block in training.model.blocks if isinstance(block.mixer, Attention)]
-    return max(counts, default=1.0)
+def _passed(block: Block, plan: Plan) -> Num:
+    """Values of a token that one rank passes on: keys and values of its heads, latent ones expanded as in kernels."""
+    mixer = block.mixer
+    if isinstance(mixer, Attention):
+        return mixer.kv_heads * mixer.kept_per_kv_head / np.minimum(plan.tp, float(mixer.kv_heads))
+    if isinstance(mixer, MLA):
+        return (mixer.query_dim + mixer.output_dim) / plan.tp
+    return mixer.cache_per_token if isinstance(mixer, CompressedAttention) else 0.0
 
 
 def useful_flops(training: Training, plan: Plan, precision: Precision, ahead: Iterable[Op]) -> tuple[Num, Num]:
