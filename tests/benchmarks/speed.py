@@ -57,6 +57,16 @@ def search(catalog: Catalog, name: str, chips: int) -> None:
     )
 
 
+def one_step(catalog: Catalog, name: str, chips: int, plan: Plan) -> None:
+    """Print how long a single prediction of a training run takes."""
+    work, chip = catalog.workload(name), catalog.chip("h100-sxm")
+    assert isinstance(work, Training)
+    stack = catalog.stack(chip.stack("training"), chip)
+    where = Deployment(chip=chip, num_chips=chips, stack=stack, plan=plan, spreads=catalog.spreads(chip, stack))
+    seconds = best(lambda: [training.predict(work, where) for _ in range(100)]) / 100
+    print(f"one step of {name}: {seconds * 1e3:.2f} ms (wanted 2 at most)")
+
+
 def main() -> None:
     """Print the table."""
     python = sys.executable
@@ -105,6 +115,7 @@ def main() -> None:
     print(
         f"a million decode points: {1 / seconds:.1f} million a second (wanted 5), peak memory {peak:.2f} GiB (wanted 1)"
     )
+    one_step(catalog, "llama-3.1-405b-pretraining", 1024, Plan(tp=8.0, pp=16.0, dp=8.0, vpp=8.0, zero=1.0))
     for name in ("llama-3.1-405b-pretraining", "deepseek-v3-pretraining"):
         search(catalog, name, 16_384)
 
