@@ -153,12 +153,23 @@ class EarlierSpec(Spec):
     stack: Id
 
     def covers(self, version: str, date: str) -> bool:
-        """Whether a release of that version or day is one of these; the version decides if it can be read, and a day
-        of the last month or year is of it."""
-        wanted, limit = release_number(version), release_number(self.before or "")
-        if wanted and limit:
+        """Whether a release of that version or day is one of these; the version decides if it can be read and is of the
+        same product as `before`, and a day of the last month or year is of it."""
+        (product, wanted), (other, limit) = release(version), release(self.before or "")
+        if product == other and wanted and limit:
             return wanted < limit
         return bool(date) and date[: len(self.until)] <= self.until
+
+
+def release(version: str) -> tuple[str, tuple[int, ...]]:
+    """A product that a version names before its numbers, empty if none, and the numbers.
+
+    >>> release("NeMo 26.02.01"), release("v0.8"), release("nightly")
+    (('nemo', (26, 2, 1)), ('', (0, 8)), ('', ()))
+    """
+    found = re.match(r"([a-z]+) (?=v?\d)", version.strip().lower())
+    product = found[1] if found else ""
+    return product, release_number(version.strip()[len(found[0]) if found else 0 :])
 
 
 def release_number(version: str) -> tuple[int, ...]:
