@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, PERMUTE, QUANTISE, SCAN
-from roofline.numeric import Num, changed, larger, smaller
+from roofline.numeric import Num, changed, larger, smaller, some
 
 COLLECTIVE, OVERHEAD = "collective", "overhead"
 VECTOR = "vector"  # the "dtype" of work on the vector units
@@ -101,10 +101,12 @@ class Op:
 
     @property
     def absent(self) -> bool:
-        """Whether it does nothing anywhere in a sweep: a message among one rank, an overhead of zero."""
+        """Whether it does nothing anywhere in a sweep: what never happens, a message among one rank, no overhead."""
+        if not some(self.count):
+            return True
         if self.message is not None:
-            return bool(np.all(np.less_equal(self.message.ranks, 1.0) | np.equal(self.message.size, 0.0)))
-        return self.kind == OVERHEAD and bool(np.all(np.equal(self.terms["seconds"], 0.0)))
+            return not some((self.message.ranks - 1.0) * self.message.size)
+        return self.kind == OVERHEAD and not some(self.terms["seconds"])
 
     def times(self, count: Num) -> Op:
         """The same operator, executed `count` times as often."""

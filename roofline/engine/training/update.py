@@ -13,7 +13,7 @@ from roofline.engine import memory, ops
 from roofline.engine.lower import expert_shards
 from roofline.engine.ops import Op
 from roofline.engine.training import adapters
-from roofline.numeric import Num, larger, smaller
+from roofline.numeric import Num, larger, smaller, some
 from roofline.workload import Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 
@@ -64,7 +64,8 @@ def messages(training: Training, plan: Plan, precision: Precision, rounds: Num) 
     for part, trained, weights, ranks, stride in zip(
         parts, trainable(training, plan), held, replicas(plan), strides, strict=True
     ):
-        yield from _of_part(part, training, plan, precision, rounds, trained, weights, ranks, stride)
+        if some(weights):
+            yield from _of_part(part, training, plan, precision, rounds, trained, weights, ranks, stride)
 
 
 def weights_per_chip(training: Training, plan: Plan) -> tuple[Num, Num]:
