@@ -45,7 +45,7 @@ def predicted() -> dict[tuple[str, str, str], str]:
                 numbers = {**result["metrics"], **result["memory"], "fits": float(result["fits"])}
                 numbers |= {f"{phase['phase']}_mbu": phase["mbu"] for phase in result["phases"]}
                 for metric, value in numbers.items():
-                    if value is not None:
+                    if isinstance(value, (int, float)):
                         found[name, deployment, metric] = f"{value:.6g}"
                 for phase in result["phases"]:
                     found[name, deployment, f"{phase['phase']}_bound"] = str(phase["bound"])
