@@ -119,7 +119,7 @@ def test_no_plan_is_faster_than_the_one_that_is_found(
 @given(
     model=st.sampled_from([DENSE, SPARSE]),
     stack=st.sampled_from([IDEAL, REAL]),
-    near=st.sampled_from([1e9, 1e10, 1e11, 1e15]),
+    near=st.sampled_from([1e9, 1e10, 1.3e10, 1e11, 1e15]),
     zero=st.sampled_from([0.0, 1.0, 2.0, 3.0]),
     schedule=st.sampled_from(["1f1b", "zero-bubble"]),
 )
@@ -137,7 +137,7 @@ def test_modes_save_no_more_than_the_search_allows_for(
             for mode in RECOMPUTES
         ]
         for other in times:
-            assert np.all(np.less_equal(times[0], other * (1 + SHIFTED * 0.6)))
+            assert np.all(np.less_equal(times[0], other * (1 + SHIFTED * 0.5)))
             if near == 1e15:
                 assert np.all(np.less_equal(times[0], other * (1 + 1e-12)))
         if shared:

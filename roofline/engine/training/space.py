@@ -31,7 +31,7 @@ ZEROS = (0, 1, 2, 3)
 ROW = ("tp", "cp", "ep", "micro_batch")
 NUMBERS = (*DEGREES, "micro_batch", "vpp", "zero")  # all that is tried, but for recomputation
 MOST_TOLD = 6  # values that a message names
-SHIFTED, HALVED = 0.05, 1.0  # what modes may save (see `_modes`)
+SHIFTED, HALVED = 0.1, 1.0  # what modes may save (see `_modes`)
 LEAST = (("micro_batch", 1), ("vpp", 1), ("zero", 3))  # no other value keeps a rule that these break
 
 
@@ -214,7 +214,7 @@ def _modes(given: Given, stack: Stack) -> tuple[Mode, ...]:
     """Ways to recompute, the least first, each with sequence parallelism and without.
 
     Recomputation adds work and messages, and no more of them hides than was added, but for what moves between halves
-    and stages where a network is so slow that not all hides that may: less than 3 % of a step. Of attention that is
+    and stages where a network is so slow that not all hides that may: less than 5 % of a step. Of attention that is
     fused it saves nothing to make scores again alone. Without sequence parallelism messages are half as many, and each
     takes no less than one of two: a step saves half of its time at most.
     """
