@@ -47,11 +47,10 @@ Record = TypeVar("Record")
 
 
 def changed(record: Record, **values: object) -> Record:
-    """A frozen record with slots, with some of its values changed: `dataclasses.replace` in less of its time, as no
-    field is checked or made anew."""
+    """A frozen record without slots, with some of its values changed: `dataclasses.replace` in a tenth of its time, as
+    no field is checked or made anew."""
     new = object.__new__(type(record))
-    for name in record.__slots__:  # type: ignore[attr-defined]
-        object.__setattr__(new, name, values[name] if name in values else getattr(record, name))
+    new.__dict__.update(record.__dict__, **values)
     return new
 
 

@@ -51,7 +51,7 @@ def time(message: Message, chip: Chip, stack: Stack, *, ideal: bool) -> Num:
     """
     near, far = chip.link("scale-up"), chip.link("scale-out")
     domain = near.chips if near else 1.0
-    inside = np.clip(np.floor(domain / message.stride), 1.0, message.ranks)
+    inside = smaller(larger(np.floor(domain / message.stride), 1.0), message.ranks)
     outside = message.ranks / inside
     if message.algorithm == "all-to-all":  # every pair has its own bytes: each level carries those that end in it
         sizes = (

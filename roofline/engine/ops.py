@@ -49,7 +49,7 @@ class Message:
     copies: Num = 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Op:
     """One operator on one chip, executed `count` times: FLOPs, bytes read and written in main memory, message.
 

@@ -160,6 +160,10 @@ class Priced:
     expected: Roofs
     hidden: Num = 0.0
 
+    def behind(self, hidden: Num) -> Priced:
+        """The same with another share that passes behind other work."""
+        return Priced(self.op, self.ideal, self.expected, hidden)
+
     @property
     def taken(self) -> Num:
         """Expected seconds of all executions by themselves."""

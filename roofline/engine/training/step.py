@@ -175,7 +175,7 @@ def _within(priced: tuple[Priced, ...], stages: Stages, plan: Plan, stack: Stack
         work = work - behind
         hidden[kind] = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
     return tuple(
-        replace(item, hidden=hidden[served(item.op)]) if item.op.kind == COLLECTIVE else item for item in priced
+        item.behind(hidden[served(item.op)]) if item.op.kind == COLLECTIVE else item for item in priced
     )
 
 
@@ -238,7 +238,7 @@ def _beside(
         behind = smaller(taken * stack.overlaps.get(DATA, 1.0), smaller(cover, free))
         free = free - behind
         hidden = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
-        found += [replace(item, hidden=hidden) for item in group]
+        found += [item.behind(hidden) for item in group]
     return tuple(found)
 
 
@@ -273,7 +273,7 @@ def _offloaded(
 def _behind(item: Priced, cover: Num) -> Priced:
     """An operator that hides behind so many seconds of others."""
     taken = np.where(np.greater(item.taken, 0.0), item.taken, 1.0)
-    return replace(item, hidden=smaller(item.taken, cover) / taken)
+    return item.behind(smaller(item.taken, cover) / taken)
 
 
 def _weights_share(micro: tuple[Priced, ...]) -> Num:
