@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Num: TypeAlias = "float | NDArray[np.float64]"
+Truth: TypeAlias = "bool | NDArray[np.bool_]"
 
 
 def some(value: Num) -> bool:
@@ -43,6 +44,15 @@ def smaller(a: Num, b: Num) -> Num:
     return min(a, b) if isinstance(a, float) and isinstance(b, float) else np.minimum(a, b)
 
 
+def where(condition: Truth, a: Num, b: Num) -> Num:
+    """`np.where`; a plain condition takes one side as it is.
+
+    >>> where(True, 1.0, 2.0), where(np.array([True, False]), 1.0, 2.0).tolist()
+    (1.0, [1.0, 2.0])
+    """
+    return (a if condition else b) if isinstance(condition, bool | np.bool_) else np.where(condition, a, b)
+
+
 Record = TypeVar("Record")
 
 
@@ -60,7 +70,7 @@ def ceil_div(a: Num, b: Num) -> Num:
     >>> float(ceil_div(80.0, 16.0)), float(ceil_div(81.0, 16.0))
     (5.0, 6.0)
     """
-    return np.ceil(np.divide(a, b))
+    return np.ceil(a / b)
 
 
 LEAST = 5e-324  # the smallest number above zero: what is divided by it is zero here

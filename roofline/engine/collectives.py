@@ -15,7 +15,7 @@ import numpy as np
 from roofline.engine.ops import Message, drawn
 from roofline.machine import Chip, Link, LinkEfficiency, Stack
 from roofline.machine.stack import DIRECT
-from roofline.numeric import Num, larger, p_norm, smaller
+from roofline.numeric import Num, larger, p_norm, smaller, where
 
 # Bytes that each rank sends (= receives) for a buffer of size S among n ranks, as a multiple of S.
 # All-reduce = reduce-scatter + all-gather (Thakur, Rabenseifner, Gropp 2005, sections 3 and 4).
@@ -71,7 +71,7 @@ def _level(
 ) -> Num:  # fmt: skip
     """Seconds among `ranks` members that all use `link`."""
     if link is None:
-        return np.where(ranks > 1.0, np.inf, 0.0)
+        return where(ranks > 1.0, np.inf, 0.0)
     if ideal:
         once = algorithm == "all-reduce" and link.topology == "switch"  # a switch may add up what passes through it
         volume = smaller(VOLUME[algorithm](ranks), 1.0) if once else VOLUME[algorithm](ranks)
@@ -87,7 +87,7 @@ def _level(
 def _exchange(algorithm: str, size: Num, ranks: Num, link: Link, reached: LinkEfficiency, exchanges: Num) -> Num:
     """Seconds of one algorithm on one level (see `LinkEfficiency`)."""
     transfer = size * VOLUME[algorithm](ranks) / (bandwidth(link, ranks, algorithm) * reached.bandwidth)
-    start = reached.latency * np.greater(ranks, 1.0) + reached.step * exchanges
+    start = where(ranks > 1.0, reached.latency, 0.0) + reached.step * exchanges
     return p_norm(start, transfer, reached.overlap) + steps(link, ranks) * link.latency
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from roofline.engine import buckets, ops
 from roofline.engine.buckets import Pairs
 from roofline.engine.ops import Op
-from roofline.numeric import Num, ceil_div, changed, larger, smaller
+from roofline.numeric import Num, ceil_div, changed, larger, smaller, where
 from roofline.workload import (
     MLA,
     Attention,
@@ -353,8 +353,8 @@ def expert_shards(plan: Plan) -> ExpertShards:
     replicas pool their tokens: those of an attention that is data-parallel where experts are expert-parallel, as
     DeepSeek serves its models.
     """
-    stated = np.greater(plan.expert_tp, 0.0)
-    inside = np.where(stated, plan.expert_tp, larger(plan.tp / plan.ep, 1.0))
+    stated = plan.expert_tp > 0.0
+    inside = where(stated, plan.expert_tp, larger(plan.tp / plan.ep, 1.0))
     return ExpertShards(ep=plan.ep, tp=inside, pool=larger(plan.ep * inside / plan.tp, 1.0))
 
 
@@ -369,12 +369,12 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
     different = smaller(work.distinct, work.sequences * shards.pool) * work.new
     touched = ops.expected_experts(experts, top_k, different) / shards.ep
     yield ops.matmul("moe/router", m, hidden, experts, w=max(own.w, 2.0), a=r, r=r, dtype=widths.attention)
-    sent = m * np.greater(shards.pool, 1.0) / plan.tp
+    sent = where(shards.pool > 1.0, m, 0.0) / plan.tp
     sent = sent * ops.hottest(shards.ep, top_k, hottest)
     if ffn.latent:
         yield from _product("moe/latent-down", m, hidden, inside, widths)
-    apart = np.where(np.greater(shards.pool, 1.0), shards.tp, 1.0)  # slices of an expert that see the same rows
-    among = np.where(np.greater(shards.pool, 1.0), plan.ep, 1.0)  # one replica has its tokens on every rank
+    apart = where(shards.pool > 1.0, shards.tp, 1.0)  # slices of an expert that see the same rows
+    among = where(shards.pool > 1.0, plan.ep, 1.0)  # one replica has its tokens on every rank
     yield ops.collective("moe/dispatch", "all-to-all", m=sent, k=inside, r=a, ranks=among, stride=apart, copies=top_k)
     yield ops.collective("moe/gather", "all-gather", m=routed, k=inside, r=a, ranks=apart)
     yield from routed_experts(routed, touched, inside, ffn.width / shards.tp, ffn.gated, own)
@@ -407,7 +407,7 @@ def _head(model: Model, widths: Widths, plan: Plan, work: Pass) -> Iterator[Op]:
     r = widths.r
     yield ops.elementwise("head/norm", m=m / work.split, i=hidden, o=hidden, f=5.0 * hidden, r=r)
     yield ops.matmul("head/logits", m, hidden, vocab, w=widths.o, a=r, r=r, dtype=widths.attention)
-    if work.decode or np.all(np.less_equal(work.logits, 1.0)):
+    if work.decode or np.all(work.logits <= 1.0):
         yield ops.collective("head/all-gather", "all-gather", m=m, k=float(model.vocab), r=r, ranks=plan.tp)
 
 

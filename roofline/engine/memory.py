@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from roofline.engine.lower import STATE_BYTES, expert_shards, heads_per_chip
-from roofline.numeric import Num, ceil_div
+from roofline.numeric import Num, ceil_div, where
 from roofline.workload import MLA, Attention, Block, CompressedAttention, DenseFFN, Model, MoE, Plan, Precision
 from roofline.workload.dtype import bytes_of, outer_bytes_of
 
@@ -43,9 +43,9 @@ class Memory:
 
 def fuller(one: Memory, other: Memory) -> Memory:
     """The one of two that takes more of the chip, elementwise; the first of equals."""
-    more = np.greater(other.total, one.total)
+    more = other.total > one.total
     names = [item.name for item in fields(Memory)]
-    return Memory(**{name: np.where(more, getattr(other, name), getattr(one, name)) for name in names})
+    return Memory(**{name: where(more, getattr(other, name), getattr(one, name)) for name in names})
 
 
 def stage_share(model: Model, plan: Plan) -> Num:
@@ -118,7 +118,7 @@ def outer_parameters(model: Model, plan: Plan) -> Num:
     together = model.outer_parameters
     if plan.placement == "even":
         return together / (plan.tp * plan.pp)
-    return np.where(np.greater(plan.pp, 1.0), apart, together) / plan.tp
+    return where(plan.pp > 1.0, apart, together) / plan.tp
 
 
 def parameters_per_chip(model: Model, plan: Plan) -> Num:

@@ -15,7 +15,7 @@ from roofline.engine import collectives
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, VECTOR, Op
 from roofline.machine import Chip, Efficiency, Stack
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION
-from roofline.numeric import Num, larger, p_norm, smaller, some
+from roofline.numeric import Num, larger, p_norm, smaller, some, where
 from roofline.workload.dtype import math_dtype
 
 BOUNDS = ("compute", "memory", "network", "overhead")
@@ -76,7 +76,7 @@ def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
     """Seconds of one execution of an operator on a chip under a stack."""
     if op.kind == COLLECTIVE:
         network = collectives.time(op.message, chip, stack, ideal=ideal) if op.message else 0.0
-        launch = 0.0 if ideal or op.message is None else stack.operator * np.greater(op.message.ranks, 1.0)
+        launch = 0.0 if ideal or op.message is None else where(op.message.ranks > 1.0, stack.operator, 0.0)
         return Roofs(0.0, 0.0, network, launch, network + launch)
     if op.kind == OVERHEAD:
         overhead = 0.0 if ideal else op.terms["seconds"]
@@ -126,7 +126,7 @@ def _expansion(op: Op, reached: Efficiency, rate: Num, chip: Chip, stack: Stack)
     """Seconds in which narrow weights are written at 16 bits and read again, by a kernel before the product's."""
     if not some(op.expanded):
         return 0.0
-    return op.expanded * np.greater(op.rows, stack.expand_rows) / _moving(reached, rate, chip, stack)
+    return where(op.rows > stack.expand_rows, op.expanded, 0.0) / _moving(reached, rate, chip, stack)
 
 
 def _moving(reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:
@@ -223,7 +223,7 @@ def largest(values: Sequence[Num]) -> Num:
     best: Num = np.asarray(values[0], dtype=np.float64)
     index: Num = np.zeros(())
     for position, value in enumerate(values[1:], start=1):
-        index = np.where(np.greater(value, best), float(position), index)
+        index = where(value > best, float(position), index)
         best = larger(value, best)
     return index
 

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from roofline.engine.lower import expert_shards, heads_per_chip
-from roofline.numeric import Num, larger, smaller
+from roofline.numeric import Num, larger, smaller, where
 from roofline.workload import MLA, Attention, Block, CompressedAttention, DenseFFN, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 from roofline.workload.model import FFN, Mixer
@@ -57,8 +55,8 @@ class Micro:
     @property
     def gathered(self) -> Num:
         """Bytes of a layer's input, whole again where sequence parallelism divided it; none where it did not."""
-        apart = np.greater(self.plan.tp, 1.0) & self.plan.sequence_parallel
-        return np.where(apart, self.tokens * self.r * self.hidden, 0.0)
+        apart = (self.plan.tp > 1.0) & self.plan.sequence_parallel
+        return where(apart, self.tokens * self.r * self.hidden, 0.0)
 
     @property
     def residual(self) -> Num:
@@ -129,7 +127,7 @@ def _output(micro: Micro, columns: Num, *, gated: bool) -> Num:
 
     Only what another kernel made of it is kept a second time: its own backward pass reads it as it was.
     """
-    copies = 1.0 + gated + (micro.plan.context == "all-to-all") * np.greater(micro.plan.cp, 1.0)
+    copies = 1.0 + gated + where(micro.plan.cp > 1.0, float(micro.plan.context == "all-to-all"), 0.0)
     return columns * (micro.r * copies + micro.beside())
 
 

@@ -29,7 +29,7 @@ from roofline.engine.training.activations import Micro
 from roofline.engine.training.passes import widens
 from roofline.engine.training.schedule import in_flight, layers_of
 from roofline.engine.training.update import gathered_bytes, replicas, sharded_over, trained_bytes
-from roofline.numeric import Num, larger, smaller, some
+from roofline.numeric import Num, larger, smaller, some, where
 from roofline.workload import Block, DenseFFN, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of, outer_bytes_of
 
@@ -63,7 +63,7 @@ class Stage:
         layers = layers_of(training.model, plan, index)
         if plan.placement == "even":
             return cls(index, layers, np.divide(1.0, plan.pp), np.divide(1.0, plan.pp))
-        return cls(index, layers, np.where(np.equal(index, 0.0), 1.0, 0.0), np.where(index >= plan.pp - 1.0, 1.0, 0.0))
+        return cls(index, layers, where(index == 0.0, 1.0, 0.0), where(index >= plan.pp - 1.0, 1.0, 0.0))
 
     @property
     def count(self) -> Num:
@@ -150,14 +150,14 @@ def _outer(training: Training, plan: Plan, stage: Stage) -> Num:
     norm = model.norm_parameters(1)
     table = model.outer_parameters - model.head_parameters - norm
     shared = model.tied_embeddings and plan.placement == "even"
-    alone = np.less_equal(plan.pp, 1.0) & model.tied_embeddings | shared
-    head = np.where(alone, 0.0, model.embedding_parameters)
+    alone = (plan.pp <= 1.0) & model.tied_embeddings | shared
+    head = where(alone, 0.0, model.embedding_parameters)
     return (stage.first * table + stage.last * (head + norm)) / plan.tp
 
 
 def _over(plan: Plan, zero: float, part: Part) -> Num:
     """The share of a part that one chip keeps of what is divided from a stage of ZeRO on."""
-    return np.where(np.greater_equal(plan.zero, zero), 1.0 / sharded_over(plan, part.ranks), 1.0)
+    return where(plan.zero >= zero, 1.0 / sharded_over(plan, part.ranks), 1.0)
 
 
 def _weights(training: Training, plan: Plan, precision: Precision, held: tuple[Part, ...]) -> Num:
@@ -211,10 +211,10 @@ def _buffers(micro: Micro, precision: Precision, stage: Stage) -> Num:
     """Bytes that the worst moment of a step needs."""
     training, plan = micro.training, micro.plan
     back, one, layer = (_most(micro, stage, size) for size in (activations.going_back, activations.needed, _layer))
-    recomputed = np.greater(_again(plan, stage), 0.0)
-    again = one * recomputed
-    on_its_way = np.where(recomputed, micro.residual, one) * plan.offload_activations
-    gathered = np.greater_equal(plan.zero, 3.0) * GATHERED * layer * gathered_bytes(precision)
+    recomputed = _again(plan, stage) > 0.0
+    again = where(recomputed, one, 0.0)
+    on_its_way = where(recomputed, micro.residual, one) * plan.offload_activations
+    gathered = where(plan.zero >= 3.0, GATHERED * layer * gathered_bytes(precision), 0.0)
     widened = _most(micro, stage, _widest) * SIXTEEN if widens(training, precision) else 0.0
     in_layers = back + again + on_its_way + gathered + widened
     behind = stage.last * loss(micro, precision)
@@ -231,7 +231,7 @@ def loss(micro: Micro, precision: Precision) -> Num:
     logits = micro.tokens * model.vocab / plan.tp * (micro.r + (0.0 if plan.fused_loss else WIDE))
     matrix = model.embedding_parameters / plan.tp
     made = 0.0 if micro.training.frozen else trained_bytes(micro.training, precision)
-    gathered = np.greater_equal(plan.zero, 3.0) * outer_bytes_of(precision.weights)
+    gathered = where(plan.zero >= 3.0, outer_bytes_of(precision.weights), 0.0)
     return logits + matrix * (made + gathered) + micro.tokens * micro.r * micro.hidden + micro.gathered
 
 
@@ -252,7 +252,7 @@ def _gradients(micro: Micro, precision: Precision, stage: Stage) -> Num:
             shared = memory.ffn_parameters(model, block, plan)
             found["ffn", block.ffn.parameters(model.hidden)] = shared + expert / expert_shards(plan).tp
         for key, size in found.items():
-            sizes[key] = larger(sizes.get(key, 0.0), np.where(np.greater(count, 0.0), size, 0.0))
+            sizes[key] = larger(sizes.get(key, 0.0), where(count > 0.0, size, 0.0))
     return sum(sizes.values(), start=0.0) * trained_bytes(micro.training, precision)
 
 
@@ -260,7 +260,7 @@ def _most(micro: Micro, stage: Stage, size: Callable[[Micro, Block], Num]) -> Nu
     """The largest of a stage's layers."""
     most: Num = 0.0
     for block, count in zip(micro.training.model.blocks, stage.layers, strict=True):
-        most = larger(most, np.where(np.greater(count, 0.0), size(micro, block), 0.0))
+        most = larger(most, where(count > 0.0, size(micro, block), 0.0))
     return most
 
 

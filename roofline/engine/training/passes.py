@@ -19,7 +19,7 @@ from roofline.engine.lower import Pass, expert_shards, lower
 from roofline.engine.ops import COLLECTIVE, Op
 from roofline.engine.training import adapters
 from roofline.machine.chip import ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, PASSING, PERMUTE, QUANTISE
-from roofline.numeric import Num, changed
+from roofline.numeric import Num, changed, where
 from roofline.workload import MLA, Attention, Block, CompressedAttention, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 
@@ -75,7 +75,7 @@ def widens(training: Training, precision: Precision) -> bool:
 def _widened(op: Op, training: Training, precision: Precision) -> Iterator[Op]:
     """A product, behind the kernel that widens its weights where they rest in a narrow format."""
     w = op.terms.get("w", 2.0)
-    if op.kind in (MATMUL, EXPERTS) and widens(training, precision) and np.all(np.less(w, 2.0)):
+    if op.kind in (MATMUL, EXPERTS) and widens(training, precision) and np.all(w < 2.0):
         t = op.terms
         weights = t.get("e", 1.0) * t["k"] * t["n"]
         yield changed(ops.widen(f"{op.name}{WIDEN}", n=weights, r=2.0), count=op.count, layer=op.layer)
@@ -121,8 +121,8 @@ def _replicated(training: Training, plan: Plan) -> Num:
     to whole experts and got them back, unless a shared expert is divided."""
     shards = expert_shards(plan)
     shared = any(isinstance(block.ffn, MoE) and block.ffn.shared for block in training.model.blocks)
-    own = np.greater(plan.ep, 1.0) & np.greater(shards.pool, 1.0)
-    return np.where(own & (not shared) & plan.sequence_parallel, 0.0, 1.0)
+    own = (plan.ep > 1.0) & (shards.pool > 1.0)
+    return where(own & (not shared) & plan.sequence_parallel, 0.0, 1.0)
 
 
 def _between_stages(op: Op, plan: Plan) -> Op:
@@ -208,7 +208,7 @@ def recomputed(forward_ops: Iterable[Op], training: Training, plan: Plan) -> lis
     layers = np.minimum(plan.recompute_layers * plan.pp / training.model.layers, 1.0)
     shares = {True: 1.0, False: plan.selective} if plan.recompute == "selective" else {True: layers, False: layers}
     found = (op.times(shares[_scores(op)]) for op in forward_ops if op.layer)
-    return [op for op in found if np.any(np.greater(op.count, 0.0))]
+    return [op for op in found if np.any(op.count > 0.0)]
 
 
 def _scores(op: Op) -> bool:
@@ -248,7 +248,7 @@ def _product(op: Op, training: Training) -> Iterator[Op]:
         yield product(f"{op.name}-left", m=m, k=n, n=k)
         yield product(f"{op.name}-right", m=k, k=m, n=n)
         return
-    if np.all(np.less(a, r)):
+    if np.all(a < r):
         yield ops.quantise(f"{op.name}-quantise", m=m, k=n, a=a, r=r)
     experts = t.get("e")
     if experts is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roofline.numeric import Num, ceil_div, larger, smaller
+from roofline.numeric import Num, Truth, ceil_div, larger, smaller, where
 from roofline.workload import Model, Plan, Training
 
 
@@ -42,15 +42,15 @@ class Paced:
 
     stage: Num
     through: Num
-    by_last: Num
+    by_last: Truth
 
 
 def paced(stages: Stages, plan: Plan, layers: Num, first: Num, last: Num) -> Paced:
     """The pace of a pipeline: `layers` seconds for all layers, `first` for the token table, `last` for the output."""
-    alone = np.less_equal(plan.pp, 1.0)
-    begins = stages.fullest * layers + first + np.where(alone, last, 0.0)
-    ends = stages.last * layers + last + np.where(alone, first, 0.0)
-    return Paced(larger(begins, ends), layers + first + last, np.greater_equal(ends, begins))
+    alone = plan.pp <= 1.0
+    begins = stages.fullest * layers + first + where(alone, last, 0.0)
+    ends = stages.last * layers + last + where(alone, first, 0.0)
+    return Paced(larger(begins, ends), layers + first + last, ends >= begins)
 
 
 def bubble(pace: Paced, plan: Plan, weights_share: Num) -> Num:
@@ -93,5 +93,5 @@ def in_flight(training: Training, plan: Plan, stage: Num = 0.0) -> Num:
     """
     behind = plan.pp - 1.0 - stage
     chunks = 2.0 * behind + (plan.vpp - 1.0) * plan.pp + 1.0
-    kept = np.where(np.greater(plan.vpp, 1.0), chunks / plan.vpp, behind + 1.0)
+    kept = where(plan.vpp > 1.0, chunks / plan.vpp, behind + 1.0)
     return smaller(kept, micro_batches(training, plan))

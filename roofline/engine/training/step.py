@@ -24,7 +24,7 @@ from roofline.engine.training.schedule import Paced, Stages, bubble, micro_batch
 from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION
 from roofline.machine.stack import CONTEXT, DATA, EXPERT, PIPELINE, TENSOR
-from roofline.numeric import Num, larger, smaller
+from roofline.numeric import Num, larger, smaller, where
 from roofline.workload import MoE, Plan, Precision, Training
 
 Price: TypeAlias = "Callable[[Iterable[Op]], tuple[Priced, ...]]"
@@ -117,7 +117,7 @@ def _merged(priced: Iterable[Priced]) -> tuple[Priced, ...]:
 def _as_one(name: str, kind: str, items: Sequence[Priced]) -> Priced:
     """Operators as one that takes as long and hides as much as they together."""
     taken, shown = _sum(item.taken for item in items), _sum(item.time for item in items)
-    hidden = 1.0 - shown / np.where(np.greater(taken, 0.0), taken, np.inf) if kind == COLLECTIVE else 0.0
+    hidden = 1.0 - shown / where(taken > 0.0, taken, np.inf) if kind == COLLECTIVE else 0.0
     op = Op(name, kind, layer=items[0].op.layer)
     return Priced(op, roof.NOTHING, replace(roof.NOTHING, time=taken), hidden)
 
@@ -173,10 +173,8 @@ def _within(priced: tuple[Priced, ...], stages: Stages, plan: Plan, stack: Stack
             taken, work = taken * _hops(plan), work * stages.fullest
         behind = smaller(taken * allowed, smaller(attending, work) if kind == CONTEXT else work)
         work = work - behind
-        hidden[kind] = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
-    return tuple(
-        item.behind(hidden[served(item.op)]) if item.op.kind == COLLECTIVE else item for item in priced
-    )
+        hidden[kind] = behind / where(taken > 0.0, taken, 1.0)
+    return tuple(item.behind(hidden[served(item.op)]) if item.op.kind == COLLECTIVE else item for item in priced)
 
 
 def _hops(plan: Plan) -> Num:
@@ -204,10 +202,10 @@ def _is(op: Op, word: str) -> bool:
 
 def _of_stage(micro: tuple[Priced, ...], stages: Stages, plan: Plan, pace: Paced, rounds: Num) -> tuple[Priced, ...]:
     """What the slowest stage does of all micro-batches."""
-    alone = np.less_equal(plan.pp, 1.0)
-    layers = np.where(pace.by_last, stages.last, stages.fullest)
-    begins = np.where(alone | np.logical_not(pace.by_last), 1.0, 0.0)
-    ends = np.where(alone | pace.by_last, 1.0, 0.0)
+    alone = plan.pp <= 1.0
+    layers = where(pace.by_last, stages.last, stages.fullest)
+    begins = where(alone | np.logical_not(pace.by_last), 1.0, 0.0)
+    ends = where(alone | pace.by_last, 1.0, 0.0)
 
     def share(op: Op) -> Num:
         if op.layer:
@@ -228,16 +226,16 @@ def _beside(
     first one's way ahead; with ZeRO-3, whose messages belong to every pass, behind all of them. Work that hides other
     messages hides no more."""
     work = {half: _free(item for item in own if item.op.name.startswith(half)) for half in (FORWARD, BACKWARD)}
-    whole = np.greater_equal(plan.zero, 3.0)
+    whole = plan.zero >= 3.0
     free = _free(own)
     found = []
     for word, half in (("gradients", BACKWARD), ("weights", FORWARD)):
         group = [item for item in messages if _is(item.op, word) or _is(item.op, f"experts-{word}")]
         taken = _sum(item.taken for item in group)
-        cover = np.where(whole, work[BACKWARD] if half == BACKWARD else work[FORWARD], work[half] / rounds)
+        cover = where(whole, work[BACKWARD] if half == BACKWARD else work[FORWARD], work[half] / rounds)
         behind = smaller(taken * stack.overlaps.get(DATA, 1.0), smaller(cover, free))
         free = free - behind
-        hidden = behind / np.where(np.greater(taken, 0.0), taken, 1.0)
+        hidden = behind / where(taken > 0.0, taken, 1.0)
         found += [item.behind(hidden) for item in group]
     return tuple(found)
 
@@ -272,7 +270,7 @@ def _offloaded(
 
 def _behind(item: Priced, cover: Num) -> Priced:
     """An operator that hides behind so many seconds of others."""
-    taken = np.where(np.greater(item.taken, 0.0), item.taken, 1.0)
+    taken = where(item.taken > 0.0, item.taken, 1.0)
     return item.behind(smaller(item.taken, cover) / taken)
 
 

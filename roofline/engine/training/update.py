@@ -13,7 +13,7 @@ from roofline.engine import memory, ops
 from roofline.engine.lower import expert_shards
 from roofline.engine.ops import Op
 from roofline.engine.training import adapters
-from roofline.numeric import Num, larger, smaller, some
+from roofline.numeric import Num, larger, smaller, some, where
 from roofline.workload import Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 
@@ -86,7 +86,7 @@ def _of_part(
     stride: Num,
 ) -> Iterator[Op]:
     """Messages about parameters that `ranks` chips hold alike, `stride` apart."""
-    one, two, three = (np.greater_equal(plan.zero, stage) for stage in (1.0, 2.0, 3.0))
+    one, two, three = (plan.zero >= stage for stage in (1.0, 2.0, 3.0))
     near = sharded_over(plan, ranks)
     gradient, narrow = bytes_of(training.gradients), gathered_bytes(precision)
     new = trained_bytes(training, precision) if training.frozen else narrow
@@ -96,15 +96,17 @@ def _of_part(
             count
         )
 
-    scattered = np.where(two, rounds, np.where(one, 1.0, 0.0))
-    yield message("gradients/all-reduce", "all-reduce", trained, gradient, np.where(one, 0.0, 1.0), ranks, stride)
+    scattered = where(two, rounds, where(one, 1.0, 0.0))
+    yield message("gradients/all-reduce", "all-reduce", trained, gradient, where(one, 0.0, 1.0), ranks, stride)
     yield message("gradients/reduce-scatter", "reduce-scatter", trained, gradient, scattered, near, stride)
     yield message(
-        "gradients/between-shards", "all-reduce", trained / near, gradient, np.where(one, 1.0, 0.0), ranks / near,
+        "gradients/between-shards", "all-reduce", trained / near, gradient, where(one, 1.0, 0.0), ranks / near,
         stride * near,
     )  # fmt: skip
-    yield message("weights/all-gather", "all-gather", trained, new, np.where(one & ~three, 1.0, 0.0), near, stride)
-    gathers = np.where(three, 2.0 * rounds, 0.0)
+    yield message(
+        "weights/all-gather", "all-gather", trained, new, where(one & np.logical_not(three), 1.0, 0.0), near, stride
+    )
+    gathers = where(three, 2.0 * rounds, 0.0)
     yield message("weights/gather-layers", "all-gather", weights, narrow, gathers, near, stride)
 
 
@@ -118,9 +120,9 @@ def optimizer(training: Training, plan: Plan, precision: Precision) -> Op:
     weight = trained_bytes(training, precision)
     states = training.optimizer_bytes(weight)
     own = 0.0 if bytes_of(training.master) > weight else weight  # without a copy of its own it reads the weights
-    spread = np.greater_equal(plan.zero, 1.0)
+    spread = plan.zero >= 1.0
     updated: Num = 0.0
     for trained, ranks in zip(trainable(training, plan), replicas(plan), strict=True):
-        updated = updated + trained / np.where(spread, sharded_over(plan, ranks), 1.0)
+        updated = updated + trained / where(spread, sharded_over(plan, ranks), 1.0)
     read = bytes_of(training.gradients) + states + own
     return ops.optimizer_update("optimizer/update", n=updated, i=read, o=states + weight, f=12.0)
