@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roofline.machine import Chip
-from roofline.numeric import Num
+from roofline.numeric import Num, larger, smaller, where
 from roofline.workload import Training
 
 # Seconds that stand for "at once", "never saves" and "never fails" where a quotient of the real ones has no value.
@@ -63,10 +63,10 @@ def optimal_interval(stall: Num, mtbf: Num) -> Num:
     Nothing while checkpoints are free, infinite while nothing fails. Daly takes M from `δ = 2M` on, where hardly any
     work is done; here the series stays at its value there, 0.89·M, so that the share of useful time does not jump.
     """
-    written = np.clip(stall, AT_ONCE, 2.0 * mtbf)
+    written = smaller(larger(stall, AT_ONCE), 2.0 * mtbf)
     ratio = written / (2.0 * mtbf)
     best = np.sqrt(2.0 * written * mtbf) * (1.0 + np.sqrt(ratio) / 3.0 + ratio / 9.0) - written
-    return np.where(np.greater(stall, 0.0), best, 0.0)
+    return where(stall > 0.0, best, 0.0)
 
 
 def useful_share(interval: Num, stall: Num, restart: Num, mtbf: Num) -> Num:
@@ -78,7 +78,7 @@ def useful_share(interval: Num, stall: Num, restart: Num, mtbf: Num) -> Num:
     >>> round(float(useful_share(3600.0, 60.0, 0.0, np.inf)), 4)  # nothing fails: checkpoints are all that it costs
     0.9836
     """
-    work, between = np.clip(interval, AT_ONCE, NEVER_SAVES), np.clip(mtbf, AT_ONCE, NEVER_FAILS)
+    work, between = smaller(larger(interval, AT_ONCE), NEVER_SAVES), smaller(larger(mtbf, AT_ONCE), NEVER_FAILS)
     failures = (work + stall) / between
     running: Num = np.exp(-restart / between)
     working: Num = 1.0 / (1.0 + stall / work)

@@ -21,7 +21,7 @@ from roofline.machine.evidence import (
     Spreads,
     spread_of,
 )
-from roofline.numeric import Num
+from roofline.numeric import Num, larger, smaller
 
 Metrics = Mapping[str, "Num | None"]
 
@@ -55,11 +55,11 @@ def around_step(metrics: Metrics, spreads: Spreads) -> Iterator[tuple[str, Num]]
             continue
         shortest, longest = within
         if name in STEP_TIMES:
-            yield f"{name}_low", np.minimum(np.maximum(value * shortest, ideal), value)
+            yield f"{name}_low", smaller(larger(value * shortest, ideal), value)
             yield f"{name}_high", value * longest
         else:
             yield f"{name}_low", value / longest
-            yield f"{name}_high", np.maximum(np.minimum(value / shortest, ideal), value)
+            yield f"{name}_high", larger(smaller(value / shortest, ideal), value)
 
 
 def around(
@@ -81,11 +81,11 @@ def around(
         if name == "ttft_s" and served:
             shortest, longest = _queueing(spreads, spread, among)
         if name in TIMES:
-            yield f"{name}_low", np.minimum(np.maximum(value * shortest, ideal), value)
+            yield f"{name}_low", smaller(larger(value * shortest, ideal), value)
             yield f"{name}_high", value * longest
         else:
             yield f"{name}_low", value / longest
-            yield f"{name}_high", np.maximum(np.minimum(value / shortest, ideal), value)
+            yield f"{name}_high", larger(smaller(value / shortest, ideal), value)
 
 
 def of_phase(name: str, where: Deployment) -> tuple[Num, Num] | None:

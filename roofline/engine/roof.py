@@ -95,38 +95,43 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
     """
     found = formats(op, chip)
     reached, rate = chip.efficiency(op.kind, *found), stack.rate(op.kind, *found)
-    compute, memory = _roofs(op, 1.0, reached, rate, chip, stack)
+    speed, moving = _speed(op, reached, rate, chip, stack), _moving(reached, rate, chip, stack)
+    compute, memory = _roofs(op, 1.0, reached, speed, moving, chip)
     work = p_norm(compute, memory, reached.overlap)
     if chip.compute_units is not None and some(reached.fill):
         row = work
         if some(op.above - 1.0):
-            row = p_norm(*_roofs(op, 1.0 / op.above, reached, rate, chip, stack), reached.overlap)
+            row = p_norm(*_roofs(op, 1.0 / op.above, reached, speed, moving, chip), reached.overlap)
         lost = smaller(row * reached.fill * chip.compute_units / (op.tiles / op.above), reached.split)
         idle = 1.0 + lost / larger(work, 1e-12)
         compute, memory, work = compute * idle, memory * idle, work * idle
-    before = _expansion(op, reached, rate, chip, stack)
+    before = _expansion(op, moving, stack)
     overhead = reached.latency * stack.latency + stack.operator
     return Roofs(compute, memory + before, 0.0, overhead, overhead + before + work)
 
 
-def _roofs(op: Op, share: Num, reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> tuple[Num, Num]:
+def _roofs(op: Op, share: Num, reached: Efficiency, speed: Num, moving: Num, chip: Chip) -> tuple[Num, Num]:
     """Seconds of arithmetic and of memory for a share of a kernel's rows, with those that static shapes add."""
     share = share * op.padded
     ramp = reached.half / larger(op.rows * share, 1.0)
-    compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp)
-    compute = compute / smaller(summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op))
+    compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp) / speed
     brought = op.growing * share * (1.0 + ramp * (op.kind in STREAMING))
     moved = op.bytes * (1.0 - op.growing + brought)
     if chip.cache_speed is not None:
         moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))
-    return compute, moved / _moving(reached, rate, chip, stack)
+    return compute, moved / moving
 
 
-def _expansion(op: Op, reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:
+def _expansion(op: Op, moving: Num, stack: Stack) -> Num:
     """Seconds in which narrow weights are written at 16 bits and read again, by a kernel before the product's."""
     if not some(op.expanded):
         return 0.0
-    return where(op.rows > stack.expand_rows, op.expanded, 0.0) / _moving(reached, rate, chip, stack)
+    return where(op.rows > stack.expand_rows, op.expanded, 0.0) / moving
+
+
+def _speed(op: Op, reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:
+    """FLOP/s of a kernel with rows enough, never more than any kernel's."""
+    return smaller(summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op))
 
 
 def _moving(reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:

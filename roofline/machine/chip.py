@@ -201,9 +201,11 @@ class Chip:
     def efficiency_key(self, kernel: str, *dtypes: str) -> str | None:
         """The entry of `achieved` for kernels of this kind: the first of these dtypes, any, then those of its like."""
         for kind in (kernel, LIKE.get(kernel, kernel)):
-            for key in (*(f"{kind}/{dtype}" for dtype in dtypes), kind):
-                if key in self.achieved:
+            for dtype in dtypes:
+                if (key := f"{kind}/{dtype}") in self.achieved:
                     return key
+            if kind in self.achieved:
+                return kind
         return None
 
     def efficiency(self, kernel: str, *dtypes: str) -> Efficiency:

@@ -77,7 +77,10 @@ class Stack:
 
     def rate_key(self, kernel: str, *dtypes: str) -> str | None:
         """The entry of `rates` for kernels of this kind: the first of these dtypes, else any."""
-        return next((key for key in (*(f"{kernel}/{dtype}" for dtype in dtypes), kernel) if key in self.rates), None)
+        for dtype in dtypes:
+            if (key := f"{kernel}/{dtype}") in self.rates:
+                return key
+        return kernel if kernel in self.rates else None
 
     def rate(self, kernel: str, *dtypes: str) -> Num:
         """How fast this software's kernels of a kind are beside those that were measured on the chip."""

@@ -122,7 +122,7 @@ def math_dtype(dtype: str, available: Container[str]) -> str | None:
     >>> math_dtype("fp8", {"bf16", "fp32"})
     'bf16'
     """
-    return next((wider for wider in (dtype, *WIDER[dtype]) if wider in available), None)
+    return dtype if dtype in available else next((wider for wider in WIDER[dtype] if wider in available), None)
 
 
 # Formats whose checkpoints narrow activations too; the others are widened again before they are multiplied.
