@@ -53,13 +53,7 @@ def around_step(metrics: Metrics, spreads: Spreads) -> Iterator[tuple[str, Num]]
         ideal = metrics.get(f"{name}_ideal")
         if value is None or ideal is None or within is None:
             continue
-        shortest, longest = within
-        if name in STEP_TIMES:
-            yield f"{name}_low", smaller(larger(value * shortest, ideal), value)
-            yield f"{name}_high", value * longest
-        else:
-            yield f"{name}_low", value / longest
-            yield f"{name}_high", larger(smaller(value / shortest, ideal), value)
+        yield from _edges(name, value, ideal, *within, time=name in STEP_TIMES)
 
 
 def around(
@@ -80,12 +74,19 @@ def around(
         shortest, longest = _factors(spread)
         if name == "ttft_s" and served:
             shortest, longest = _queueing(spreads, spread, among)
-        if name in TIMES:
-            yield f"{name}_low", smaller(larger(value * shortest, ideal), value)
-            yield f"{name}_high", value * longest
-        else:
-            yield f"{name}_low", value / longest
-            yield f"{name}_high", larger(smaller(value / shortest, ideal), value)
+        yield from _edges(name, value, ideal, shortest, longest, time=name in TIMES)
+
+
+def _edges(
+    name: str, value: Num, ideal: Num, shortest: Num, longest: Num, *, time: bool
+) -> Iterator[tuple[str, Num]]:  # fmt: skip
+    """`_low` and `_high` of a time, or of a rate, which is low where times are long; neither is better than ideal."""
+    if time:
+        yield f"{name}_low", smaller(larger(value * shortest, ideal), value)
+        yield f"{name}_high", value * longest
+    else:
+        yield f"{name}_low", value / longest
+        yield f"{name}_high", larger(smaller(value / shortest, ideal), value)
 
 
 def of_phase(name: str, where: Deployment) -> tuple[Num, Num] | None:

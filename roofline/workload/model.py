@@ -599,6 +599,11 @@ class Model:
         return sum(block.count for block in self.blocks)
 
     @property
+    def routed_layers(self) -> int:
+        """Layers that choose among experts."""
+        return sum(block.count for block in self.blocks if isinstance(block.ffn, MoE))
+
+    @property
     def leading(self) -> int:
         """Block groups that stand before all others: dense layers ahead of those with experts (DeepSeek-V3).
 

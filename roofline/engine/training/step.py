@@ -25,7 +25,7 @@ from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION
 from roofline.machine.stack import CONTEXT, DATA, EXPERT, PIPELINE, TENSOR
 from roofline.numeric import Num, larger, smaller, where
-from roofline.workload import MoE, Plan, Precision, Training
+from roofline.workload import Plan, Precision, Training
 
 Price: TypeAlias = "Callable[[Iterable[Op]], tuple[Priced, ...]]"
 
@@ -145,9 +145,7 @@ def _micro_batch(
 def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> Op:
     """What the software adds to the layers of a micro-batch: of its own, and where the chip waits for a host that
     launches one layer after another, those of experts slower than others."""
-    blocks = training.model.blocks
-    layers = float(training.model.layers)
-    routed = float(sum(block.count for block in blocks if isinstance(block.ffn, MoE)))
+    layers, routed = float(training.model.layers), float(training.model.routed_layers)
     taken = _sum(item.time for item in priced if item.op.layer)
     waiting = larger(stack.host * layers + stack.routing * routed - taken, 0.0)
     each = stack.layer + waiting / layers

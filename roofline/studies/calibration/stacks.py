@@ -27,7 +27,7 @@ from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit
 from roofline.studies.measured.reading import Reading, grouped
 from roofline.studies.measured.split import SET_ASIDE, on_side
 from roofline.studies.measured.table import Case, Metric, SkipError
-from roofline.workload import BITS, GatedDeltaNet, LightningAttention, Mamba1, Mamba2, Model, MoE
+from roofline.workload import BITS, GatedDeltaNet, LightningAttention, Mamba1, Mamba2, Model
 
 MS, US = 1e-3, 1e-6
 FEWEST = 6  # rows that a family or a chip needs for numbers of its own, and a number that not every row tells
@@ -61,7 +61,7 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
 BEGIN: Values = MappingProxyType({"host": 1 * MS, "routing": 10 * MS})
 NARROW, NARROWER = f"{MATMUL}/fp8", f"{MATMUL}/fp4"  # products of 8 and of 4 bits
 OVERLAP = "overlap."  # begins the name of a constant that is the share of some messages that work hides
-# Constants of a stack that trains: no request waits, no host launches too late, and messages may hide.
+# Constants of a stack that trains: no request waits, and messages may hide.
 TRAINED: Mapping[str, Constant] = MappingProxyType(
     {
         constant.name: constant
@@ -205,7 +205,7 @@ def usable(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None)
             except SkipError as reason:
                 skipped += [{"id": case["id"], "reason": str(reason)} for case in members]
                 continue
-            unknown = [reading.left_open(setup, *pair) for pair in zip(members, part.metrics, strict=True)]
+            unknown = [reading.left_open(setup, part.model, *pair) for pair in zip(members, part.metrics, strict=True)]
             reasons = [fault or why for fault, why in zip(faults, unknown, strict=True)]
             skipped += [{"id": case["id"], "reason": why} for case, why in zip(members, reasons, strict=True) if why]
             sound, told = np.array([not fault for fault in faults]), np.array([not why for why in unknown])
@@ -384,7 +384,7 @@ def _waits(part: Part) -> bool:
 
 
 def _chooses(part: Part) -> bool:
-    return any(isinstance(block.ffn, MoE) for block in part.model.blocks)
+    return part.model.routed_layers > 0
 
 
 def _reads_long(part: Part) -> bool:

@@ -6,6 +6,8 @@ import re
 
 from roofline.catalog.store import Catalog, is_path
 from roofline.errors import UnknownNameError
+from roofline.studies.measured import shapes
+from roofline.studies.measured.table import Case, SkipError
 
 
 def known(catalog: Catalog, kind: str, name: str) -> str | None:
@@ -26,3 +28,21 @@ def stack_named(catalog: Catalog, software: str, *, anywhere: bool = False) -> s
     starts = range(len(words) if anywhere else min(len(words), 1))
     names = ("-".join(words[first:last]) for first in starts for last in range(len(words), first, -1))
     return next((found for name in names if (found := known(catalog, "stack", name))), None)
+
+
+def released(catalog: Catalog, stack: str, version: str, date: str) -> str:
+    """The stack that stands for a release of a software."""
+    earlier = catalog.stack_spec(stack).earlier
+    return released(catalog, earlier.stack, version, date) if earlier and earlier.covers(version, date) else stack
+
+
+def measured_on(case: Case, chip: str | None, model: str | None) -> tuple[str, str, shapes.Shape | None]:
+    """Chip and model of a case, as they were found in the catalogue, and the shape that it states for a model that is
+    not there; raises `SkipError` if it states none."""
+    shape = None if model else shapes.stated(case)
+    named = model or (shape.name if shape else None)
+    if chip is None:
+        raise SkipError(f"chip {case['chip']} is not in the catalogue")
+    if named is None:
+        raise SkipError(f"model {case['model'] or '(empty)'} is not in the catalogue")
+    return chip, named, shape

@@ -29,7 +29,7 @@ from roofline.machine.evidence import (
     SERVER_REQUEST,
 )
 from roofline.studies.measured import shapes
-from roofline.studies.measured.names import known, stack_named
+from roofline.studies.measured.names import known, measured_on, released, stack_named
 from roofline.studies.measured.rules import IDENTICAL, shipped_rules
 from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, format_of
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving, Step
@@ -115,26 +115,18 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
         return catalog.stack(stack).cache.get(weights, "bf16")
 
     @cache
-    def released(stack: str, version: str, date: str) -> str:
-        """The stack that stands for a release."""
-        earlier = catalog.stack_spec(stack).earlier
-        return released(earlier.stack, version, date) if earlier and earlier.covers(version, date) else stack
+    def release(stack: str, version: str, date: str) -> str:
+        return released(catalog, stack, version, date)
 
     def setup(case: Case) -> Setup:
-        chip = named("chip", case["chip"])
-        case = rules.applied(case, chip)
-        listed = named("model", case["model"])
-        shape = None if listed else shapes.stated(case)
-        model = listed or (shape.name if shape else None)
-        if chip is None:
-            raise SkipError(f"chip {case['chip']} is not in the catalogue")
-        if model is None:
-            raise SkipError(f"model {case['model'] or '(empty)'} is not in the catalogue")
+        found = named("chip", case["chip"])
+        case = rules.applied(case, found)
+        chip, model, shape = measured_on(case, found, named("model", case["model"]))
         metric = _complete(case)
         weights = _format(case["weight_dtype"], "weight format")
         activations = _format(case["act_dtype"] or usual_activations(weights), "activation format")
         usual = stack_by(case["framework"]) or catalog.chip(chip).stack("serving")
-        stack = released(usual, case["version"], case["date"])
+        stack = release(usual, case["version"], case["date"])
         degrees = tuple((name, int(value)) for name in ("tp", "pp", "dp", "ep") if (value := case.numbers[name]))
         stated = [value for name, value in degrees if name != "ep"]
         return Setup(
@@ -315,7 +307,7 @@ def what(metric: Metric, case: Case) -> str:
     return alone if case["mode"] in STATIC_MODES else shared
 
 
-def left_open(setup: Setup, case: Case, metric: Metric) -> str:
+def left_open(setup: Setup, model: Model, case: Case, metric: Metric) -> str:
     """What a row leaves open that decides its figure as much as the machine does; empty if nothing."""
     if setup.offline:
         return "how many requests ran at once is not stated"

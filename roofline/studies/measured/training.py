@@ -23,7 +23,7 @@ from roofline.machine import Chip, Stack
 from roofline.machine.evidence import STEP
 from roofline.numeric import Num
 from roofline.studies.measured import shapes
-from roofline.studies.measured.names import known, stack_named
+from roofline.studies.measured.names import known, measured_on, released, stack_named
 from roofline.studies.measured.rules import shipped_rules
 from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, format_of
 from roofline.workload import Model, Plan, Precision, Training
@@ -86,25 +86,17 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
     @cache
     def stack_by(framework: str) -> str | None:
         found = stack_named(catalog, framework, anywhere=True)
-        return (
-            found if found and catalog.stack(found).overlaps else None
-        )  # what says nothing of messages does not train
+        trains = found and catalog.stack(found).overlaps  # what says which messages hide trains
+        return found if trains else None
 
     @cache
-    def released(stack: str, version: str, date: str) -> str:
-        earlier = catalog.stack_spec(stack).earlier
-        return released(earlier.stack, version, date) if earlier and earlier.covers(version, date) else stack
+    def release(stack: str, version: str, date: str) -> str:
+        return released(catalog, stack, version, date)
 
     def read(case: Case) -> tuple[Setup, Case]:
-        chip = named("chip", case["chip"])
-        case = rules.applied(case, chip)
-        if chip is None:
-            raise SkipError(f"chip {case['chip']} is not in the catalogue")
-        listed = named("model", case["model"])
-        shape = None if listed else shapes.stated(case)
-        model = listed or (shape.name if shape else None)
-        if model is None:
-            raise SkipError(f"model {case['model'] or '(empty)'} is not in the catalogue")
+        found = named("chip", case["chip"])
+        case = rules.applied(case, found)
+        chip, model, shape = measured_on(case, found, named("model", case["model"]))
         _complete(case)
         usual = stack_by(case["framework"]) or catalog.chip(chip).stack(TRAINING)
         setup = Setup(
@@ -112,7 +104,7 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
             model=model,
             shape=shape,
             format=_format(case["dtype"] or "bf16"),
-            stack=released(usual, case["version"], case["date"]),
+            stack=release(usual, case["version"], case["date"]),
             recompute="none",
             sequence_parallel=case["sequence_parallel"] != "no",
             flash=case["flash_attention"] != "no",
@@ -310,8 +302,10 @@ def what(metric: Metric, case: Case) -> str:
     return STEP
 
 
-def left_open(setup: Setup, case: Case, metric: Metric) -> str:
+def left_open(setup: Setup, model: Model, case: Case, metric: Metric) -> str:
     """What a row leaves open that decides its figure as much as the machine does; empty if nothing."""
+    if not case["ep"].strip() and model.routed_layers:
+        return "over how many ranks experts are spread is not stated"
     if not case["micro_batch_seqs"].strip():
         return "the micro-batch is not stated"
     if (case.numbers["pp"] or 1.0) > 1.0 and not case["vpp"].strip():
