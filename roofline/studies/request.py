@@ -29,6 +29,7 @@ from roofline.workload import (
 )
 from roofline.workload.dtype import usual_activations
 from roofline.workload.job import LoraTargets, Optimizer
+from roofline.workload.plan import RECOMPUTES, ContextExchange, Schedule
 
 # Settings of a plan by what they are: whole numbers with their least and most, shares, switches, and names.
 MOST = 10_000_000
@@ -44,9 +45,9 @@ PARTS, SWITCHES = (
 )
 NAMED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "recompute": ("none", "selective", "full"),
-        "schedule": ("1f1b", "zero-bubble"),
-        "context": ("ring", "all-gather", "all-to-all"),
+        "recompute": RECOMPUTES,
+        "schedule": get_args(Schedule),
+        "context": get_args(ContextExchange),
     }
 )
 PLAN_KEYS = (*COUNTS, *PARTS, *SWITCHES, *NAMED)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from roofline.numeric import Num
 
 Recompute = Literal["none", "selective", "full"]
+RECOMPUTES: tuple[Recompute, ...] = get_args(Recompute)  # the least first
 Placement = Literal["layers", "padded", "even"]
 Schedule = Literal["1f1b", "zero-bubble"]
 ContextExchange = Literal["ring", "all-gather", "all-to-all"]

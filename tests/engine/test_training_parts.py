@@ -15,9 +15,9 @@ from roofline.engine import training
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Phase
 from roofline.engine.training.parts import MESSAGES, PARTS, part_of
-from roofline.engine.training.space import RECOMPUTES
 from roofline.machine import Chip, Link, Memory, Peak, Stack
 from roofline.workload import Plan, Precision, Training
+from roofline.workload.plan import RECOMPUTES
 
 CHIP = Chip(
     id="any",

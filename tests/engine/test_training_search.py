@@ -16,11 +16,12 @@ from roofline.engine import search, training
 from roofline.engine.deployment import Deployment
 from roofline.engine.plans import DEGREES, pick
 from roofline.engine.training import rules
-from roofline.engine.training.space import HALVED, RECOMPUTES, SHIFTED, taken
+from roofline.engine.training.space import HALVED, SHIFTED, taken
 from roofline.engine.training.step import seconds
 from roofline.errors import PlanError
 from roofline.machine import Chip, Link, Memory, Peak, Stack
 from roofline.workload import Attention, Block, DenseFFN, Model, MoE, Plan, Precision, Training
+from roofline.workload.plan import RECOMPUTES
 
 MIXER = Attention(heads=4, kv_heads=2, head_dim=64)
 DENSE = Model(id="dense", name="Dense", vocab=3000, hidden=256, blocks=(Block(count=6, mixer=MIXER, ffn=DenseFFN(width=1024)),))  # fmt: skip

@@ -24,17 +24,16 @@ import numpy as np
 from roofline.engine import memory
 from roofline.engine.lower import expert_shards
 from roofline.engine.memory import Memory, fuller
+from roofline.engine.ops import SIXTEEN
 from roofline.engine.training import activations, adapters
 from roofline.engine.training.activations import Micro
-from roofline.engine.training.passes import widens
+from roofline.engine.training.passes import LOSS_BYTES, widens
 from roofline.engine.training.schedule import in_flight, layers_of
 from roofline.engine.training.update import gathered_bytes, replicas, sharded_over, trained_bytes
 from roofline.numeric import Num, larger, smaller, some, where
 from roofline.workload import Block, DenseFFN, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of, outer_bytes_of
 
-WIDE = 4.0  # bytes: the loss takes its softmax in fp32 (Megatron-LM, vocab_parallel_cross_entropy)
-SIXTEEN = 2.0  # bytes of a value in which narrow weights that rest are multiplied
 GATHERED = 2.0  # layers that ZeRO-3 has whole at once: the one at work and the next (PyTorch FSDP, limit_all_gathers)
 
 
@@ -228,7 +227,7 @@ def loss(micro: Micro, precision: Precision) -> Num:
     Transformer Engine's fused loss writes the gradient of logits over them (parallel_cross_entropy).
     """
     plan, model = micro.plan, micro.training.model
-    logits = micro.tokens * model.vocab / plan.tp * (micro.r + (0.0 if plan.fused_loss else WIDE))
+    logits = micro.tokens * model.vocab / plan.tp * (micro.r + (0.0 if plan.fused_loss else LOSS_BYTES))
     matrix = model.embedding_parameters / plan.tp
     made = 0.0 if micro.training.frozen else trained_bytes(micro.training, precision)
     gathered = where(plan.zero >= 3.0, outer_bytes_of(precision.weights), 0.0)

@@ -17,7 +17,7 @@ from roofline.engine.training import rules
 from roofline.errors import PlanError
 from roofline.machine import Chip, Stack
 from roofline.workload import Plan, Training
-from roofline.workload.plan import Recompute
+from roofline.workload.plan import RECOMPUTES, Recompute
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,6 @@ Array: TypeAlias = "NDArray[np.float64]"
 Index: TypeAlias = "NDArray[np.intp]"
 Given: TypeAlias = "Mapping[str, Any]"
 
-RECOMPUTES: tuple[Recompute, ...] = ("none", "selective", "full")  # the least first
 ZEROS = (0, 1, 2, 3)
 ROW = ("tp", "cp", "ep", "micro_batch")
 NUMBERS = (*DEGREES, "micro_batch", "vpp", "zero")  # all that is tried, but for recomputation

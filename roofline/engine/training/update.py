@@ -26,8 +26,7 @@ def trainable_parameters(training: Training, plan: Plan) -> Num:
 def trainable(training: Training, plan: Plan) -> tuple[Num, Num]:
     """Parameters with gradients on one chip: those that all replicas have alike, and those of routed experts."""
     if not training.frozen:
-        experts = memory.expert_parameters(training.model, plan) * memory.stage_share(training.model, plan)
-        return memory.parameters_per_chip(training.model, plan) - experts, experts
+        return weights_per_chip(training, plan)
     share = memory.stage_share(training.model, plan)
     each = [(block.count, adapters.parameters(training, block, plan)) for block in training.model.blocks]
     whole, routed = (sum((count * found[kind] for count, found in each), start=0.0) for kind in (0, 1))

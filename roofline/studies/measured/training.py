@@ -28,10 +28,9 @@ from roofline.studies.measured.rules import shipped_rules
 from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, format_of
 from roofline.workload import Model, Plan, Precision, Training
 from roofline.workload.job import LoraTargets
-from roofline.workload.plan import Recompute
+from roofline.workload.plan import RECOMPUTES, Recompute
 
 TRAINING = "training"  # the phase of a row about a training run
-RECOMPUTES: tuple[Recompute, ...] = ("none", "selective", "full")
 CAUSAL, NONE = "causal", "none"  # ways of counting the FLOPs of attention; all pairs of a sequence if nothing is said
 REMARKS: Mapping[str, str] = MappingProxyType(  # by words of a note
     {"causal-halved": CAUSAL, "6n only": NONE, "no attention": NONE, "= 6n vs": NONE, "6n (no": NONE}
