@@ -254,7 +254,7 @@ def _request(part: stacks.Part, case: Case, metric: Metric, left_out: LeftOut, l
         id=case["id"], chip=chip.id, family=chip.family, kind=chip.kind, stack=setup.stack, model=setup.model,
         mode=case["mode"], figure=part.reading.what(metric, case), phase=phase_of(metric),
         offline=case["mode"] == OFFLINE_MODE,
-        watched=bool(part.reading.left_open(setup, part.model, case, metric)),
+        watched=bool(part.reading.left_open(setup, case, metric)),
         left_out=left_out, group=setup.model if left_out == "model" else chip.id, level=level,
         error=-error if metric.more_is_better else error,
     )  # fmt: skip

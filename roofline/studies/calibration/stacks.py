@@ -205,7 +205,7 @@ def usable(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None)
             except SkipError as reason:
                 skipped += [{"id": case["id"], "reason": str(reason)} for case in members]
                 continue
-            unknown = [reading.left_open(setup, part.model, *pair) for pair in zip(members, part.metrics, strict=True)]
+            unknown = [reading.left_open(setup, *pair) for pair in zip(members, part.metrics, strict=True)]
             reasons = [fault or why for fault, why in zip(faults, unknown, strict=True)]
             skipped += [{"id": case["id"], "reason": why} for case, why in zip(members, reasons, strict=True) if why]
             sound, told = np.array([not fault for fault in faults]), np.array([not why for why in unknown])

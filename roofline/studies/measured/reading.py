@@ -41,7 +41,7 @@ class Reading(Protocol):
     def what(self, metric: Metric, case: Case) -> str:
         """What a figure says, as a class of figures that err alike."""
 
-    def left_open(self, setup: Any, model: Model, case: Case, metric: Metric) -> str:
+    def left_open(self, setup: Any, case: Case, metric: Metric) -> str:
         """What a row leaves open that decides its figure as much as the machine does; empty if nothing."""
 
     def weights_of(self, setup: Any) -> str:

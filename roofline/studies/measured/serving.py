@@ -307,7 +307,7 @@ def what(metric: Metric, case: Case) -> str:
     return alone if case["mode"] in STATIC_MODES else shared
 
 
-def left_open(setup: Setup, model: Model, case: Case, metric: Metric) -> str:
+def left_open(setup: Setup, case: Case, metric: Metric) -> str:
     """What a row leaves open that decides its figure as much as the machine does; empty if nothing."""
     if setup.offline:
         return "how many requests ran at once is not stated"

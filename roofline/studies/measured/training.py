@@ -112,7 +112,10 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
             lora_targets=next((name for name in get_args(LoraTargets) if name == case["lora_targets"]), "all"),
             scale_out=scale_out(case),
         )
-        whole = _planned(case, float(catalog.chip(chip).devices), model_of(setup, catalog).layers)
+        built = model_of(setup, catalog)
+        if built.routed_layers and not case.numbers["ep"] and case.numbers["num_chips"] != 1.0:  # no value is usual
+            raise SkipError("over how many ranks experts are spread is not stated")
+        whole = _planned(case, float(catalog.chip(chip).devices), built.layers)
         stated = _recompute(case["recompute"]) if case["recompute"] else "none"
         if case["recompute"] and stated != "selective":
             return replace(setup, recompute=stated), whole
@@ -301,10 +304,8 @@ def what(metric: Metric, case: Case) -> str:
     return STEP
 
 
-def left_open(setup: Setup, model: Model, case: Case, metric: Metric) -> str:
+def left_open(setup: Setup, case: Case, metric: Metric) -> str:
     """What a row leaves open that decides its figure as much as the machine does; empty if nothing."""
-    if not case["ep"].strip() and model.routed_layers:
-        return "over how many ranks experts are spread is not stated"
     if not case["micro_batch_seqs"].strip():
         return "the micro-batch is not stated"
     if (case.numbers["pp"] or 1.0) > 1.0 and not case["vpp"].strip():

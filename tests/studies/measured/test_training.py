@@ -43,7 +43,7 @@ def setup_of(**cells: str) -> tuple[training.Setup, Case]:
 
 def left_open(**cells: str) -> str:
     setup, whole = setup_of(**cells)
-    return training.left_open(setup, training.model_of(setup, snapshot()), whole, training.of_case(whole))
+    return training.left_open(setup, whole, training.of_case(whole))
 
 
 def plan_of(**cells: str) -> Plan:
@@ -125,6 +125,15 @@ def test_software_that_serves_does_not_train() -> None:
     assert setup_of(framework="Megatron-LM", date="2024-10")[0].stack == "megatron-2025"
 
 
+def test_where_experts_are_must_be_known() -> None:
+    """A dense model, or one chip, has nothing to spread."""
+    mixtral = {"model": "mixtral-8x7b", "tp": "1", "pp": "1", "vpp": "1", "ep": ""}
+    for cells in ({"ep": ""}, mixtral | {"ep": "8"}, mixtral | {"num_chips": "1"}):
+        setup_of(**cells)
+    with pytest.raises(SkipError, match="experts are spread"):
+        setup_of(**mixtral)
+
+
 def test_a_cluster_may_have_links_of_its_own() -> None:
     assert training.scale_out(case(interconnect="400 Gbps/node", chips_per_node="8")) == 6.25e9
     assert training.scale_out(case(scale_out_gbps="100")) == 12.5e9
@@ -135,9 +144,6 @@ def test_rows_that_leave_the_schedule_open_are_not_fitted_to() -> None:
     assert not left_open()
     for name in ("vpp", "micro_batch_seqs"):
         assert left_open(**{name: ""})
-    assert not left_open(ep="")  # of a dense model nothing is spread
-    assert not left_open(model="mixtral-8x7b", pp="1")
-    assert "experts" in left_open(model="mixtral-8x7b", pp="1", ep="")
 
 
 def test_cases_of_one_setup_are_predicted_as_each_alone() -> None:
