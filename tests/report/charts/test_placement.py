@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline.report.placement import Box, place, spread
+from roofline.report.charts.placement import Box, place, spread
 
 FRAME = Box(0.0, 0.0, 100.0, 100.0)
 places = st.floats(0.0, 100.0)

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import pytest
 
 from roofline.errors import OutputError
-from roofline.report.chart import roofline_chart
+from roofline.report.charts.roofline import roofline_chart
 
 STARTS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roofline.report.figure import FAINT, INK, PALETTE, save
+from roofline.report.charts.figure import FAINT, INK, PALETTE, save
 from roofline.report.human import count, percent, rate
 
 if TYPE_CHECKING:

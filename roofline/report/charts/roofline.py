@@ -9,9 +9,9 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from roofline.report.figure import FAINT, INK, PALETTE, save
+from roofline.report.charts.figure import FAINT, INK, PALETTE, save
 from roofline.report.human import quantity, ratio
-from roofline.report.placement import Box, place, spread
+from roofline.report.charts.placement import Box, place, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

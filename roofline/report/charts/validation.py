@@ -10,7 +10,7 @@ from statistics import median
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from roofline.report.figure import FAINT, INK, PALETTE, save
+from roofline.report.charts.figure import FAINT, INK, PALETTE, save
 from roofline.report.human import count, percent, quantity, ratio
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from roofline.errors import OutputError
 from roofline.report import charts
-from roofline.report.scatter import MANY, panels_of, point, scatter_chart
+from roofline.report.charts.validation import MANY, panels_of, point, scatter_chart
 
 STARTS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 

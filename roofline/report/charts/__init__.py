@@ -11,14 +11,14 @@ def draw(result: Mapping[str, Any], path: Path, *, suffix: str | None = None) ->
     """Draw a result into a file: a validation as a scatter of its rows, a run that scales as a curve, other
     predictions as rooflines."""
     if str(result.get("schema", "")).startswith("roofline.validation/"):
-        from roofline.report.scatter import scatter_chart
+        from roofline.report.charts.validation import scatter_chart
 
         scatter_chart(result, path, suffix=suffix)
     elif result.get("scaling"):
-        from roofline.report.curve import scaling_chart
+        from roofline.report.charts.scaling import scaling_chart
 
         scaling_chart(result, path, suffix=suffix)
     else:
-        from roofline.report.chart import roofline_chart
+        from roofline.report.charts.roofline import roofline_chart
 
         roofline_chart(result.get("rows", [result]), path, suffix=suffix)
