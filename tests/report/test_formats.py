@@ -15,8 +15,8 @@ import pytest
 import roofline as rl
 from roofline.errors import OutputError
 from roofline.report import formats, human, markdown, terminal_chart
-from roofline.report.notebook import repr_html
 from roofline.report.charts.placement import spread
+from roofline.report.notebook import repr_html
 from roofline.report.rows import flat_rows
 
 DEPLOYMENTS = ["8xh100-sxm", "8xmi300x", "576xgroq-lpu-v1", "a100-sxm-80gb:tp=1,weights=bf16"]

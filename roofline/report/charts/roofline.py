@@ -10,8 +10,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from roofline.report.charts.figure import FAINT, INK, PALETTE, save
-from roofline.report.human import quantity, ratio
 from roofline.report.charts.placement import Box, place, spread
+from roofline.report.human import quantity, ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
