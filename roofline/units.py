@@ -23,6 +23,7 @@ BINARY: Mapping[str, float] = MappingProxyType(
 )
 SMALL: Mapping[str, float] = MappingProxyType({"m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9, "p": 1e-12})
 NONE: Mapping[str, float] = MappingProxyType({"": 1.0})
+HOUR, MONTH = 3600.0, 365.25 * 86400.0 / 12.0  # s
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,12 @@ DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
                 },
             ),
             Dimension("money", "USD", "30000 USD", {"USD": (1.0, (DECIMAL,))}),
-            Dimension("price per time", "USD/h", "2.99 USD/h", {"USD/h": (1.0, (DECIMAL,))}),
+            Dimension(
+                "price per time",
+                "USD/h",
+                "2.99 USD/h",
+                {"USD/h": (1.0, (DECIMAL,)), "USD/month": (HOUR / MONTH, (DECIMAL,))},
+            ),
             Dimension("fraction", "1", "85 %", {"%": (0.01, (NONE,))}),
         )
     }

@@ -20,11 +20,13 @@ from roofline.catalog.specs.chip import ChipSpec, FamilySpec
 from roofline.catalog.specs.common import Identified
 from roofline.catalog.specs.job import ServingSpec, TrainingSpec
 from roofline.catalog.specs.model import ModelSpec
+from roofline.catalog.specs.need import NeedSpec
 from roofline.catalog.specs.stack import StackSpec
 from roofline.errors import Finding, SpecError, UnknownNameError
 from roofline.machine import Chip, Family, Stack
 from roofline.machine.evidence import Spreads, calibration
 from roofline.workload import Model, Workload
+from roofline.workload.need import Need
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CALIBRATED = "calibrated"  # folder below the shipped hardware
@@ -52,6 +54,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("model", "workloads", "models", "blocks", ModelSpec),
         Kind("training", "workloads", "training", "tokens", TrainingSpec),
         Kind("serving", "workloads", "serving", "steps", ServingSpec),
+        Kind("need", "workloads", "needs", "places", NeedSpec),
     )
 }
 
@@ -159,6 +162,10 @@ class Catalog:
         if isinstance(spec, (ServingSpec, TrainingSpec)):
             return spec.build(self.model)
         return self._load("model", name, ModelSpec).build()
+
+    def need(self, name: str) -> Need:
+        """The need of that id, alias or path."""
+        return self._load("need", name, NeedSpec).build()
 
     def spec(self, kind: str, name: str) -> Identified:
         """The checked file of that kind and name, as written."""

@@ -6,7 +6,7 @@ All candidates are one `Plan` whose degrees are arrays, so a search is a single 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Flags: TypeAlias = "NDArray[np.bool_]"
+Indices: TypeAlias = "NDArray[np.intp]"
 Work = TypeVar("Work")
 
 DEGREES = ("tp", "pp", "dp", "ep", "cp")
@@ -228,6 +229,18 @@ def pick(plan: Plan, index: int) -> Plan:
         value = getattr(plan, item.name)
         values[item.name] = float(value[index]) if isinstance(value, np.ndarray) and value.ndim else value
     return replace(plan, **values)
+
+
+def stacked(found: Sequence[Plan]) -> tuple[Plan, list[Indices]]:
+    """Arrays of plans, alike but for their degrees, as one; and where in it each of them is."""
+    sizes = [np.size(plan.tp) for plan in found]
+    degrees: dict[str, Any] = {
+        name: np.concatenate(
+            [np.broadcast_to(getattr(plan, name), (size,)) for plan, size in zip(found, sizes, strict=True)]
+        )
+        for name in DEGREES
+    }
+    return replace(found[0], **degrees), np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
 
 
 def some_of(plan: Plan, kept: NDArray[np.bool_]) -> Plan:

@@ -60,8 +60,8 @@ def best_plans(
     check(serving, deployment.stack)
     precision = deployment.precision_for(serving.precision)
     candidates = _candidates(serving.model, deployment, given, wanted)
-    reading, of_reads = _stacked([reads for reads, _ in candidates])
-    writing, of_writes = _stacked([writes for _, writes in candidates])
+    reading, of_reads = plans.stacked([reads for reads, _ in candidates])
+    writing, of_writes = plans.stacked([writes for _, writes in candidates])
     pairs = [_pairs(reads, writes) for reads, writes in zip(of_reads, of_writes, strict=True)]
     one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
     _, reads = read_side(serving, replace(deployment, plan=reading), precision)
@@ -105,18 +105,6 @@ def _candidates(
     if not found:
         raise failed
     return found
-
-
-def _stacked(found: Sequence[Plan]) -> tuple[Plan, list[Indices]]:
-    """Arrays of plans as one, and where in it each of them is."""
-    sizes = [np.size(plan.tp) for plan in found]
-    degrees: dict[str, Any] = {
-        name: np.concatenate(
-            [np.broadcast_to(getattr(plan, name), (size,)) for plan, size in zip(found, sizes, strict=True)]
-        )
-        for name in plans.DEGREES
-    }
-    return replace(found[0], **degrees), np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
 
 
 def _at(value: Any, index: Indices) -> Any:
