@@ -2,7 +2,8 @@
 
 Inside the library a quantity is a float in the SI unit of its dimension; files write it with its unit
 (`3.35 TB/s`, `80 GiB`, `0.7 us`). FLOP/s and OP/s are one dimension (an OP is a FLOP on integers), and bit/s
-is B/s divided by eight. A decimal prefix is a power of 1000, a binary one (Ki, Mi, …) a power of 1024.
+is B/s divided by eight. A decimal prefix is a power of 1000, a binary one (Ki, Mi, …) a power of 1024. A year is 365.25
+days, a month a twelfth of it.
 """
 
 from __future__ import annotations
@@ -23,20 +24,24 @@ BINARY: Mapping[str, float] = MappingProxyType(
 )
 SMALL: Mapping[str, float] = MappingProxyType({"m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9, "p": 1e-12})
 NONE: Mapping[str, float] = MappingProxyType({"": 1.0})
-HOUR, MONTH = 3600.0, 365.25 * 86400.0 / 12.0  # s
+HOUR = 3600.0
+YEAR = 365.25 * 24.0 * HOUR
+MONTH = YEAR / 12.0
 
 
 @dataclass(frozen=True)
 class Dimension:
     """What a quantity measures: its SI unit, the units that files may use, and an example for error messages.
 
-    `units` maps a symbol to (value of one such unit in SI, the prefixes that it takes).
+    `units` maps a symbol to (value of one such unit in SI, the prefixes that it takes). `said` is the unit that people
+    read where nobody uses the SI unit, e.g. of prices.
     """
 
     name: str
     si: str
     example: str
     units: Mapping[str, tuple[float, tuple[Mapping[str, float], ...]]]
+    said: str = ""
 
 
 DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
@@ -69,8 +74,10 @@ DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
                 {
                     "s": (1.0, (NONE, SMALL)),
                     "min": (60.0, (NONE,)),
-                    "h": (3600.0, (NONE,)),
-                    "d": (86400.0, (NONE,)),
+                    "h": (HOUR, (NONE,)),
+                    "d": (24.0 * HOUR, (NONE,)),
+                    "year": (YEAR, (NONE,)),
+                    "years": (YEAR, (NONE,)),
                 },
             ),
             Dimension("money", "USD", "30000 USD", {"USD": (1.0, (DECIMAL,))}),
@@ -78,7 +85,36 @@ DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
                 "price per time",
                 "USD/h",
                 "2.99 USD/h",
-                {"USD/h": (1.0, (DECIMAL,)), "USD/month": (HOUR / MONTH, (DECIMAL,))},
+                {
+                    "USD/h": (1.0, (DECIMAL,)),
+                    "USD/month": (HOUR / MONTH, (DECIMAL,)),
+                    "USD/year": (HOUR / YEAR, (DECIMAL,)),
+                },
+            ),
+            Dimension(
+                "price of energy",
+                "USD/J",
+                "0.08 USD/kWh",
+                {"USD/J": (1.0, (NONE,)), "USD/kWh": (1.0 / (1e3 * HOUR), (NONE,)), "USD/MWh": (1e-6 / HOUR, (NONE,))},
+                said="USD/kWh",
+            ),
+            Dimension(
+                "rent of power",
+                "USD/W/s",
+                "150 USD/kW-month",
+                {
+                    "USD/W/s": (1.0, (NONE,)),
+                    "USD/kW-month": (1.0 / (1e3 * MONTH), (NONE,)),
+                    "USD/kW-year": (1.0 / (1e3 * YEAR), (NONE,)),
+                },
+                said="USD/kW-month",
+            ),
+            Dimension(
+                "rate per year",
+                "/year",
+                "5 %/year",
+                {"/year": (1.0, (NONE,)), "%/year": (0.01, (NONE,))},
+                said="%/year",
             ),
             Dimension("fraction", "1", "85 %", {"%": (0.01, (NONE,))}),
         )
@@ -147,6 +183,8 @@ def show(value: float, dimension: str, digits: int = 4) -> str:
     """
     if dimension == "1":
         return f"{value * 100:.{max(digits - 1, 1)}g} %"
+    if said := DIMENSIONS[dimension].said:
+        return f"{_digits(value / UNITS[said][1], digits)} {said}"
     symbol, prefixes = _scale_of(dimension)
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {symbol}"

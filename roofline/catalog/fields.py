@@ -87,6 +87,14 @@ def _fraction_or_zero(value: object) -> float:
     return share
 
 
+def _below_one(value: object) -> float:
+    """A share that leaves something: from 0, below 1, written `0.3` or `30 %`."""
+    share = _share(value)
+    if not 0 <= share < 1:
+        raise ValueError(f"must lie from 0 to below 1, got {share:g}")
+    return share
+
+
 def _at_least_one(value: object) -> float:
     """A plain number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < math.inf:
@@ -172,6 +180,15 @@ Money = Annotated[float, BeforeValidator(_quantity("USD")), AfterValidator(_posi
 HourlyPrice = Annotated[
     float, BeforeValidator(_quantity("USD/h")), AfterValidator(_positive("USD/h")), _schema("USD/h")
 ]
+EnergyPrice = Annotated[
+    float, BeforeValidator(_quantity("USD/J")), AfterValidator(_not_negative("USD/J")), _schema("USD/J")
+]
+PowerRent = Annotated[
+    float, BeforeValidator(_quantity("USD/W/s")), AfterValidator(_not_negative("USD/W/s")), _schema("USD/W/s")
+]
+YearlyRate = Annotated[
+    float, BeforeValidator(_quantity("/year")), AfterValidator(_not_negative("/year")), _schema("/year")
+]
 EnergyPerByte = Annotated[
     float, BeforeValidator(_quantity("J/B")), AfterValidator(_not_negative("J/B")), _schema("J/B")
 ]
@@ -201,6 +218,19 @@ FractionOrZero = Annotated[
                 {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"},
             ],
             "description": "share from 0 to 1, as a number or in %",
+        }
+    ),
+]
+BelowOne = Annotated[
+    float,
+    BeforeValidator(_below_one),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+                {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"},
+            ],
+            "description": "share from 0 to below 1, as a number or in %",
         }
     ),
 ]

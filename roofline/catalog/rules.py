@@ -10,6 +10,7 @@ from roofline import units
 from roofline.catalog.document import Document, KeyPath
 from roofline.catalog.specs.chip import ChipSpec
 from roofline.catalog.specs.common import Identified, source_keys
+from roofline.catalog.specs.economics import EconomicsSpec
 from roofline.catalog.specs.model import AttentionSpec, CompressedSpec, MLASpec, ModelSpec
 from roofline.errors import Finding, did_you_mean
 
@@ -140,6 +141,14 @@ def heads_divide(spec: Identified, found: Document) -> Iterator[Finding]:
             yield found.finding((*place, "ffn", "top_k"), f"{ffn.top_k} is more than the {ffn.experts} experts")
 
 
+def prices_say_something(spec: Identified, found: Document) -> Iterator[Finding]:
+    """A price that stands in for that of a chip's file is a purchase, a rent or both."""
+    if isinstance(spec, EconomicsSpec):
+        for chip, price in spec.prices.items():
+            if price.purchase is None and price.hourly is None:
+                yield found.finding(("prices", chip), "states neither 'purchase' nor 'hourly'")
+
+
 RULES: tuple[Rule, ...] = (
     id_is_stem,
     sources_resolve,
@@ -150,6 +159,7 @@ RULES: tuple[Rule, ...] = (
     ridge_point_plausible,
     link_below_memory,
     heads_divide,
+    prices_say_something,
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from roofline.catalog.specs.common import Identified
 from roofline.catalog.spreads import Entry
 from roofline.catalog.store import Catalog, Kind
-from roofline.machine import Chip, Family, Stack
+from roofline.machine import Chip, Economics, Family, Stack
 from roofline.workload import Model
 
 T = TypeVar("T")
@@ -67,6 +67,10 @@ class Snapshot(Catalog):
     def stack(self, name: str, chip: Chip | None = None) -> Stack:
         """As of the catalogue."""
         return self._once(("stack", name, chip and chip.id), partial(super().stack, name, chip))
+
+    def economics(self, name: str = "default") -> Economics:
+        """As of the catalogue."""
+        return self._once(("economics", name), partial(super().economics, name))
 
     def spread_entries(self) -> Sequence[Entry]:
         """As of the catalogue."""

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +18,13 @@ from roofline.catalog.faults import explain
 from roofline.catalog.rules import check
 from roofline.catalog.specs.chip import ChipSpec, FamilySpec
 from roofline.catalog.specs.common import Identified
+from roofline.catalog.specs.economics import EconomicsSpec
 from roofline.catalog.specs.job import ServingSpec, TrainingSpec
 from roofline.catalog.specs.model import ModelSpec
 from roofline.catalog.specs.need import NeedSpec
 from roofline.catalog.specs.stack import StackSpec
 from roofline.errors import Finding, SpecError, UnknownNameError
-from roofline.machine import Chip, Family, Stack
+from roofline.machine import Chip, Economics, Family, Stack
 from roofline.machine.evidence import Spreads, calibration
 from roofline.workload import Model, Workload
 from roofline.workload.need import Need
@@ -51,6 +52,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("chip", "hardware", "chips", "compute", ChipSpec),
         Kind("stack", "hardware", "stacks", "overheads", StackSpec),
         Kind("family", "hardware", "families", "kernels", FamilySpec),
+        Kind("economics", "hardware", "economics", "electricity", EconomicsSpec),
         Kind("model", "workloads", "models", "blocks", ModelSpec),
         Kind("training", "workloads", "training", "tokens", TrainingSpec),
         Kind("serving", "workloads", "serving", "steps", ServingSpec),
@@ -140,6 +142,25 @@ class Catalog:
     def stack_spec(self, name: str) -> StackSpec:
         """The checked file of a stack, as written."""
         return self._load("stack", name, StackSpec)
+
+    def economics(self, name: str = "default") -> Economics:
+        """The assumptions behind costs of that id, alias or path; prices go by the ids of chips.
+
+        `SpecError` for a price of a chip that nobody knows: one that only a path leads to states its price itself.
+        """
+        path, _ = self.find(("economics",), name, "assumptions")
+        found = extended(document.read(path), self.resolver("economics"))
+        built = checked(found, EconomicsSpec).build()
+        ids: dict[str, str] = {}
+        faults: list[Finding] = []
+        for chip in built.prices:
+            try:
+                ids[chip] = self.find(("chip",), chip, "chip")[0].stem
+            except UnknownNameError as error:
+                faults.append(found.finding(("prices", chip), str(error)))
+        if faults:
+            raise SpecError(faults)
+        return replace(built, prices={ids[chip]: price for chip, price in built.prices.items()})
 
     def spread_entries(self) -> Sequence[spreads.Entry]:
         """How far predictions were off, by what stands behind them, in order of precedence."""
@@ -256,15 +277,19 @@ def kind_by_keys(found: Document, kinds: Sequence[str]) -> str | None:
 
 def load(path: Path, spec: type[S], resolve: Resolve | None = None) -> S:
     """Read, extend, check: the file as a spec, or `SpecError` with every fault in it."""
-    found = extended(document.read(path), resolve)
+    return checked(extended(document.read(path), resolve), spec)
+
+
+def checked(found: Document, spec: type[S]) -> S:
+    """A document as a spec, or `SpecError` with every fault in it."""
     try:
-        checked = spec.model_validate(found.data)
+        valid = spec.model_validate(found.data)
     except ValidationError as error:
         raise SpecError(explain(error, found, spec)) from None
-    faults = [finding for finding in check(checked, found) if finding.severity == "error"]
+    faults = [finding for finding in check(valid, found) if finding.severity == "error"]
     if faults:
         raise SpecError(faults)
-    return checked
+    return valid
 
 
 def extended(found: Document, resolve: Resolve | None, seen: tuple[str, ...] = ()) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from roofline.machine import Chip, Stack
+from roofline.machine import Chip, Economics, Stack
 from roofline.machine.evidence import Spreads
 from roofline.workload import Plan, Precision
 from roofline.workload.dtype import math_dtype
@@ -14,7 +14,7 @@ from roofline.workload.dtype import math_dtype
 class Deployment:
     """What runs a workload. `precision` None takes the workload's own; `spreads` say how far off predictions on the
     closest evidence were. With a `prefill_plan` chips of its own read the prompts, and `plan` is that of the others,
-    which decode."""
+    which decode. Without `economics` only the rent of the chips is counted."""
 
     chip: Chip
     num_chips: int
@@ -23,6 +23,7 @@ class Deployment:
     prefill_plan: Plan | None = None
     precision: Precision | None = None
     spreads: Spreads = field(default_factory=dict)
+    economics: Economics | None = None
     label: str = ""
 
     def precision_for(self, default: Precision) -> Precision:

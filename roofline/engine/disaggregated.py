@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from roofline.engine import cost, energy, inference, interval, memory
+from roofline.engine import billing, energy, inference, interval, memory
 from roofline.engine import serving as sharing
 from roofline.engine.deployment import Deployment
 from roofline.engine.inference import (
@@ -32,7 +32,7 @@ from roofline.engine.prediction import Phase, Prediction, evidence_of
 from roofline.engine.roof import Priced, price_all
 from roofline.errors import PlanError
 from roofline.machine import Chip, Stack
-from roofline.numeric import Num, ceil_div
+from roofline.numeric import LEAST, Num, ceil_div
 from roofline.workload import Decode, Pause, Plan, Precision, Prefill, Serving, Step
 
 HALVINGS = 10  # in which the number of requests in the decode pool is found
@@ -47,7 +47,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
     decodes, write = settled_side(serving, deployment, read, writing, precision)
     times = {ideal: request_times(serving, deployment, read, write, ideal=ideal) for ideal in (False, True)}
     metrics = _metrics(serving, deployment, read, write, times)
-    metrics |= _costs(deployment, read, write, prompts, decodes, metrics, times[False])
+    metrics |= _costs(serving, deployment, read, write, prompts, decodes, metrics, times[False])
     metrics |= interval.around(
         metrics,
         deployment.spreads,
@@ -345,6 +345,7 @@ def _metrics(
 
 
 def _costs(
+    serving: Serving,
     deployment: Deployment,
     read: Side,
     write: Side,
@@ -355,7 +356,7 @@ def _costs(
 ) -> dict[str, Num | None]:
     """Power, energy and cost: each pool works for a share of the time and waits for the rest."""
     chip = deployment.chip
-    tokens = np.asarray(metrics["output_tokens_per_s"], dtype=np.float64)
+    tokens = times.rate * serving.output_len
     reading = [(phase, work_time(phase) / read.plan.pp) for phase in prompts]
     writing = [(phase, phase.time) for phase in decodes]
     running = np.maximum(write.room.running, write.plan.dp)
@@ -364,11 +365,11 @@ def _costs(
         _pool_power(chip, write.plan, writing, running / times.rate),
     )
     power = None if powers[0] is None or powers[1] is None else powers[0] + powers[1]
-    return {
-        "power_w": power,
-        "energy_j_per_token": None if power is None else power / tokens,
-        "usd_per_million_tokens": cost.usd_per_million(cost.usd_per_second(chip, deployment.num_chips), tokens),
-    }
+    found = {"power_w": power, "energy_j_per_token": None if power is None else power / tokens}
+    part = read.plan.num_chips / deployment.num_chips  # each pool is there for one kind of tokens, at work or not
+    drawn = part if power is None or powers[0] is None else powers[0] / np.maximum(power, LEAST)
+    traffic = billing.Traffic(times.rate, serving.input_len, serving.output_len, part, drawn)
+    return found | billing.of_serving(chip, deployment.num_chips, deployment.economics, {**metrics, **found}, traffic)
 
 
 def _pool_power(chip: Chip, plan: Plan, work: list[tuple[Phase, Num]], every: Num) -> Num | None:

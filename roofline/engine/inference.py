@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roofline.engine import cost, energy, interval, memory, roof
+from roofline.engine import billing, energy, interval, memory, roof
 from roofline.engine import serving as sharing
 from roofline.engine.deployment import Deployment, dtype_notes
 from roofline.engine.lower import Pass, lower
@@ -44,6 +44,8 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
     running = replace(serving, batch=room.running)
     phases = _phases(running, deployment, precision)
     metrics = _metrics(serving, running, deployment, phases)
+    traffic = _traffic(serving, running, deployment, phases, metrics)
+    metrics |= billing.of_serving(deployment.chip, deployment.num_chips, deployment.economics, metrics, traffic)
     metrics |= interval.around(
         metrics,
         deployment.spreads,
@@ -399,8 +401,28 @@ def _metrics(
     metrics["power_w"] = None if power is None else power * chips
     some = bool(np.all(rate > 0))
     metrics["energy_j_per_token"] = None if power is None or not some else power * chips / rate
-    metrics["usd_per_million_tokens"] = cost.usd_per_million(cost.usd_per_second(chip, chips), rate) if some else None
     return metrics
+
+
+def _traffic(
+    asked: Serving,
+    serving: Serving,
+    deployment: Deployment,
+    phases: list[tuple[Prefill | Decode | Pause, Phase]],
+    metrics: dict[str, Num | None],
+) -> billing.Traffic:
+    """Requests each second (Little's law), and what part of the work on them is reading: prompts that are read alone
+    occupy a replica one after the other, a step of decoding serves all that run."""
+    stack = deployment.stack
+    alone = stack.batching == "continuous" or stack.prefill == "alone"
+    prompts = replica_batch(serving.batch, deployment) if alone else 1.0
+    reading = [
+        (phase, work_time(phase) / deployment.plan.pp * prompts) for step, phase in phases if isinstance(step, Prefill)
+    ]
+    writing = [(phase, phase.time) for step, phase in phases if isinstance(step, Decode)]
+    time, joules = billing.shares(deployment.chip, reading, writing)
+    requests = asked.batch / np.asarray(metrics["e2e_latency_s"], dtype=np.float64)
+    return billing.Traffic(requests, serving.input_len, serving.output_len, time, joules)
 
 
 def notes(serving: Serving, deployment: Deployment, precision: Precision, room: Room) -> tuple[str, ...]:

@@ -11,10 +11,12 @@ from roofline.machine.chip import (
     Peak,
     Price,
 )
+from roofline.machine.economics import Economics
 from roofline.machine.stack import Stack
 
 __all__ = [
     "Chip",
+    "Economics",
     "Efficiency",
     "EnergyCosts",
     "Family",

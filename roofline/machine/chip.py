@@ -130,11 +130,21 @@ class Family:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What one chip costs to buy [USD] and to rent [USD/h], and when that was read; None where not known."""
+    """What one chip costs to buy [USD] and to rent [USD/h], and when that was read; None where not known.
+
+    `covers` is what the purchase pays for besides the chip: its share of a `server`, or of a `rack` with its network.
+    """
 
     purchase: Num | None = None
     hourly: Num | None = None
     date: str = ""
+    covers: str = "chip"
+
+    def over(self, base: Price) -> Price:
+        """This price, and that of `base` for what it does not say."""
+        bought = self if self.purchase is not None else base
+        hourly = self.hourly if self.hourly is not None else base.hourly
+        return Price(purchase=bought.purchase, hourly=hourly, date=max(self.date, base.date), covers=bought.covers)
 
 
 IDEAL_KERNEL = Efficiency()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -14,6 +15,7 @@ from roofline.engine.deployment import Deployment
 from roofline.engine.search import best_plan, check, fewest_chips
 from roofline.errors import NoRoomError, PlanError, RooflineError, did_you_mean
 from roofline.machine import Chip, Stack
+from roofline.studies import assumptions
 from roofline.workload import (
     DTYPES,
     Decode,
@@ -56,7 +58,8 @@ KEYS = (*PLAN_KEYS, "pools", "stack", *FORMAT_KEYS)
 ON, OFF = ("on", "yes", "true"), ("off", "no", "false")
 TRAINING_ONLY = ("seq_len", "global_batch", "tokens", "lora_rank", "lora_targets", "optimizer")
 PHASES = ("training", "prefill", "decode")
-NAMES, FROM_ZERO = ("phase", "draft", "lora_targets", "optimizer"), ("context_len", "draft_tokens", "lora_rank")
+NAMES = ("phase", "draft", "lora_targets", "optimizer", "assumptions")
+FROM_ZERO = ("context_len", "draft_tokens", "lora_rank")
 SHARES = ("cached_share", "acceptance")
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"lora_targets": get_args(LoraTargets), "optimizer": get_args(Optimizer)}
@@ -72,8 +75,8 @@ class Options:
     Lengths are tokens. `cached_share` of the first prompt is found in the prefix cache; `draft_tokens` are guessed in
     each step by the model `draft` (by nothing that costs time without one) and right with probability `acceptance`;
     `imbalance` are the rows of the hottest expert-parallel rank over the mean. `lora_rank` trains adapters of that rank
-    beside `lora_targets` instead of weights, `optimizer` updates them. `settings` are plan degrees, `recompute`,
-    `stack` and formats for every deployment that does not say its own.
+    beside `lora_targets` instead of weights, `optimizer` updates them. `assumptions` is the name of what costs rest on.
+    `settings` are plan degrees, `recompute`, `stack` and formats for every deployment that does not say its own.
     """
 
     phase: str | None = None
@@ -92,6 +95,7 @@ class Options:
     lora_rank: float | None = None
     lora_targets: str | None = None
     optimizer: str | None = None
+    assumptions: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -104,12 +108,19 @@ def options(given: Mapping[str, Any]) -> Options:
         raise RooflineError(f"unknown option {unknown[0]!r}" + (f"; did you mean {near}?" if near else ""))
     numbers = {name: _number(name, given[name]) for name in known if name in given and name not in NAMES}
     settings = {key: setting(key, given[key]) for key in KEYS if key in given}
-    draft = given.get("draft")
-    if draft is not None and not isinstance(draft, str):
-        raise RooflineError(f"draft={draft!r}: must be the name of a model, e.g. 'llama-3.2-1b'")
+    draft = _name("draft", given, "a model, e.g. 'llama-3.2-1b'")
+    assumptions = _name("assumptions", given, "a file of assumptions, e.g. './our-prices.yaml'")
     names = {name: _choice(name, given[name]) for name in CHOICES if given.get(name) is not None}
     told: dict[str, Any] = {**numbers, **names}
-    return Options(phase=given.get("phase"), draft=draft, settings=settings, **told)
+    return Options(phase=given.get("phase"), draft=draft, assumptions=assumptions, settings=settings, **told)
+
+
+def _name(name: str, given: Mapping[str, Any], what: str) -> str | None:
+    """The name or the path that an option is; None if it was not given."""
+    value = given.get(name)
+    if value is not None and not isinstance(value, str | PurePath):
+        raise RooflineError(f"{name}={value!r}: must be the name of {what}")
+    return None if value is None else str(value)
 
 
 def _choice(name: str, value: Any) -> str:
@@ -375,10 +386,11 @@ def resolve_deployment(
         if apart == AUTO and wanted.count is None:
             count *= 2  # as many for each pool
         plans.check_wiring(chip, count)
-        deployment = Deployment(
+        bare = Deployment(
             chip=chip, num_chips=count, stack=stack, plan=Plan(), precision=precision,
             spreads=catalog.spreads(chip, stack), label=label(wanted, count),
         )  # fmt: skip
+        deployment = assumptions.under(bare, catalog.economics(options.assumptions or "default"))
         if apart:
             return _disaggregated(workload, deployment, apart, given, wanted)
         plan = best_plan(workload, deployment, given)

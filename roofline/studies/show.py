@@ -13,12 +13,12 @@ import numpy as np
 from roofline import __version__
 from roofline.catalog.store import KINDS, Catalog, is_path
 from roofline.errors import UnknownNameError
-from roofline.machine import Chip, Efficiency, Family, LinkEfficiency, Stack
+from roofline.machine import Chip, Economics, Efficiency, Family, LinkEfficiency, Price, Stack
 from roofline.machine.chip import IDEAL_KERNEL, IDEAL_LINK
 from roofline.machine.stack import DIRECT
 from roofline.numeric import Num
 from roofline.source import Source
-from roofline.studies import words
+from roofline.studies import assumptions, words
 from roofline.units import show as in_units
 from roofline.workload import Model, Operations, Serving, Training
 
@@ -31,6 +31,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "stacks": ("stack",),
         "families": ("family",),
         "workloads": ("serving", "training"),
+        "economics": ("economics",),
     }
 )
 
@@ -122,6 +123,15 @@ def _workload_row(catalog: Catalog, name: str) -> dict[str, Any]:
     return {"id": job.id, "kind": kind, "model": getattr(job, "model", job).id, "work": what}
 
 
+def _economics_row(catalog: Catalog, name: str) -> dict[str, Any]:
+    economics = catalog.economics(name)
+    return {
+        "id": economics.id,
+        "name": economics.name,
+        **{item["key"].replace(".", "_"): item["text"] for item in assumptions.told(economics)},
+    }
+
+
 _ROWS: Mapping[str, Callable[[Catalog, str], dict[str, Any]]] = MappingProxyType(
     {
         "chip": _chip_row,
@@ -130,6 +140,7 @@ _ROWS: Mapping[str, Callable[[Catalog, str], dict[str, Any]]] = MappingProxyType
         "family": _family_row,
         "serving": _workload_row,
         "training": _workload_row,
+        "economics": _economics_row,
     }
 )
 
@@ -182,6 +193,7 @@ def _built(kind: str, name: str, catalog: Catalog) -> Any:
         "model": catalog.model,
         "stack": catalog.stack,
         "family": catalog.family,
+        "economics": catalog.economics,
     }
     return loaders.get(kind, catalog.workload)(name)
 
@@ -221,7 +233,7 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
         yield f"links.{link.name}", f"{link.scope}: {text}"
     yield "power.tdp", _shown(chip.tdp, "W")
     yield "power.idle", _shown(chip.idle, "W")
-    yield "price.purchase", _shown(chip.price.purchase, "USD")
+    yield "price.purchase", _bought(chip.price)
     yield "price.hourly", _shown(chip.price.hourly, "USD/h")
     yield "reliability.chip_mtbf", _lifetime(chip.mtbf)
     yield from _reached_fields(chip.achieved, chip.achieved_links, chip.cache_speed)
@@ -263,6 +275,20 @@ def _family_fields(family: Family) -> Iterator[tuple[str, str | None]]:
 
 def _shown(value: Any, dimension: str) -> str | None:
     return None if value is None else in_units(float(value), dimension)
+
+
+def _bought(price: Price) -> str | None:
+    """The purchase price, with what it covers beside the chip."""
+    more = {"server": ", its share of a server with it", "rack": ", its share of a rack with it"}.get(price.covers, "")
+    return None if price.purchase is None else f"{float(price.purchase):,.0f} USD{more}"
+
+
+def _economics_fields(economics: Economics) -> Iterator[tuple[str, str | None]]:
+    for item in assumptions.told(economics):
+        yield item["key"], f"{item['text']} ({item['name']})"
+    for chip, price in economics.prices.items():
+        yield f"prices.{chip}.purchase", _bought(price)
+        yield f"prices.{chip}.hourly", _shown(price.hourly, "USD/h")
 
 
 def _lifetime(mtbf: Num | None) -> str | None:
@@ -342,5 +368,6 @@ _FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[str, str | None]]]] = Mappi
         "family": _family_fields,
         "serving": _job_fields,
         "training": _job_fields,
+        "economics": _economics_fields,
     }
 )

@@ -131,9 +131,10 @@ class PowerSpec(Sourced):
 
 
 class PurchaseSpec(Sourced):
-    """Price of one chip."""
+    """Price of one chip; `covers` says whether its share of a server, or of a rack with its network, is in it."""
 
     value: Money
+    covers: Literal["chip", "server", "rack"] = "chip"
     date: Day = ""
 
 
@@ -149,6 +150,15 @@ class PriceSpec(Spec):
 
     purchase: PurchaseSpec | None = None
     hourly: HourlySpec | None = None
+
+    def build(self) -> Price:
+        """The plain object."""
+        return Price(
+            purchase=self.purchase.value if self.purchase else None,
+            hourly=self.hourly.value if self.hourly else None,
+            date=max((price.date for price in (self.purchase, self.hourly) if price), default=""),
+            covers=self.purchase.covers if self.purchase else "chip",
+        )
 
 
 class ReliabilitySpec(Sourced):
@@ -316,7 +326,6 @@ class ChipSpec(Identified):
         """The plain object that the engine works with; what was not measured on it is taken from its family."""
         family = family or Family(id=self.relatives, name="")
         units, vector, energy = self.compute.units, self.compute.vector, self.achieved.energy
-        purchase, hourly = self.price.purchase, self.price.hourly
         kernels = {name: kernel.build() for name, kernel in self.achieved.kernels.items()}
         reached: dict[str, LinkEfficiency] = {scope: link.build() for scope, link in self.achieved.links.items()}
         sources: dict[str, Source] = {path: join_sources(key, self.sources) for path, key in self.numbers().items()}
@@ -350,11 +359,7 @@ class ChipSpec(Identified):
             devices=float(self.compute.devices.count) if self.compute.devices else 1.0,
             tdp=self.power.tdp if self.power else None,
             idle=self.power.idle if self.power else None,
-            price=Price(
-                purchase=purchase.value if purchase else None,
-                hourly=hourly.value if hourly else None,
-                date=max((price.date for price in (purchase, hourly) if price), default=""),
-            ),
+            price=self.price.build(),
             achieved={**family.kernels, **kernels},
             achieved_links={**family.links, **reached},
             cache_speed=self.achieved.cache.speed if self.achieved.cache else family.cache,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from roofline.engine import cost, energy, goodput, interval
+from roofline.engine import billing, energy, goodput, interval
 from roofline.engine.deployment import Deployment, dtype_notes
 from roofline.engine.inference import total_weight_bytes
 from roofline.engine.memory import Memory
@@ -93,15 +93,13 @@ def _spent(deployment: Deployment, phase: Phase, tokens: Num, lasts: Num) -> dic
     rate = tokens / phase.time
     power = energy.mean_power(chip, [(phase, phase.time)])
     power = None if power is None else power * chips
-    rent = cost.usd_per_second(chip, chips)
-    return {
+    found: dict[str, Num | None] = {
         "chip_hours": lasts * chips / 3600.0,
         "power_w": power,
         "energy_j": None if power is None else power * lasts,
         "energy_j_per_token": None if power is None else power / rate,
-        "usd_per_million_tokens": cost.usd_per_million(rent, rate),
-        "cost_usd": None if rent is None else rent * lasts,
     }
+    return found | billing.of_training(chip, chips, deployment.economics, found, rate, lasts)
 
 
 def _utilization(training: Training, deployment: Deployment, phase: Phase, full: Num) -> dict[str, Num | None]:
