@@ -18,9 +18,10 @@ class Kind(str, Enum):
     model = "model"
     workload = "workload"
     economics = "economics"
+    need = "need"
 
 
-What = Annotated[Kind, typer.Argument(help="chip, model, workload or economics (assumptions behind costs).")]
+What = Annotated[Kind, typer.Argument(help="chip, model, workload, economics (assumptions behind costs) or need (what to decide).")]
 Name = Annotated[str, typer.Argument(help="Id of the new entry; the file is called NAME.yaml.")]
 Folder = Annotated[Path, typer.Option("--dir", help="Folder to write it to.")]
 Trains = Annotated[bool, typer.Option("--training", help="With workload: a training run, not a request to serve.")]
@@ -48,5 +49,6 @@ def register(app: typer.Typer) -> None:
             "roofline new workload our-chat",
             "roofline new workload our-run --training",
             "roofline new economics our-prices",
+            "roofline new need our-need",
         ),
     )(new)

@@ -7,13 +7,14 @@ lengths, so they are one array. The best batch is the one that serves most reque
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, TypeAlias, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
 from roofline.engine import inference, plans
 from roofline.engine.deployment import Deployment
+from roofline.engine.prediction import Prediction
 from roofline.errors import NoRoomError, PlanError
 from roofline.numeric import Num
 from roofline.workload import Pause, Plan, Serving, Step
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Rates: TypeAlias = "NDArray[np.float64]"
+Truth: TypeAlias = "NDArray[np.bool_]"
 
-BATCHES = 2.0 ** np.arange(14)  # requests that run at once
+BATCHES = np.exp2(np.arange(14, dtype=np.float64))  # requests that run at once
 LARGER = 4  # doublings of the fewest chips that hold a model which are tried as the size of a replica
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replica:
-    """What one replica does, each field an array `[jobs, plans]`, but the `plan`, whose degrees are `[plans]`.
+    """What one replica does with the best batch, each field an array `[jobs, plans]`, but the `plan`, whose degrees are
+    `[plans]`.
 
     `rate` [1/s] are requests served, 0 where no batch keeps the service level; `batch` how many run then, `ttft` and
     `tpot` [s] what they see, `power` [W] what all of its chips draw (NaN where nobody knows).
@@ -46,6 +49,31 @@ class Replica:
     def chips(self) -> Rates:
         """Chips of one replica under each plan."""
         return np.asarray(self.plan.num_chips, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """What one replica does with every batch: fields as in `Replica`, each an array `[jobs, plans, batches]`; `room`
+    says whether memory holds the batch. `ttft_limit` and `tpot_limit` [s] are the service levels `[jobs, 1, 1]`."""
+
+    plan: Plan
+    rate: Rates
+    ttft: Rates
+    tpot: Rates
+    power: Rates
+    room: Truth
+    ttft_limit: Rates
+    tpot_limit: Rates
+
+    def best(self, network: Num = 0.0) -> Replica:
+        """The batch that serves most requests while service levels are kept, `network` [s] being on the way to the
+        first token."""
+        kept = self.room & (self.ttft + network <= self.ttft_limit) & (self.tpot <= self.tpot_limit)
+        rate = np.where(kept, self.rate, 0.0)
+        best = np.argmax(rate, axis=-1, keepdims=True)
+        batches = np.broadcast_to(BATCHES, rate.shape)
+        taken = (rate, batches, self.ttft, self.tpot, self.power)
+        return Replica(self.plan, *(np.take_along_axis(values, best, axis=-1)[..., 0] for values in taken))
 
 
 def sizes(fewest: int, most: float) -> list[int]:
@@ -68,14 +96,11 @@ def candidates(job: Serving, deployment: Deployment, fewest: int) -> Plan:
     chip, near = deployment.chip, deployment.chip.link("scale-up")
     experts = plans.experts_of(job.model) > 1
     domain = plans.most_chips(chip) if experts or near is None else float(np.max(near.chips))
+    given, devices = {} if experts else {"dp": 1}, float(np.max(chip.devices))
     found: list[Plan] = []
     for size in sizes(fewest, max(domain, fewest)):
         try:
-            found.append(
-                plans.candidates(
-                    job.model, size, {} if experts else {"dp": 1}, deployment.stack.placement, float(np.max(chip.devices))
-                )
-            )
+            found.append(plans.candidates(job.model, size, given, deployment.stack.placement, devices))
         except PlanError:
             continue
     if not found:
@@ -93,18 +118,25 @@ def _most_apart(plan: Plan) -> Plan:
     return plans.some_of(plan, (ranks == 1.0) | (ranks == most[same]))
 
 
-def replica(jobs: Sequence[Serving], deployment: Deployment, plan: Plan, network: Num = 0.0) -> Replica:
-    """What a replica of a model does for each of `jobs`, all of that model and precision; `plan` as of `candidates`.
-
-    `network` [s] is on the way to the first token, as far as a service level is concerned.
-    """
-    shape = (len(jobs), np.size(plan.tp))
-    empty = [np.full(shape, np.nan) for _ in fields(Replica)[1:]]
+def grid(jobs: Sequence[Serving], deployment: Deployment, plan: Plan) -> Grid:
+    """What a replica of a model does for each of `jobs`, all of that model and precision; `plan` as of `candidates`."""
+    shape = (len(jobs), np.size(plan.tp), BATCHES.size)
+    rate, ttft, tpot, power = (np.empty(shape) for _ in range(4))
+    room = np.empty(shape, dtype=bool)
     for members in _alike(jobs):
-        parts = _best([jobs[index] for index in members], deployment, plan, network)
-        for whole, part in zip(empty, parts, strict=True):
-            whole[members] = part
-    return Replica(plan, *empty)
+        some = [jobs[index] for index in members]
+        found = _predicted(some, deployment, plan)
+        output = _column([float(np.max(job.output_len)) for job in some])
+        rate[members] = _known(found.metrics["output_tokens_per_s"]) / output
+        ttft[members], tpot[members] = _known(found.metrics["ttft_s"]), _known(found.metrics["tpot_s"])
+        power[members] = _known(found.metrics["power_w"])
+        room[members] = np.logical_and(found.fits, np.less_equal(BATCHES, found.max_batch))
+    limits = (_limits([getattr(job.slo, name) for job in jobs]) for name in ("ttft_s", "tpot_s"))
+    return Grid(plan, rate, ttft, tpot, power, room, *limits)
+
+
+def _known(value: Num | None) -> Num:
+    return np.nan if value is None else value
 
 
 def _alike(jobs: Sequence[Serving]) -> list[list[int]]:
@@ -118,29 +150,11 @@ def _alike(jobs: Sequence[Serving]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _best(
-    jobs: Sequence[Serving], deployment: Deployment, plan: Plan, network: Num
-) -> tuple[Rates, Rates, Rates, Rates, Rates]:  # fmt: skip
-    """`rate`, `batch`, `ttft`, `tpot`, `power` of the best batch, `[jobs, plans]`."""
-    plan = replace(plan, **{name: np.reshape(getattr(plan, name), (-1, 1)) for name in plans.DEGREES})
-    where = replace(deployment, plan=plan, num_chips=cast("int", plan.num_chips))
-    found = inference.predict(_stacked(jobs), where)
-    shape = (len(jobs), np.size(plan.tp), BATCHES.size)
-
-    def whole(value: Num | None) -> Rates:
-        return np.broadcast_to(np.asarray(np.nan if value is None else value, dtype=np.float64), shape)
-
-    metrics = found.metrics
-    output = _column([float(np.max(job.output_len)) for job in jobs])
-    ttft, tpot = whole(metrics["ttft_s"]), whole(metrics["tpot_s"])
-    room = whole(found.fits).astype(bool) & (BATCHES <= whole(found.max_batch))
-    kept = room & (ttft + network <= _limits([job.slo.ttft_s for job in jobs]))
-    kept &= tpot <= _limits([job.slo.tpot_s for job in jobs])
-    rate = np.where(kept, whole(metrics["output_tokens_per_s"]) / output, 0.0)
-    best = np.argmax(rate, axis=-1, keepdims=True)
-    taken = (rate, whole(BATCHES), ttft, tpot, whole(metrics["power_w"]))
-    first, *rest = (np.take_along_axis(values, best, axis=-1)[..., 0] for values in taken)
-    return first, rest[0], rest[1], rest[2], rest[3]
+def _predicted(jobs: Sequence[Serving], deployment: Deployment, plan: Plan) -> Prediction:
+    """Jobs of the same steps under every plan with every batch."""
+    degrees: dict[str, Any] = {name: np.reshape(getattr(plan, name), (-1, 1)) for name in plans.DEGREES}
+    plan = replace(plan, **degrees)
+    return inference.predict(_stacked(jobs), replace(deployment, plan=plan, num_chips=cast("int", plan.num_chips)))
 
 
 def _column(values: Sequence[float]) -> Rates:
@@ -163,7 +177,7 @@ def _stacked(jobs: Sequence[Serving]) -> Serving:
             for name in ("tokens", "acceptance", "cost")
         )
         guesses = replace(guesses, tokens=tokens, acceptance=acceptance, cost=cost)
-    numbers = {
+    numbers: dict[str, Any] = {
         name: _column([float(np.max(getattr(job, name))) for job in jobs])
         for name in ("cached", "cached_share", "imbalance")
         if any(np.any(np.not_equal(getattr(job, name), getattr(first, name))) for job in jobs)

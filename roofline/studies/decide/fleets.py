@@ -6,6 +6,7 @@ many replicas; a place turns that into chips and money. Every plan is priced at 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -74,7 +75,7 @@ class Filled:
         """How a load fills replicas of each plan in each of so many sites."""
         index = np.flatnonzero(np.all(replica.rate > 0.0, axis=0))
         each, power = 1.0 / (replica.rate[:, index] * sites), replica.power[:, index]
-        mean, peak = (np.array([[getattr(demand, name)] for demand in load.demands]) * each for name in ("mean", "peak"))
+        mean, peak = (np.array([[getattr(item, name)] for item in load.demands]) * each for name in ("mean", "peak"))
         work, most = (mean * power).sum(axis=0), np.max(power, axis=0, initial=0.0)
         return cls(mean.sum(axis=0), peak.sum(axis=0), work, most, replica.chips[index], index)
 
@@ -139,7 +140,12 @@ class Part:
     @property
     def usd(self) -> float | None:
         """What it costs [USD/s]."""
-        return None if self.terms.price is None else self.beside + self.slope * float(self.terms.price)
+        return self.bill if math.isfinite(self.bill) else None
+
+    @property
+    def bill(self) -> float:
+        """The same, NaN where no price is known."""
+        return math.nan if self.terms.price is None else self.beside + self.slope * float(self.terms.price)
 
     @property
     def chips(self) -> float:
@@ -152,17 +158,18 @@ class Part:
 
 
 def cheapest(load: Load, place: Place, deployment: Deployment, replica: Replica, terms: Terms) -> Part | None:
-    """The cheapest way to serve a load in a place on one chip, None if none does; without a price, the one whose bill
-    rises least with it."""
+    """The cheapest way to serve a load in a place on one chip, None if none does; without a price, or a known power,
+    the one whose bill rises least with it."""
     filled = Filled.of(load, replica, place.sites)
     count = fleet.replicas(filled.peak)
     found = costs(filled, count, deployment.chip.idle, terms)
-    bill = found.slope if terms.price is None else found.beside + found.slope * terms.price
-    score = np.where(np.less_equal(found.rated, np.inf if place.power is None else place.power), bill, np.inf)
-    if not np.any(np.isfinite(score)):
+    bill = np.asarray(found.slope if terms.price is None else found.beside + found.slope * terms.price)
+    bill = bill if np.all(np.isfinite(bill)) else np.asarray(found.slope)
+    room = np.full(bill.shape, True) if place.power is None else np.less_equal(found.rated, place.power)
+    if not np.any(room):
         return None
-    best = int(np.argmin(score))
-    return _part(place, deployment, replica, terms, filled.at(best), float(count[best]))
+    best = int(np.argmin(np.where(room, bill, np.inf)))
+    return _part(place, deployment, replica, terms, filled.at(best), float(np.atleast_1d(count)[best]))
 
 
 def smaller(load: Load, whole: Part) -> list[Part]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import math
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from roofline.catalog.store import Catalog
@@ -30,8 +31,17 @@ class Option:
     @property
     def usd(self) -> float | None:
         """What it costs [USD/s]; None where a price is not known."""
-        bills = [part.usd for part in self.parts]
-        return None if None in bills else sum(bill for bill in bills if bill is not None)
+        return self.bill if math.isfinite(self.bill) else None
+
+    @property
+    def bill(self) -> float:
+        """The same, NaN where no price is known."""
+        return sum(part.bill for part in self.parts)
+
+    @property
+    def deployment(self) -> Deployment:
+        """One replica of its first part."""
+        return self.parts[0].deployment
 
     @property
     def power(self) -> float:
@@ -61,6 +71,11 @@ def loads(jobs: Sequence[tuple[Demand, Serving]]) -> list[Load]:
     return [Load(*(tuple(column) for column in zip(*group, strict=True))) for group in groups.values()]
 
 
+def ranked(found: Iterable[Option]) -> list[Option]:
+    """Options whose price is known, the cheapest first."""
+    return sorted((option for option in found if option.usd is not None), key=lambda option: option.bill)
+
+
 def options(
     load: Load, need: Need, chips: Sequence[Chip], economics: Economics, catalog: Catalog
 ) -> tuple[list[Option], list[Refused]]:  # fmt: skip
@@ -69,12 +84,12 @@ def options(
     refused: list[Refused] = []
     for chip in chips:
         try:
-            deployment, plan = _replicas(load, chip, catalog)
+            deployment, grid = _replicas(load, chip, catalog)
         except PlanError as error:
             refused += [Refused(chip.id, place.name, str(error)) for place in need.places]
             continue
         for place in need.places:
-            replica = capacity.replica(load.jobs, deployment, plan, place.network)
+            replica = grid.best(place.network)
             part = cheapest(load, place, deployment, replica, terms.at(place.name, chip, economics))
             if part is None:
                 refused.append(Refused(chip.id, place.name, _why(place, replica)))
@@ -83,30 +98,31 @@ def options(
     return [*found, *_shared(load, found)], refused
 
 
-def _replicas(load: Load, chip: Chip, catalog: Catalog) -> tuple[Deployment, Plan]:
-    """The chip under its usual software, and every plan of every size of a replica."""
+def _replicas(load: Load, chip: Chip, catalog: Catalog) -> tuple[Deployment, capacity.Grid]:
+    """The chip under its usual software, and what replicas of every size and plan do."""
     stack = catalog.stack(chip.stack("serving"), chip)
     fewest = fewest_chips(load.longest, chip, stack, load.precision, {})
     deployment = Deployment(chip=chip, num_chips=fewest, stack=stack, plan=Plan(), precision=load.precision)
-    return deployment, capacity.candidates(load.longest, deployment, fewest)
+    plan = capacity.candidates(load.longest, deployment, fewest)
+    return deployment, capacity.grid(load.jobs, deployment, plan)
 
 
 def _why(place: Place, replica: capacity.Replica) -> str:
     """Why a chip that holds the model does not serve a load in a place."""
-    if (replica.rate > 0.0).all(axis=0).any():
+    if place.power is not None and (replica.rate > 0.0).all(axis=0).any():
         return f"a site draws more than the {place.power:,.0f} W that it has"
     return "no batch keeps the service level"
 
 
 def _shared(load: Load, found: Sequence[Option]) -> Iterator[Option]:
-    """For the cheapest chips of one's own: the number of replicas that is cheapest with the cloud for what is beyond."""
-    priced = sorted((option for option in found if option.usd is not None), key=lambda option: option.usd or 0.0)
+    """For the cheapest chips of one's own: how many replicas are cheapest with the cloud for what is beyond them."""
+    priced = ranked(found)
     clouds = [option.parts[0] for option in priced if option.where == "cloud"]
     bases = [option.parts[0] for option in priced if option.where != "cloud"]
     for whole in bases[:SHARED] if clouds else ():
         pairs = [Option(load, (base, rest)) for base in smaller(load, whole) for rest in _beyond(load, base, clouds[0])]
         if pairs:
-            yield min(pairs, key=lambda option: option.usd or 0.0)
+            yield min(pairs, key=lambda option: option.bill)
 
 
 def _beyond(load: Load, base: Part, cloud: Part) -> Iterator[Part]:

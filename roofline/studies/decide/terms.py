@@ -19,8 +19,8 @@ class Terms:
     """What a fleet is billed for: `per_price` times the price of each chip, and beside it `chip` [USD/s] for each,
     `watt` [USD/s] for each watt that is provided for, `joule` [USD] for each joule that is drawn.
 
-    `elastic` chips are paid for while they run, others all the time. `price` is that of an hour [USD/h] or a purchase
-    [USD], None where nobody states one.
+    `elastic` chips are paid for while they run, power included, others all the time. `price` is that of an hour
+    [USD/h] or a purchase [USD], None where nobody states one.
     """
 
     price: Num | None
@@ -35,7 +35,8 @@ class Terms:
         """`(beside, slope)` [USD/s] of so many chips, of which so many run, that draw so many watts, in a room for so
         many: the bill is `beside + slope·price`."""
         held = running if self.elastic else chips
-        return self.chip * held + self.watt * provided + self.joule * watts, self.per_price * held
+        power = 0.0 if self.elastic else self.watt * provided + self.joule * watts
+        return self.chip * held + power, self.per_price * held
 
 
 def hourly(price: Num | None) -> Terms:
