@@ -21,7 +21,9 @@ class Kind(str, Enum):
     need = "need"
 
 
-What = Annotated[Kind, typer.Argument(help="chip, model, workload, economics (assumptions behind costs) or need (what to decide).")]
+What = Annotated[
+    Kind, typer.Argument(help="chip, model, workload, economics (what costs rest on) or need (what to decide).")
+]
 Name = Annotated[str, typer.Argument(help="Id of the new entry; the file is called NAME.yaml.")]
 Folder = Annotated[Path, typer.Option("--dir", help="Folder to write it to.")]
 Trains = Annotated[bool, typer.Option("--training", help="With workload: a training run, not a request to serve.")]

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roofline.engine import billing, energy, interval, memory, roof
+from roofline.engine import billing, energy, interval, memory, overlap, roof
 from roofline.engine import serving as sharing
 from roofline.engine.deployment import Deployment, dtype_notes
 from roofline.engine.lower import Pass, lower
@@ -224,22 +224,34 @@ def _phase(
 ) -> Phase:  # fmt: skip
     """One pass of the model, or a share of one, lowered, priced and summed."""
     chip, stack = deployment.chip, deployment.stack
-    priced = roof.price_all((op for op in lower(model, precision, deployment.plan, work) if not op.absent), chip, stack)
+    priced = _priced(model, deployment, precision, work)
+    ideal = roof.ideal_time(priced)
+    if stack.halves:
+        parts = overlap.halves(deployment.plan)
+        cut = _priced(model, deployment, precision, replace(work, sequences=work.sequences / parts))
+        priced = overlap.behind_halves([replace(item, op=item.op.times(parts)) for item in cut], parts)
     taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
     priced += roof.price_all([stack_overhead(model, deployment, work.sequences, taken)], chip, stack)
     if np.any(np.not_equal(share, 1.0)):
         priced = tuple(replace(item, op=item.op.times(share)) for item in priced)
+        ideal = ideal * share
     return Phase(
         name,
         priced,
         repeat=work.steps,
         busy=busy,
         step_time=roof.expected_time(priced),
-        ideal_step_time=roof.ideal_time(priced),
+        ideal_step_time=ideal,
         useful_flops=useful_flops(priced) if _balanced(work) else _mean_flops(model, deployment, precision, work),
         peak=roof.peak(chip, precision.arithmetic),
         bandwidth=chip.bandwidth,
     )
+
+
+def _priced(model: Model, deployment: Deployment, precision: Precision, work: Pass) -> tuple[Priced, ...]:
+    """The operators of one pass with their times."""
+    lowered = lower(model, precision, deployment.plan, work)
+    return roof.price_all((op for op in lowered if not op.absent), deployment.chip, deployment.stack)
 
 
 def stack_overhead(model: Model, deployment: Deployment, sequences: Num = 0.0, taken: Num = np.inf) -> Op:

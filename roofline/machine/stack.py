@@ -53,6 +53,7 @@ class Stack:
     bucket: Num | None = None
     batching: Literal["continuous", "static"] = "continuous"
     prefill: Literal["together", "alone"] = "together"  # how a static batch reads its prompts
+    halves: bool = False  # whether half of a batch works while experts of the other exchange messages
     placement: Literal["layers", "padded", "even"] = (
         "layers"  # how weights and cache are laid out over chips (see `Plan`)
     )

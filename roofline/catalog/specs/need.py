@@ -12,6 +12,7 @@ from roofline.catalog.fields import (
     Count,
     CountOrZero,
     Duration,
+    FractionOrZero,
     HourlyPrice,
     Many,
     Period,
@@ -44,7 +45,8 @@ class DemandSpec(Spec):
     """Requests of one kind, so many in a month; the busiest hour has `peak` times as many as the mean one.
 
     `workload` is a serving workload, or a model, which takes its lengths from a `scenario` or from `input` and
-    `output`.
+    `output`. A `cached_share` of the first prompt is found in the prefix cache, and
+    a `stack` other than the usual one of each chip serves them.
     """
 
     workload: Word
@@ -55,7 +57,9 @@ class DemandSpec(Spec):
     peak: AtLeastOne | None = None
     slo: ServiceLevelSpec | None = None
     precision: FormatsSpec = Field(default_factory=FormatsSpec)
+    cached_share: FractionOrZero | None = None
     imbalance: AtLeastOne | None = None
+    stack: Id | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> DemandSpec:
@@ -70,7 +74,9 @@ class DemandSpec(Spec):
             "scenario": self.scenario,
             "input_len": self.input,
             "output_len": self.output,
+            "cached_share": self.cached_share,
             "imbalance": self.imbalance,
+            "stack": self.stack,
             **self.precision.settings(),
         }
         return Demand(

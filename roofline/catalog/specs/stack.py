@@ -38,11 +38,13 @@ class PartSpec(Sourced):
 class BatchingSpec(Sourced):
     """`continuous` lets requests join and leave between steps, `static` runs a batch from start to end.
 
-    A static batch reads its prompts all `together` or each `alone`, one after another.
+    A static batch reads its prompts all `together` or each `alone`, one after another. With `halves` one half of a
+    batch works while experts of the other exchange messages.
     """
 
     policy: Literal["continuous", "static"]
     prefill: Literal["together", "alone"] = "together"
+    halves: bool = False
 
 
 class PlacementSpec(Sourced):
@@ -259,6 +261,7 @@ class StackSpec(Identified):
             bucket=self.kv.bucket if self.kv else None,
             batching=self.batching.policy if self.batching else "continuous",
             prefill=self.batching.prefill if self.batching else "together",
+            halves=bool(self.batching and self.batching.halves),
             wide=self.wide.format if self.wide else "bf16",
             residual=self.residual.format if self.residual else "bf16",
             placement=self.placement.policy if self.placement else "layers",

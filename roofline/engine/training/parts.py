@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
+from roofline.engine.overlap import served
 from roofline.engine.prediction import Phase
 from roofline.engine.training import offload
-from roofline.engine.training.step import BUBBLE, RECOMPUTE, served
+from roofline.engine.training.step import BUBBLE, RECOMPUTE
 from roofline.machine.chip import ATTENTION, EXPERTS, MATMUL, SCAN
 from roofline.machine.stack import PARALLEL
 from roofline.numeric import Num

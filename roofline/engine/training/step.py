@@ -6,10 +6,9 @@ A pipeline stage runs its micro-batches one after another; the slowest sets the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from roofline.engine import roof
 from roofline.engine.deployment import Deployment
 from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
+from roofline.engine.overlap import served
 from roofline.engine.prediction import Phase
 from roofline.engine.roof import Priced
 from roofline.engine.training import offload, passes, update
@@ -34,19 +34,6 @@ BUBBLE = "pipeline/bubble"
 SOFTWARE = "software"  # the layer of what software adds to every layer
 OUTSIDE = ("embedding", "head", "pipeline")  # places of operators outside of layers
 WEIGHTS = "-weights"  # the end of the names of gradients of weights
-# The kind of parallelism that a message serves, by a word of its name; all others are tensor-parallel.
-SERVES: Mapping[str, str] = MappingProxyType(
-    {
-        "pipeline": PIPELINE,
-        "context": CONTEXT,
-        "dispatch": EXPERT,
-        "combine": EXPERT,
-        "gradients": DATA,
-        "weights": DATA,
-        "experts-gradients": DATA,
-        "experts-weights": DATA,
-    }
-)
 
 
 def step(training: Training, deployment: Deployment, precision: Precision, ahead: Sequence[Op] | None = None) -> Phase:
@@ -150,11 +137,6 @@ def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> 
     waiting = larger(stack.host * layers + stack.routing * routed - taken, 0.0)
     each = stack.layer + waiting / layers
     return Op(f"{stack.id}/layers", OVERHEAD, count=layers, terms={"seconds": each}, layer=SOFTWARE)
-
-
-def served(op: Op) -> str:
-    """The kind of parallelism that a message serves."""
-    return next((SERVES[word] for word in op.name.split("/") if word in SERVES), TENSOR)
 
 
 def _within(priced: tuple[Priced, ...], stages: Stages, plan: Plan, stack: Stack) -> tuple[Priced, ...]:

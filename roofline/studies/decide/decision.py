@@ -60,7 +60,7 @@ def _priced(chip: Chip, economics: Economics) -> Chip:
 
 
 def _job(demand: Demand, catalog: Catalog) -> tuple[Demand, Serving]:
-    """A demand with the workload that it means."""
+    """A demand with the workload that it means, in the formats that it states."""
     asked = options(demand.options)
     job = resolve_workload(catalog, demand.workload, asked)
     if isinstance(job, Training):
@@ -95,7 +95,9 @@ def _run(
     run: Run, need: Need, chips: Sequence[Chip], economics: Economics, catalog: Catalog, shown: int
 ) -> dict[str, Any]:  # fmt: skip
     """A training run with its options, the cheapest of those that are done in time first."""
-    job = resolve_workload(catalog, run.workload, replace(options(run.options), phase=_phase(run, catalog)))
+    if catalog.find(("serving", "training", "model"), run.workload, "workload")[1] == "model":
+        run = replace(run, options={"phase": "training", **run.options})  # a bare model is asked to train
+    job = resolve_workload(catalog, run.workload, options(run.options))
     if not isinstance(job, Training):
         raise RooflineError(f"training: {run.workload} is served; list it under serving")
     found = training.choices(run, job, need, chips, economics, catalog)
@@ -113,13 +115,6 @@ def _run(
         "unpriced": _unpriced(unpriced, best),
         "second": changes.of_training(timely[0], timely[1]) if len(timely) > 1 else None,
     }
-
-
-def _phase(run: Run, catalog: Catalog) -> str | None:
-    """A bare model is asked to train; a workload says itself what it is."""
-    return (
-        "training" if catalog.find(("serving", "training", "model"), run.workload, "workload")[1] == "model" else None
-    )
 
 
 def _unpriced(found: Iterable[tuple[str, Any]], best: float | None) -> list[dict[str, Any]]:

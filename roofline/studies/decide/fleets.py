@@ -44,6 +44,11 @@ class Load:
         return self.jobs[0].precision
 
     @property
+    def stack(self) -> str | None:
+        """The software that is stated, None for what is usual on a chip."""
+        return self.demands[0].options.get("stack")
+
+    @property
     def longest(self) -> Serving:
         """One request of the longest context, which decides how many chips are the fewest."""
         return replace(max(self.jobs, key=lambda job: float(np.max(job.context_len))), batch=1.0)

@@ -64,10 +64,10 @@ class Refused:
 
 
 def loads(jobs: Sequence[tuple[Demand, Serving]]) -> list[Load]:
-    """Requests that can share replicas: of one model in one precision."""
+    """Requests that can share replicas: of one model in one precision under one stack."""
     groups: dict[Hashable, list[tuple[Demand, Serving]]] = {}
     for demand, job in jobs:
-        groups.setdefault((job.model.id, job.precision), []).append((demand, job))
+        groups.setdefault((job.model.id, job.precision, demand.options.get("stack")), []).append((demand, job))
     return [Load(*(tuple(column) for column in zip(*group, strict=True))) for group in groups.values()]
 
 
@@ -99,8 +99,8 @@ def options(
 
 
 def _replicas(load: Load, chip: Chip, catalog: Catalog) -> tuple[Deployment, capacity.Grid]:
-    """The chip under its usual software, and what replicas of every size and plan do."""
-    stack = catalog.stack(chip.stack("serving"), chip)
+    """The chip under the software that is stated or its usual one, and what replicas of every size and plan do."""
+    stack = catalog.stack(load.stack or chip.stack("serving"), chip)
     fewest = fewest_chips(load.longest, chip, stack, load.precision, {})
     deployment = Deployment(chip=chip, num_chips=fewest, stack=stack, plan=Plan(), precision=load.precision)
     plan = capacity.candidates(load.longest, deployment, fewest)
