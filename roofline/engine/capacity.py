@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from roofline.engine import inference, plans
+from roofline.engine import inference, memory, plans, roof
 from roofline.engine.deployment import Deployment
+from roofline.engine.ops import transfer
 from roofline.engine.prediction import Prediction
 from roofline.errors import NoRoomError, PlanError
 from roofline.numeric import Num
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 Rates: TypeAlias = "NDArray[np.float64]"
 Truth: TypeAlias = "NDArray[np.bool_]"
 
-BATCHES = np.exp2(np.arange(14, dtype=np.float64))  # requests that run at once
+BATCHES: Rates = np.unique(np.round(np.exp2(np.arange(27) / 2.0)).astype(np.float64))  # requests that run at once
+ALONE = np.ones(1, dtype=np.float64)
 LARGER = 4  # doublings of the fewest chips that hold a model which are tried as the size of a replica
 
 
@@ -34,8 +36,9 @@ class Replica:
     """What one replica does with the best batch, each field an array `[jobs, plans]`, but the `plan`, whose degrees are
     `[plans]`.
 
-    `rate` [1/s] are requests served, 0 where no batch keeps the service level; `batch` how many run then, `ttft` and
-    `tpot` [s] what they see, `power` [W] what all of its chips draw (NaN where nobody knows).
+    `rate` [1/s] are requests served, 0 where no batch keeps the service level; `batch` how many run then, `ttft` (on
+    the other side of a network) and `tpot` [s] what they see, `power` [W] what all of its chips draw, NaN where nobody
+    knows.
     """
 
     plan: Plan
@@ -53,8 +56,11 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """What one replica does with every batch: fields as in `Replica`, each an array `[jobs, plans, batches]`; `room`
-    says whether memory holds the batch. `ttft_limit` and `tpot_limit` [s] are the service levels `[jobs, 1, 1]`."""
+    """What one replica does with every batch: fields as in `Replica`, each an array `[jobs, plans, batches]`.
+
+    `room` says whether memory holds the batch, one of `batches`; `ttft_limit` and `tpot_limit` [s] are the service
+    levels `[jobs, 1, 1]`.
+    """
 
     plan: Plan
     rate: Rates
@@ -62,18 +68,37 @@ class Grid:
     tpot: Rates
     power: Rates
     room: Truth
+    batches: Rates
     ttft_limit: Rates
     tpot_limit: Rates
 
     def best(self, network: Num = 0.0) -> Replica:
         """The batch that serves most requests while service levels are kept, `network` [s] being on the way to the
         first token."""
-        kept = self.room & (self.ttft + network <= self.ttft_limit) & (self.tpot <= self.tpot_limit)
+        first = self.ttft + network
+        kept = self.room & (first <= self.ttft_limit) & (self.tpot <= self.tpot_limit)
         rate = np.where(kept, self.rate, 0.0)
         best = np.argmax(rate, axis=-1, keepdims=True)
-        batches = np.broadcast_to(BATCHES, rate.shape)
-        taken = (rate, batches, self.ttft, self.tpot, self.power)
+        batches = np.broadcast_to(self.batches, rate.shape)
+        taken = (rate, batches, first, self.tpot, self.power)
         return Replica(self.plan, *(np.take_along_axis(values, best, axis=-1)[..., 0] for values in taken))
+
+    def queued(self, network: Num = 0.0) -> Replica:
+        """Prompts that a replica reads one after another, as many as wait no longer than the service level lets them.
+
+        `network` [s] is on the way to the first token, arrays `[jobs or 1, plans]` allowed. A prompt of `s` seconds
+        waits `ρ·s/(2(1 − ρ))` where load is ρ (M/D/1), so a wait of `w` allows `ρ = 2w/(s + 2w)`; where nothing is
+        promised, all of it.
+        """
+        rate, alone, power = (values[..., 0] for values in (self.rate, self.ttft, self.power))
+        wait = self.ttft_limit[..., 0] - alone - network
+        read = np.asarray(self.plan.dp) / rate
+        free = np.isinf(wait)
+        wait = np.where(free, 0.0, wait)
+        load = np.where(free, 1.0, np.maximum(2.0 * wait, 0.0) / np.maximum(read + 2.0 * wait, read))
+        kept = np.where(self.room[..., 0], rate * load, 0.0)
+        ones = np.ones_like(rate)
+        return Replica(self.plan, kept, ones, alone + np.maximum(wait, 0.0) + network, 0.0 * ones, power)
 
 
 def sizes(fewest: int, most: float) -> list[int]:
@@ -118,21 +143,35 @@ def _most_apart(plan: Plan) -> Plan:
     return plans.some_of(plan, (ranks == 1.0) | (ranks == most[same]))
 
 
-def grid(jobs: Sequence[Serving], deployment: Deployment, plan: Plan) -> Grid:
+def grid(jobs: Sequence[Serving], deployment: Deployment, plan: Plan, batches: Rates = BATCHES) -> Grid:
     """What a replica of a model does for each of `jobs`, all of that model and precision; `plan` as of `candidates`."""
-    shape = (len(jobs), np.size(plan.tp), BATCHES.size)
+    shape = (len(jobs), np.size(plan.tp), batches.size)
     rate, ttft, tpot, power = (np.empty(shape) for _ in range(4))
     room = np.empty(shape, dtype=bool)
     for members in _alike(jobs):
         some = [jobs[index] for index in members]
-        found = _predicted(some, deployment, plan)
-        output = _column([float(np.max(job.output_len)) for job in some])
-        rate[members] = _known(found.metrics["output_tokens_per_s"]) / output
+        found = _predicted(some, deployment, plan, batches)
+        rate[members] = _requests(some, found)
         ttft[members], tpot[members] = _known(found.metrics["ttft_s"]), _known(found.metrics["tpot_s"])
         power[members] = _known(found.metrics["power_w"])
-        room[members] = np.logical_and(found.fits, np.less_equal(BATCHES, found.max_batch))
+        room[members] = np.logical_and(found.fits, np.less_equal(batches, found.max_batch))
     limits = (_limits([getattr(job.slo, name) for job in jobs]) for name in ("ttft_s", "tpot_s"))
-    return Grid(plan, rate, ttft, tpot, power, room, *limits)
+    return Grid(plan, rate, ttft, tpot, power, room, batches, *limits)
+
+
+def _requests(jobs: Sequence[Serving], found: Prediction) -> Num:
+    """Requests per second by the tokens that come out, or by those that go in where none do."""
+    name, length = "output_tokens_per_s", "output_len"
+    if not np.any(jobs[0].output_len):
+        name, length = "prefill_tokens_per_s", "input_len"
+    return _known(found.metrics[name]) / _column([float(np.max(getattr(job, length))) for job in jobs])
+
+
+def moving(job: Serving, deployment: Deployment, plan: Plan) -> Num:
+    """Seconds in which the cache of a prompt crosses to other chips, under each plan of those that read it."""
+    cache = memory.cache_bytes_per_sequence(job.model, job.precision, plan, job.context_len)
+    crossing = transfer("kv-cache/transfer", kv=cache, chips=2.0 * plan.num_chips)
+    return roof.price_all([crossing], deployment.chip, deployment.stack)[0].time
 
 
 def _known(value: Num | None) -> Num:
@@ -150,11 +189,12 @@ def _alike(jobs: Sequence[Serving]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _predicted(jobs: Sequence[Serving], deployment: Deployment, plan: Plan) -> Prediction:
+def _predicted(jobs: Sequence[Serving], deployment: Deployment, plan: Plan, batches: Rates) -> Prediction:
     """Jobs of the same steps under every plan with every batch."""
     degrees: dict[str, Any] = {name: np.reshape(getattr(plan, name), (-1, 1)) for name in plans.DEGREES}
     plan = replace(plan, **degrees)
-    return inference.predict(_stacked(jobs), replace(deployment, plan=plan, num_chips=cast("int", plan.num_chips)))
+    where = replace(deployment, plan=plan, num_chips=cast("int", plan.num_chips))
+    return inference.predict(_stacked(jobs, batches), where)
 
 
 def _column(values: Sequence[float]) -> Rates:
@@ -166,7 +206,7 @@ def _limits(values: Sequence[float | None]) -> Rates:
     return _column([np.inf if value is None else value for value in values])
 
 
-def _stacked(jobs: Sequence[Serving]) -> Serving:
+def _stacked(jobs: Sequence[Serving], batches: Rates) -> Serving:
     """Jobs of the same steps as one, lengths along the first axis, every batch along the last."""
     first = jobs[0]
     steps = tuple(_step([job.steps[index] for job in jobs]) for index in range(len(first.steps)))
@@ -182,7 +222,7 @@ def _stacked(jobs: Sequence[Serving]) -> Serving:
         for name in ("cached", "cached_share", "imbalance")
         if any(np.any(np.not_equal(getattr(job, name), getattr(first, name))) for job in jobs)
     }
-    return replace(first, steps=steps, batch=BATCHES, speculative=guesses, **numbers)
+    return replace(first, steps=steps, batch=batches, speculative=guesses, **numbers)
 
 
 def _step(steps: Sequence[Step]) -> Step:

@@ -285,12 +285,10 @@ def _only_phase(workload: Workload, phase: str) -> Workload:
         )
     if isinstance(workload, Training):
         return workload
-    wanted = Prefill if phase == "prefill" else Decode
-    index = next((index for index, step in enumerate(workload.steps) if isinstance(step, wanted)), None)
-    if index is None:
+    alone = workload.only(Prefill if phase == "prefill" else Decode)
+    if alone is None:
         raise RooflineError(f"--phase {phase}: {workload.id} has no such step")
-    before = replace(workload, steps=workload.steps[:index])
-    return replace(workload, id=f"{workload.id}-{phase}", steps=(workload.steps[index],), cached=before.context_len)
+    return replace(alone, id=f"{workload.id}-{phase}")
 
 
 def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Serving:

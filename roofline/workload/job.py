@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -103,6 +103,14 @@ class Serving:
     def context_len(self) -> Num:
         """Tokens in the context when the last step is done."""
         return self.cached + self.input_len + self.output_len
+
+    def only(self, kind: type[Step]) -> Serving | None:
+        """The first step of a kind alone, the context before it taken as cached; None if there is no such step."""
+        index = next((index for index, step in enumerate(self.steps) if isinstance(step, kind)), None)
+        if index is None:
+            return None
+        before = replace(self, steps=self.steps[:index])
+        return replace(self, steps=(self.steps[index],), cached=before.context_len)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

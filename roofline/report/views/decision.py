@@ -119,8 +119,8 @@ def _replicas(part: Result, shared: bool) -> str:
     sites = f" at each of {count(part['sites'])} sites" if part["sites"] > 1 else ""
     running = part["running_replicas"] / part["sites"]
     of = f"{running:.1f} of {count(each)}" if running < each - 0.05 else count(each)
-    share = f" for {percent(part['share'])}" if shared else ""
-    return f"{of} x {part['deployment']}{sites}{share}"
+    role = {"prefill": " read", "decode": " write", None: f" for {percent(part['share'])}" if shared else ""}
+    return f"{of} x {part['deployment']}{sites}{role[part['role']]}"
 
 
 def _refused(refused: Sequence[Result]) -> Iterator[Text]:

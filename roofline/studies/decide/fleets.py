@@ -17,7 +17,7 @@ from roofline.engine.capacity import Replica
 from roofline.engine.deployment import Deployment
 from roofline.numeric import Num
 from roofline.studies.decide.terms import Terms
-from roofline.workload import Model, Plan, Precision, Serving
+from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving
 from roofline.workload.need import Demand, Place
 
 if TYPE_CHECKING:
@@ -28,10 +28,14 @@ Numbers: TypeAlias = "NDArray[np.float64]"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Load:
-    """Requests of one model in one precision, of one kind or several, which share its replicas."""
+    """Requests of one model in one precision, of one kind or several, which share its replicas.
+
+    `role` is "prefill" or "decode" where replicas do only that part of a request, empty where they do all of it.
+    """
 
     demands: tuple[Demand, ...]
     jobs: tuple[Serving, ...]
+    role: str = ""
 
     @property
     def model(self) -> Model:
@@ -47,6 +51,13 @@ class Load:
     def stack(self) -> str | None:
         """The software that is stated, None for what is usual on a chip."""
         return self.demands[0].options.get("stack")
+
+    def pools(self) -> tuple[Load, Load] | None:
+        """What pools apart read and write; None where a request goes to and fro, or does only one of both."""
+        if not all([type(step) for step in job.steps] == [Prefill, Decode] for job in self.jobs):
+            return None
+        reads, writes = (tuple(only for job in self.jobs if (only := job.only(kind))) for kind in (Prefill, Decode))
+        return Load(self.demands, reads, "prefill"), Load(self.demands, writes, "decode")
 
     @property
     def longest(self) -> Serving:
@@ -128,6 +139,7 @@ class Part:
     [USD/s] is `beside + slope·price`, None where no price is known.
     """
 
+    load: Load
     place: Place
     deployment: Deployment
     terms: Terms
@@ -174,7 +186,7 @@ def cheapest(load: Load, place: Place, deployment: Deployment, replica: Replica,
     if not np.any(room):
         return None
     best = int(np.argmin(np.where(room, bill, np.inf)))
-    return _part(place, deployment, replica, terms, filled.at(best), float(np.atleast_1d(count)[best]))
+    return _part(load, place, deployment, replica, terms, filled.at(best), float(np.atleast_1d(count)[best]))
 
 
 def smaller(load: Load, whole: Part) -> list[Part]:
@@ -183,7 +195,7 @@ def smaller(load: Load, whole: Part) -> list[Part]:
     here = filled.at(int(np.flatnonzero(filled.index == whole.position)[0]))
     most = round(whole.replicas / whole.place.sites)
     return [
-        _part(whole.place, whole.deployment, whole.replica, whole.terms, here, float(count))
+        _part(load, whole.place, whole.deployment, whole.replica, whole.terms, here, float(count))
         for count in fewer(most)
     ]  # fmt: skip
 
@@ -198,7 +210,7 @@ def fewer(most: int, tried: int = 16) -> list[int]:
 
 
 def _part(
-    place: Place, deployment: Deployment, replica: Replica, terms: Terms, filled: Filled, count: float
+    load: Load, place: Place, deployment: Deployment, replica: Replica, terms: Terms, filled: Filled, count: float
 ) -> Part:  # fmt: skip
     """One plan with so many replicas in each site."""
     position = int(filled.index[0])
@@ -206,6 +218,7 @@ def _part(
     found = costs(filled, count, deployment.chip.idle, terms)
     sites = float(place.sites)
     return Part(
+        load=load,
         place=place,
         deployment=replace(deployment, plan=plan, num_chips=int(filled.chips[0])),
         terms=terms,

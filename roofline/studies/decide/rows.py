@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,58 +13,52 @@ from roofline.engine import search
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
 from roofline.engine.roof import BOUNDS
-from roofline.numeric import Num
 from roofline.studies import contract
-from roofline.studies.decide.fleets import Load, Part
+from roofline.studies.decide.fleets import Part
 from roofline.studies.decide.serving import Option, Refused
 from roofline.studies.decide.training import Choice, Trained
 from roofline.units import HOUR, MONTH
-from roofline.workload import Plan
+from roofline.workload import Plan, Serving
 from roofline.workload.need import Demand
 
-FLAGS = {"input_len": "input", "output_len": "output", "kv_cache": "kv-cache"}
-OUTPUT, STEP = "output_tokens_per_s", "step_time_s"
+FLAGS = {"input_len": "input", "output_len": "output", "context_len": "context", "kv_cache": "kv-cache"}
+OUTPUT, PREFILL, STEP = "output_tokens_per_s", "prefill_tokens_per_s", "step_time_s"
+EVIDENCE = ("datasheet", "transferred", "measured")  # the least first
 
 
 def option(found: Option, catalog: Catalog) -> dict[str, Any]:
     """A way to serve a load."""
-    parts = [part(item, found.load, catalog) for item in found.parts]
-    usd, usual = found.usd, [item["usd_per_month"] for item in parts]
-    edges = {
-        edge: None if usd is None else sum(bill * item[edge] for bill, item in zip(usual, parts, strict=True))
-        for edge in ("least", "most")
-        if all(item[edge] is not None for item in parts)
-    }
+    parts = [part(item, catalog) for item in found.parts]
+    usd = found.usd
     each = [row for item in parts for row in item["demands"]]
     return {
         "where": found.where,
         "parts": parts,
         "num_chips": sum(item["num_chips"] for item in parts),
         "usd_per_month": None if usd is None else usd * MONTH,
-        "usd_per_month_low": edges.get("least"),
-        "usd_per_month_high": edges.get("most"),
+        **{f"usd_per_month_{edge}": _sum(item[f"usd_per_month_{edge}"] for item in parts) for edge in ("low", "high")},
         "usd_per_million_tokens": None if usd is None else usd / found.load.tokens_per_s * 1e6,
         "power_w": contract.number(found.power),
-        "ttft_s": max((row["ttft_s"] for row in each), default=None),
-        "tpot_s": max((row["tpot_s"] for row in each), default=None),
-        "bound": max(each, key=lambda row: row["share"])["bound"] if each else None,
-        "evidence": _weakest([item["evidence"] for item in parts]),
+        "ttft_s": max((row["ttft_s"] for row in each if row["ttft_s"]), default=None),
+        "tpot_s": max((row["tpot_s"] for row in each if row["tpot_s"]), default=None),
+        "bound": max(each, key=lambda row: row["replicas"] * row["chips"])["bound"],
+        "evidence": min((item["evidence"] for item in parts), key=EVIDENCE.index),
     }
 
 
-def part(found: Part, load: Load, catalog: Catalog) -> dict[str, Any]:
-    """The share of a load that one place serves; `least` and `most` are its bill over the expected one."""
+def part(found: Part, catalog: Catalog) -> dict[str, Any]:
+    """The share of a load that one place serves."""
     where, chip = labelled(found.deployment, catalog), found.deployment.chip
     rows, predictions = [], []
-    for index, demand in enumerate(load.demands):
-        job = replace(load.jobs[index], batch=float(found.replica.batch[index, found.position]))
-        predicted = search.predict(job, where)
-        predictions.append(predicted)
-        rate = float(found.replica.rate[index, found.position])
-        rows.append(_demand(demand, found, predicted, job.batch, rate))
-    fills = [row["share"] for row in rows]
+    for index, demand in enumerate(found.load.demands):
+        job = replace(found.load.jobs[index], batch=float(found.replica.batch[index, found.position]))
+        predictions.append(search.predict(job, where))
+        rows.append(_demand(demand, found, index, predictions[-1]))
+    fills = [row["replicas"] for row in rows]
+    edges = {name: _edge(predictions, fills, suffix) for name, suffix in (("low", "_high"), ("high", "_low"))}
     return {
         "place": found.place.name,
+        "role": found.load.role or None,
         "chip": chip.id,
         "chip_kind": chip.kind,
         "deployment": where.label,
@@ -80,41 +74,66 @@ def part(found: Part, load: Load, catalog: Catalog) -> dict[str, Any]:
         "price": contract.number(found.terms.price),
         "price_of": found.terms.price_of,
         "usd_per_month": None if found.usd is None else found.usd * MONTH,
-        **{name: _edge(predictions, fills, suffix) for name, suffix in (("least", "_high"), ("most", "_low"))},
+        **{
+            f"usd_per_month_{name}": None if edge is None or found.usd is None else found.usd * MONTH * edge
+            for name, edge in edges.items()
+        },
         "evidence": predictions[0].evidence,
         "demands": rows,
     }
 
 
-def _demand(demand: Demand, found: Part, predicted: Prediction, batch: Num, rate: float) -> dict[str, Any]:
-    """Requests of one kind on a replica of a part."""
-    metrics = predicted.metrics
+def _demand(demand: Demand, found: Part, index: int, predicted: Prediction) -> dict[str, Any]:
+    """Requests of one kind on a replica of a part; `replicas` are those that they fill in the mean."""
+    rate, batch, ttft, tpot = (
+        float(getattr(found.replica, name)[index, found.position]) for name in ("rate", "batch", "ttft", "tpot")
+    )
     longest = max(predicted.phases, key=lambda phase: float(phase.time) if phase.operators else 0.0)
     largest = max(longest.operators, key=lambda item: float(item.time))
+    options = {**of_role(demand, found.load.jobs[index], found.load.role), "batch": f"{batch:.0f}"}
+    operator = f"{longest.name}/{largest.op.name}"
     return {
         "name": demand.name,
-        "batch": contract.number(batch),
+        "batch": batch,
         "requests_per_s": rate,
-        "share": demand.mean / rate * found.share,
-        "ttft_s": (contract.number(metrics["ttft_s"]) or 0.0) + found.place.network,
-        "tpot_s": contract.number(metrics["tpot_s"]),
+        "replicas": demand.mean / rate * found.share,
+        "chips": found.deployment.num_chips,
+        "ttft_s": None if found.load.role == "decode" else ttft,
+        "tpot_s": tpot or None,
         "bound": BOUNDS[int(longest.bound)],
-        "explain": command(
-            "explain", demand.workload, predicted.deployment.label, f"{longest.name}/{largest.op.name}",
-            {**demand.options, "batch": f"{float(np.max(batch)):.0f}"},
-        ),
-    }  # fmt: skip
+        "explain": command("explain", demand.workload, predicted.deployment.label, operator, options),
+    }
+
+
+def of_role(demand: Demand, job: Serving, role: str) -> dict[str, Any]:
+    """The options that ask for what replicas of a role do of a request: the one phase, after the context before it."""
+    given = dict(demand.options)
+    if not role:
+        return given
+    output = given.pop("output_len", None)
+    if role == "prefill":
+        return {"phase": role, **given}
+    lengths = {} if given.pop("input_len", None) is None else {"context_len": f"{float(np.max(job.cached)):.0f}"}
+    given.pop("cached_share", None)
+    return {"phase": role, **given, **lengths, **({} if output is None else {"output_len": output})}
 
 
 def _edge(predictions: list[Prediction], fills: list[float], suffix: str) -> float | None:
     """The bill over the expected one where every rate is at that edge of its interval."""
     factors = []
     for predicted in predictions:
-        usual, edge = predicted.metrics[OUTPUT], predicted.metrics.get(f"{OUTPUT}{suffix}")
+        name = OUTPUT if np.any(predicted.metrics[OUTPUT]) else PREFILL
+        usual, edge = predicted.metrics[name], predicted.metrics.get(f"{name}{suffix}")
         if edge is None or usual is None:
             return None
         factors.append(float(np.max(usual / edge)))
     return float(np.dot(factors, fills) / np.sum(fills))
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """Sum of what is known; None if something is not."""
+    found = list(values)
+    return None if None in found else sum(value for value in found if value is not None)
 
 
 def choice(found: Choice) -> dict[str, Any]:
@@ -202,8 +221,3 @@ def command(verb: str, workload: str, deployment: str, operator: str, options: d
     """
     flags = " ".join(f"--{FLAGS.get(name, name.replace('_', '-'))} {value}" for name, value in options.items())
     return f"roofline {verb} {workload} {deployment} {operator} {flags}".rstrip()
-
-
-def _weakest(evidence: list[str]) -> str:
-    """The least that stands behind any of several predictions."""
-    return min(evidence, key=("datasheet", "transferred", "measured").index)

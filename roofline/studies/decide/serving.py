@@ -6,14 +6,18 @@ import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from roofline.catalog.store import Catalog
 from roofline.engine import capacity
+from roofline.engine.capacity import Grid
 from roofline.engine.deployment import Deployment
 from roofline.engine.search import fewest_chips
 from roofline.errors import PlanError
 from roofline.machine import Chip, Economics
 from roofline.studies.decide import terms
 from roofline.studies.decide.fleets import Load, Part, cheapest, smaller
+from roofline.studies.decide.terms import Terms
 from roofline.workload import Plan, Serving
 from roofline.workload.need import Demand, Need, Place
 
@@ -23,7 +27,8 @@ WORTH = 1e-9  # less than this share of the requests is nothing
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Option:
-    """One way to serve a load: all in one place, or a base in one and the rest in another."""
+    """One way to serve a load: all in one place, prompts apart from answers or not, or a base in one place and the
+    rest in another."""
 
     load: Load
     parts: tuple[Part, ...]
@@ -51,7 +56,7 @@ class Option:
     @property
     def where(self) -> str:
         """The places, e.g. `own + cloud`."""
-        return " + ".join(part.place.name for part in self.parts)
+        return " + ".join(dict.fromkeys(part.place.name for part in self.parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ def loads(jobs: Sequence[tuple[Demand, Serving]]) -> list[Load]:
     groups: dict[Hashable, list[tuple[Demand, Serving]]] = {}
     for demand, job in jobs:
         groups.setdefault((job.model.id, job.precision, demand.options.get("stack")), []).append((demand, job))
-    return [Load(*(tuple(column) for column in zip(*group, strict=True))) for group in groups.values()]
+    return [Load(tuple(one for one, _ in group), tuple(job for _, job in group)) for group in groups.values()]
 
 
 def ranked(found: Iterable[Option]) -> list[Option]:
@@ -84,43 +89,84 @@ def options(
     refused: list[Refused] = []
     for chip in chips:
         try:
-            deployment, grid = _replicas(load, chip, catalog)
+            replicas = Replicas.of(load, chip, catalog)
         except PlanError as error:
             refused += [Refused(chip.id, place.name, str(error)) for place in need.places]
             continue
         for place in need.places:
-            replica = grid.best(place.network)
-            part = cheapest(load, place, deployment, replica, terms.at(place.name, chip, economics))
-            if part is None:
-                refused.append(Refused(chip.id, place.name, _why(place, replica)))
+            asked = terms.at(place.name, chip, economics)
+            ways = [way for way in (replicas.together(place, asked), replicas.apart(place, asked)) if way]
+            if ways:
+                found.append(Option(load, min(ways, key=_rising)))
             else:
-                found.append(Option(load, (part,)))
+                refused.append(Refused(chip.id, place.name, replicas.why(place)))
     return [*found, *_shared(load, found)], refused
 
 
-def _replicas(load: Load, chip: Chip, catalog: Catalog) -> tuple[Deployment, capacity.Grid]:
-    """The chip under the software that is stated or its usual one, and what replicas of every size and plan do."""
-    stack = catalog.stack(load.stack or chip.stack("serving"), chip)
-    fewest = fewest_chips(load.longest, chip, stack, load.precision, {})
-    deployment = Deployment(chip=chip, num_chips=fewest, stack=stack, plan=Plan(), precision=load.precision)
-    plan = capacity.candidates(load.longest, deployment, fewest)
-    return deployment, capacity.grid(load.jobs, deployment, plan)
+def _rising(way: Sequence[Part]) -> float:
+    """By what ways on the same terms are compared: the bill, or how it rises with the price where that is not known."""
+    bill = sum(part.bill for part in way)
+    return bill if math.isfinite(bill) else sum(part.slope for part in way)
 
 
-def _why(place: Place, replica: capacity.Replica) -> str:
-    """Why a chip that holds the model does not serve a load in a place."""
-    if place.power is not None and (replica.rate > 0.0).all(axis=0).any():
-        return f"a site draws more than the {place.power:,.0f} W that it has"
-    return "no batch keeps the service level"
+@dataclass(frozen=True, slots=True, eq=False)
+class Replicas:
+    """A chip under some software, what replicas of every size and plan do of a load, and pools apart of its halves."""
+
+    load: Load
+    deployment: Deployment
+    grid: Grid
+    pools: tuple[tuple[Load, Grid], tuple[Load, Grid]] | None
+
+    @classmethod
+    def of(cls, load: Load, chip: Chip, catalog: Catalog) -> Replicas:
+        """Under the software that is stated or the chip's usual one; `PlanError` if nothing holds the model."""
+        stack = catalog.stack(load.stack or chip.stack("serving"), chip)
+        fewest = fewest_chips(load.longest, chip, stack, load.precision, {})
+        deployment = Deployment(chip=chip, num_chips=fewest, stack=stack, plan=Plan(), precision=load.precision)
+        plan = capacity.candidates(load.longest, deployment, fewest)
+        halves = load.pools() if stack.batching == "continuous" else None
+        apart = None
+        if halves is not None:
+            reads, writes = halves
+            reading = capacity.grid(reads.jobs, deployment, plan, capacity.ALONE)
+            apart = (reads, reading), (writes, capacity.grid(writes.jobs, deployment, plan))
+        return cls(load, deployment, capacity.grid(load.jobs, deployment, plan), apart)
+
+    def together(self, place: Place, asked: Terms) -> tuple[Part, ...] | None:
+        """The cheapest replicas that read and write; None if there are none."""
+        part = cheapest(self.load, place, self.deployment, self.grid.best(place.network), asked)
+        return (part,) if part else None
+
+    def apart(self, place: Place, asked: Terms) -> tuple[Part, ...] | None:
+        """The cheapest pool that reads and the cheapest that writes; not where a site has little power to divide."""
+        if self.pools is None or place.power is not None:
+            return None
+        (reads, reading), (writes, writing) = self.pools
+        crossing = np.array([capacity.moving(job, self.deployment, reading.plan) for job in reads.jobs])
+        halves = (
+            cheapest(reads, place, self.deployment, reading.queued(place.network + crossing), asked),
+            cheapest(writes, place, self.deployment, writing.best(), asked),
+        )
+        return tuple(part for part in halves if part) if all(halves) else None
+
+    def why(self, place: Place) -> str:
+        """Why it does not serve a load in a place."""
+        if place.power is not None and (self.grid.best(place.network).rate > 0.0).all(axis=0).any():
+            return f"a site draws more than the {place.power:,.0f} W that it has"
+        return "no batch keeps the service level"
 
 
 def _shared(load: Load, found: Sequence[Option]) -> Iterator[Option]:
     """For the cheapest chips of one's own: how many replicas are cheapest with the cloud for what is beyond them."""
     priced = ranked(found)
-    clouds = [option.parts[0] for option in priced if option.where == "cloud"]
-    bases = [option.parts[0] for option in priced if option.where != "cloud"]
-    for whole in bases[:SHARED] if clouds else ():
-        pairs = [Option(load, (base, rest)) for base in smaller(load, whole) for rest in _beyond(load, base, clouds[0])]
+    whole = [option.parts[0] for option in priced if len(option.parts) == 1]
+    clouds = [part for part in whole if part.place.name == "cloud"]
+    bases = [part for part in whole if part.place.name != "cloud"]
+    for all_here in bases[:SHARED] if clouds else ():
+        pairs = [
+            Option(load, (base, rest)) for base in smaller(load, all_here) for rest in _beyond(load, base, clouds[0])
+        ]
         if pairs:
             yield min(pairs, key=lambda option: option.bill)
 
