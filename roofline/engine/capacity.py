@@ -91,10 +91,9 @@ class Grid:
         promised, all of it.
         """
         rate, alone, power = (values[..., 0] for values in (self.rate, self.ttft, self.power))
-        wait = self.ttft_limit[..., 0] - alone - network
         read = np.asarray(self.plan.dp) / rate
-        free = np.isinf(wait)
-        wait = np.where(free, 0.0, wait)
+        free = np.broadcast_to(np.isinf(self.ttft_limit[..., 0]), rate.shape)
+        wait = np.where(free, 0.0, self.ttft_limit[..., 0]) - np.where(free, 0.0, alone + network)
         load = np.where(free, 1.0, np.maximum(2.0 * wait, 0.0) / np.maximum(read + 2.0 * wait, read))
         kept = np.where(self.room[..., 0], rate * load, 0.0)
         ones = np.ones_like(rate)

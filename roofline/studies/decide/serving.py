@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from roofline.workload import Plan, Serving
 from roofline.workload.need import Demand, Need, Place
 
 SHARED = 5  # chips of one's own, the cheapest, that are also tried with the cloud for the peak
+POOLED = 4  # replicas from which on prompts and answers are also tried apart
 WORTH = 1e-9  # less than this share of the requests is nothing
 
 
@@ -94,8 +96,7 @@ def options(
             refused += [Refused(chip.id, place.name, str(error)) for place in need.places]
             continue
         for place in need.places:
-            asked = terms.at(place.name, chip, economics)
-            ways = [way for way in (replicas.together(place, asked), replicas.apart(place, asked)) if way]
+            ways = replicas.ways(place, terms.at(place.name, chip, economics))
             if ways:
                 found.append(Option(load, min(ways, key=_rising)))
             else:
@@ -109,14 +110,13 @@ def _rising(way: Sequence[Part]) -> float:
     return bill if math.isfinite(bill) else sum(part.slope for part in way)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Replicas:
-    """A chip under some software, what replicas of every size and plan do of a load, and pools apart of its halves."""
+    """A chip under some software, and what replicas of every size and plan do of a load."""
 
     load: Load
     deployment: Deployment
     grid: Grid
-    pools: tuple[tuple[Load, Grid], tuple[Load, Grid]] | None
 
     @classmethod
     def of(cls, load: Load, chip: Chip, catalog: Catalog) -> Replicas:
@@ -125,22 +125,28 @@ class Replicas:
         fewest = fewest_chips(load.longest, chip, stack, load.precision, {})
         deployment = Deployment(chip=chip, num_chips=fewest, stack=stack, plan=Plan(), precision=load.precision)
         plan = capacity.candidates(load.longest, deployment, fewest)
-        halves = load.pools() if stack.batching == "continuous" else None
-        apart = None
-        if halves is not None:
-            reads, writes = halves
-            reading = capacity.grid(reads.jobs, deployment, plan, capacity.ALONE)
-            apart = (reads, reading), (writes, capacity.grid(writes.jobs, deployment, plan))
-        return cls(load, deployment, capacity.grid(load.jobs, deployment, plan), apart)
+        return cls(load, deployment, capacity.grid(load.jobs, deployment, plan))
 
-    def together(self, place: Place, asked: Terms) -> tuple[Part, ...] | None:
-        """The cheapest replicas that read and write; None if there are none."""
+    def ways(self, place: Place, asked: Terms) -> list[tuple[Part, ...]]:
+        """The cheapest replicas that read and write, and pools apart where there are so many that pools are full."""
         part = cheapest(self.load, place, self.deployment, self.grid.best(place.network), asked)
-        return (part,) if part else None
+        few = part is not None and part.replicas < POOLED * place.sites
+        apart = None if few or place.power is not None else self.apart(place, asked)
+        return [way for way in ((part,) if part else None, apart) if way]
+
+    @cached_property
+    def pools(self) -> tuple[tuple[Load, Grid], tuple[Load, Grid]] | None:
+        """The two halves of a load, and what replicas that do nothing else do of them; None where it has none."""
+        halves = self.load.pools() if self.deployment.stack.batching == "continuous" else None
+        if halves is None:
+            return None
+        reads, writes = halves
+        reading = capacity.grid(reads.jobs, self.deployment, self.grid.plan, capacity.ALONE)
+        return (reads, reading), (writes, capacity.grid(writes.jobs, self.deployment, self.grid.plan))
 
     def apart(self, place: Place, asked: Terms) -> tuple[Part, ...] | None:
-        """The cheapest pool that reads and the cheapest that writes; not where a site has little power to divide."""
-        if self.pools is None or place.power is not None:
+        """The cheapest pool that reads and the cheapest that writes."""
+        if self.pools is None:
             return None
         (reads, reading), (writes, writing) = self.pools
         crossing = np.array([capacity.moving(job, self.deployment, reading.plan) for job in reads.jobs])
