@@ -75,15 +75,16 @@ def predict(
     catalog: Catalog | None = None,
     explain_plan: bool = False,
     scaling: str | None = None,
+    costs: bool = False,
     **options: Any,
 ) -> Result:
     """One workload on one deployment (`roofline analyze`).
 
     `options` are those of the command line: `phase`, `batch`, `input_len`, `output_len`, `context_len`, `seq_len`,
     `global_batch`, `tokens`, `draft_tokens` [tokens, sequences], `cached_share`, `acceptance`, `draft`, `imbalance`,
-    `lora_rank`, `lora_targets`, `optimizer`, and the settings of a deployment (`tp`, `zero`, `flash`, `stack`,
-    `weights` …). Of training `explain_plan` adds why its plan is the fastest, under "plans", and `scaling` ("strong" or
-    "weak") what more chips make of it.
+    `lora_rank`, `lora_targets`, `optimizer`, `assumptions` (the name or path of what costs rest on), and the settings
+    of a deployment (`tp`, `zero`, `flash`, `stack`, `weights` …). Of training `explain_plan` adds why its plan is the
+    fastest, under "plans", and `scaling` ("strong" or "weak") what more chips make of it. `costs` adds what tokens cost over utilisation.
     Raises `RooflineError` for anything that is wrong with them.
 
     >>> predict("llama-3.1-8b", "h100-sxm", phase="decode", batch=16)["phases"][0]["bound"]
@@ -91,7 +92,9 @@ def predict(
     """
     asked = request.options(options)
     catalog = catalog or Catalog()
-    return Result(analyze.analyze(workload, deployment, asked, catalog, explain_plan=explain_plan, scaling=scaling))
+    return Result(
+        analyze.analyze(workload, deployment, asked, catalog, explain_plan=explain_plan, scaling=scaling, costs=costs)
+    )
 
 
 def compare(

@@ -388,6 +388,25 @@ Chart = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Draw the roofline chart to a .png, .svg or .pdf file.", rich_help_panel=OUTPUT),
 ]
+Assumptions = Annotated[
+    str | None,
+    typer.Option(
+        "--assumptions",
+        metavar="FILE",
+        help="What costs rest on: prices of electricity, rooms and chips, years, utilisation; an id of the catalogue "
+        "or a YAML file ('roofline new economics' begins one).",
+        rich_help_panel=FILES,
+    ),
+]
+Costs = Annotated[
+    bool,
+    typer.Option(
+        "--costs",
+        help="What owning consists of, and every price and assumption with its source; --chart then draws the cost of "
+        "tokens over utilisation.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 RequireFit = Annotated[
     bool, typer.Option("--require-fit", help="Exit with 1 if something does not fit.", rich_help_panel=OUTPUT)
 ]
