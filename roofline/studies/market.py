@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,7 +37,7 @@ from roofline.workload import Serving
 MARKET_SCHEMA = "roofline.market/1"
 MORE = (1, 2, 4, 8)  # times the fewest chips that hold a model
 MOST_DOUBLINGS = 12  # of the requests that run at once
-START = 32.0  # requests for which a plan is looked for
+STARTS = (32.0, 1024.0)  # requests for which a plan is looked for
 MILLION = 1e6
 
 
@@ -140,10 +141,10 @@ def _row(
 def _points(serving: Serving, chip: str, catalog: Catalog, options: Options) -> Iterator[Point]:
     """The best number of requests at once on more and more chips; `RooflineError` where no number holds the model."""
     few = resolve_deployment(catalog, chip, replace(serving, batch=1.0), options)
-    for more in MORE:
+    for more, start in product(MORE, STARTS):
         try:
             where = resolve_deployment(
-                catalog, f"{few.num_chips * more}x{chip}", replace(serving, batch=START), options
+                catalog, f"{few.num_chips * more}x{chip}", replace(serving, batch=start), options
             )
         except PlanError:
             continue

@@ -10,7 +10,16 @@ from roofline.report.document import Document
 
 def view(result: Mapping[str, Any], **options: Any) -> Document:
     """The document of a result, by its schema; `options` are the view's own (`width`, `all_rows`)."""
-    from roofline.report.views import calibration, catalogue, comparison, explanation, lint, prediction, validation
+    from roofline.report.views import (
+        calibration,
+        catalogue,
+        comparison,
+        explanation,
+        lint,
+        market,
+        prediction,
+        validation,
+    )
 
     kinds = {
         "calibration": calibration.view,
@@ -20,6 +29,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         "entry": catalogue.entry,
         "explanation": explanation.view,
         "lint": lint.view,
+        "market": market.view,
         "validation": validation.view,
     }
     kind = str(result["schema"]).removeprefix("roofline.").partition("/")[0]
