@@ -22,6 +22,7 @@ __all__ = [
     "compare",
     "explain",
     "lint",
+    "market",
     "new",
     "predict",
     "show",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from roofline.api import Catalog, Result, calibrate, compare, explain, lint, new, predict, show, validate
+    from roofline.api import Catalog, Result, calibrate, compare, explain, lint, market, new, predict, show, validate
     from roofline.errors import RooflineError
 
 

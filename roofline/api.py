@@ -14,6 +14,7 @@ from roofline.studies.calibrate import Wanted
 from roofline.studies.calibrate import calibrate as _calibrate
 from roofline.studies.explain import explain as _explain
 from roofline.studies.lint import lint as _lint
+from roofline.studies.market import market as _market
 from roofline.studies.new import new as _new
 from roofline.studies.show import show as _show
 from roofline.studies.validate import DEFAULT_BY
@@ -22,7 +23,19 @@ from roofline.studies.validate import validate as _validate
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Catalog", "Result", "calibrate", "compare", "explain", "lint", "new", "predict", "show", "validate"]
+__all__ = [
+    "Catalog",
+    "Result",
+    "calibrate",
+    "compare",
+    "explain",
+    "lint",
+    "market",
+    "new",
+    "predict",
+    "show",
+    "validate",
+]
 
 
 class Result(Mapping[str, Any]):
@@ -75,15 +88,17 @@ def predict(
     catalog: Catalog | None = None,
     explain_plan: bool = False,
     scaling: str | None = None,
+    costs: bool = False,
     **options: Any,
 ) -> Result:
     """One workload on one deployment (`roofline analyze`).
 
     `options` are those of the command line: `phase`, `batch`, `input_len`, `output_len`, `context_len`, `seq_len`,
     `global_batch`, `tokens`, `draft_tokens` [tokens, sequences], `cached_share`, `acceptance`, `draft`, `imbalance`,
-    `lora_rank`, `lora_targets`, `optimizer`, and the settings of a deployment (`tp`, `zero`, `flash`, `stack`,
-    `weights` …). Of training `explain_plan` adds why its plan is the fastest, under "plans", and `scaling` ("strong" or
-    "weak") what more chips make of it.
+    `lora_rank`, `lora_targets`, `optimizer`, `assumptions` (the name or path of what costs rest on), and the settings
+    of a deployment (`tp`, `zero`, `flash`, `stack`, `weights` …). Of training `explain_plan` adds why its plan is the
+    fastest, under "plans", and `scaling` ("strong" or "weak") what more chips make of it. `costs` adds what tokens cost
+    over utilisation.
     Raises `RooflineError` for anything that is wrong with them.
 
     >>> predict("llama-3.1-8b", "h100-sxm", phase="decode", batch=16)["phases"][0]["bound"]
@@ -91,7 +106,9 @@ def predict(
     """
     asked = request.options(options)
     catalog = catalog or Catalog()
-    return Result(analyze.analyze(workload, deployment, asked, catalog, explain_plan=explain_plan, scaling=scaling))
+    return Result(
+        analyze.analyze(workload, deployment, asked, catalog, explain_plan=explain_plan, scaling=scaling, costs=costs)
+    )
 
 
 def compare(
@@ -112,6 +129,21 @@ def explain(
 ) -> Result:  # fmt: skip
     """The arithmetic of one operator (`roofline explain`); `options` as in `predict`."""
     return Result(_explain(workload, deployment, operator, request.options(options), catalog or Catalog()))
+
+
+def market(
+    model: str | None = None,
+    *,
+    like: str = "llama-3.1-70b-chat",
+    prices: str | Path | None = None,
+    assumptions: str | Path | None = None,
+    catalog: Catalog | None = None,
+) -> Result:
+    """What serving models costs beside what the market asks for it (`roofline market`): of one model or of all, with
+    requests `like` those of a workload, `prices` per million tokens and `assumptions` by default those that ship."""
+    found = Path(prices) if prices else None
+    rests = str(assumptions) if assumptions else None
+    return Result(_market(like, catalog or Catalog(), prices=found, assumptions=rests, model=model))
 
 
 def validate(

@@ -9,7 +9,7 @@ import typer
 from roofline.cli.ask import Ask, asking, files, output, work
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import OUTPUT, Chart, Deployment, ExplainPlan, FullAttention, RequireFit, Workload
+from roofline.cli.options import OUTPUT, Chart, Costs, Deployment, ExplainPlan, FullAttention, RequireFit, Workload
 
 All = Annotated[bool, typer.Option("--all", help="Every operator, not only the largest.", rich_help_panel=OUTPUT)]
 
@@ -34,6 +34,7 @@ def analyze(
     explain_plan: ExplainPlan = False,
     scaling: Scaling = None,
     full_attention: FullAttention = False,
+    costs: Costs = False,
     require_fit: RequireFit = False,
 ) -> None:
     """One deployment in depth: phases, operators, memory, energy, cost."""
@@ -42,10 +43,13 @@ def analyze(
 
     result = emit(
         ask,
-        lambda: study(workload, deployment, ask.options, ask.catalog, explain_plan=explain_plan, scaling=scaling),
+        lambda: study(
+            workload, deployment, ask.options, ask.catalog, explain_plan=explain_plan, scaling=scaling, costs=costs
+        ),
         chart=chart,
         all_rows=all_,
         full_attention=full_attention,
+        costs=costs,
     )
     if require_fit:
         demand([result])
@@ -61,6 +65,7 @@ def register(app: typer.Typer) -> None:
             "roofline analyze llama-3.1-70b-pretraining 64xh100-sxm:zero=3,shard=8,recompute=full --full-attention",
             "roofline analyze llama-3.1-70b-pretraining h100-sxm --scaling strong",
             "roofline analyze qwen3-32b mi300x --phase decode --batch 64 --context 8192 --format json",
+            "roofline analyze llama-3.1-70b-chat 8xh100-sxm --costs --assumptions ./our-prices.yaml --chart costs.svg",
             "roofline analyze llama-3.1-70b-chat 8xh100-sxm --draft llama-3.2-1b --draft-tokens 4 --acceptance 0.7",
         ),
     )(analyze)

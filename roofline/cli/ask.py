@@ -70,8 +70,9 @@ def work(
     weights: given.Weights = None,
     activations: given.Activations = None,
     kv_cache: given.KVCache = None,
+    assumptions: given.Assumptions = None,
 ) -> None:
-    """Options that change the workload, the plan and the formats."""
+    """Options that change the workload, the plan, the formats and what costs rest on."""
 
 
 @dataclass(frozen=True)

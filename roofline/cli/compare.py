@@ -7,7 +7,7 @@ import typer
 from roofline.cli.ask import Ask, asking, files, output, work
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import Chart, Deployments, ExplainPlan, FullAttention, RequireFit, Workload
+from roofline.cli.options import Chart, Costs, Deployments, ExplainPlan, FullAttention, RequireFit, Workload
 
 
 @asking(work, files, output)
@@ -18,6 +18,7 @@ def compare(
     chart: Chart = None,
     explain_plan: ExplainPlan = False,
     full_attention: FullAttention = False,
+    costs: Costs = False,
     require_fit: RequireFit = False,
 ) -> None:
     """The same work on many chips, one row each."""
@@ -29,6 +30,7 @@ def compare(
         lambda: study(workload, deployments, ask.options, ask.catalog, explain_plan=explain_plan),
         chart=chart,
         full_attention=full_attention,
+        costs=costs,
     )
     if require_fit:
         demand(result["rows"])
@@ -41,6 +43,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "roofline compare llama-3.1-70b-chat 8xh100-sxm 8xmi300x 8xtpu-v6e 576xgroq-lpu-v1",
             "roofline compare llama-3.1-70b-chat 16xh100-sxm 16xh100-sxm:pools=4:12 16xh100-sxm:pools=auto",
+            "roofline compare llama-3.1-70b-chat 8xh100-sxm 8xgaudi3 --costs --assumptions ./our-prices.yaml",
             "roofline compare llama-3.1-8b h100-sxm l40s --phase decode --batch 16 --format csv",
             "roofline compare llama-3.1-70b-chat h100-sxm b200-sxm ./examples/my-asic.yaml --chart roofline.png",
         ),

@@ -398,6 +398,15 @@ Assumptions = Annotated[
         rich_help_panel=FILES,
     ),
 ]
+Costs = Annotated[
+    bool,
+    typer.Option(
+        "--costs",
+        help="What owning consists of, and every price and assumption with its source; --chart then draws the cost of "
+        "tokens over utilisation.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 RequireFit = Annotated[
     bool, typer.Option("--require-fit", help="Exit with 1 if something does not fit.", rich_help_panel=OUTPUT)
 ]

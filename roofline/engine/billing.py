@@ -91,7 +91,7 @@ def of_serving(
     else:
         electricity = owned.electricity(economics.owned)
         found |= _bill("own_", economics, traffic, owned.fixed / economics.owned + electricity, electricity)
-    return found | {"break_even_utilization": _equal(owned, rented)}
+    return found | {"requests_per_s": traffic.requests, "break_even_utilization": _equal(owned, rented)}
 
 
 def _bill(

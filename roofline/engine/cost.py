@@ -141,8 +141,8 @@ def break_even_hourly(target: Num, num_chips: Num, economics: Economics) -> Num:
 def break_even_purchase(
     target: Num, chip: Chip, num_chips: Num, economics: Economics, power: Num | None, system: Num | None = None
 ) -> Num | None:  # fmt: skip
-    """Purchase price of a chip [USD], without server and network, at which a second of work costs `target` [USD] where
-    it is owned; NaN where it would have to be less than nothing, None where its power is not known.
+    """Purchase price of a chip [USD] at which a second of work costs `target` [USD] where it is owned; NaN where it
+    would have to be less than nothing, None where its power is not known. It covers what the chip's known price covers.
 
     All that owning costs is linear in the price: what a free chip costs, and what one dollar more adds.
     """
@@ -151,5 +151,5 @@ def break_even_purchase(
         return None
     dollar = (capital(1.0, economics) + economics.maintenance / YEAR) / economics.owned
     left = (target - free.per_work_second(economics.owned)) / dollar
-    price = left / num_chips / economics.beyond_chips("chip")
+    price = left / num_chips / economics.beyond_chips(chip.price.covers)
     return np.where(np.greater_equal(price, 0.0), price, np.nan)

@@ -22,6 +22,8 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [dict(item) for item in result["fields"]]
     if schema.startswith("roofline.explanation/"):
         return [dict(item) for item in result["lines"]]
+    if schema.startswith("roofline.market/"):
+        return [_offered(row) for row in result["rows"]]
     if schema.startswith("roofline.calibration/"):
         return [constant for row in result["rows"] for constant in _constants(row)]
     return [dict(row) for row in result["rows"]]
@@ -80,3 +82,9 @@ def _operator(prediction: Result, phase: Result, operator: Result) -> dict[str, 
         "phase": phase["phase"],
         **operator,
     }
+
+
+def _offered(row: Result) -> dict[str, Any]:
+    """One model on one kind of machine, with its plan and its providers as plain cells."""
+    plain = {name: value for name, value in row.items() if name != "plan"}
+    return {**plain, "providers": " ".join(row["providers"]), **row["plan"]}

@@ -9,7 +9,7 @@ from roofline.catalog.store import Catalog
 from roofline.engine import search
 from roofline.engine.prediction import Prediction
 from roofline.errors import CheckFailedError
-from roofline.studies import contract
+from roofline.studies import contract, economics
 from roofline.studies.explain_plan import explain_plan as plans_of
 from roofline.studies.request import Options, plan_settings, resolve_deployment, resolve_workload
 from roofline.studies.scaling import scaling as curve
@@ -29,12 +29,17 @@ def analyze(
     *,
     explain_plan: bool = False,
     scaling: str | None = None,
+    costs: bool = False,
 ) -> dict[str, Any]:
     """The contract's object for one deployment; of training also why its plan is the best, or how the run scales
-    (strong or weak)."""
+    (strong or weak); with `costs` also what tokens cost over utilisation."""
     job = resolve_workload(catalog, workload, options)
     where = resolve_deployment(catalog, deployment, job, options)
-    result, given = contract.prediction(search.predict(job, where)), plan_settings(deployment, options)
+    found = search.predict(job, where)
+    result, given = contract.prediction(found), plan_settings(deployment, options)
+    result |= economics.assumed(where.economics)
+    if costs:
+        result["costs"] = economics.curve(found)
     if explain_plan:
         result["plans"] = plans_of(job, where, given)
     if scaling is not None:
@@ -49,11 +54,14 @@ def compare(
     a row like the others, which does not fit."""
     job = resolve_workload(catalog, workload, options)
     resolved = [resolve_deployment(catalog, text, job, options, anyway=True) for text in deployments]
-    rows = [contract.prediction(search.predict(job, deployment)) for deployment in resolved]
+    found = [search.predict(job, deployment) for deployment in resolved]
+    rows = [contract.prediction(result) for result in found]
+    for row, equal in zip(rows, economics.against_cheapest(found), strict=True):
+        economics.compare_in(row, equal)
     if explain_plan:
         for row, text, deployment in zip(rows, deployments, resolved, strict=True):
             row["plans"] = plans_of(job, deployment, plan_settings(text, options))
-    return contract.comparison(job, rows)
+    return contract.comparison(job, rows) | economics.assumed(resolved[0].economics if resolved else None)
 
 
 def require_fit(rows: Sequence[Mapping[str, Any]]) -> None:

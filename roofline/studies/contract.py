@@ -16,10 +16,13 @@ from roofline.engine.prediction import POOLS, Phase, Prediction
 from roofline.engine.roof import BOUNDS, Priced
 from roofline.machine.evidence import Spread
 from roofline.numeric import Num
+from roofline.studies import economics, plain
 from roofline.units import show
 from roofline.workload import Decode as DecodeStep
 from roofline.workload import Plan, Prefill, Serving, Speculation, Step, Training, Workload
 from roofline.workload.dtype import bytes_of
+
+number = plain.number
 
 PREDICTION_SCHEMA = "roofline.prediction/1"
 BESIDE = ("_ideal", "_low", "_high")  # what stands beside each time and rate
@@ -34,14 +37,6 @@ UNUSUAL = (
     "sequence_parallel", "flash", "fused_loss", "schedule", "context",
 )  # fmt: skip
 USUAL = Plan()
-
-
-def number(value: Num | None) -> float | None:
-    """A float for JSON: None for what is not known or not finite."""
-    if value is None:
-        return None
-    result = float(value)
-    return result if np.isfinite(result) else None
 
 
 def prediction(result: Prediction) -> dict[str, Any]:
@@ -96,6 +91,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
             for item in result.phases
         ],
         "metrics": _metrics(result.metrics),
+        "economics": economics.block(result),
         "roofs": {
             "dtype": roof.arithmetic(chip, precision.arithmetic),
             "peak_flops_per_s": number(roof.peak(chip, precision.arithmetic)),

@@ -8,8 +8,8 @@ from typing import Any
 
 
 def draw(result: Mapping[str, Any], path: Path, *, suffix: str | None = None) -> None:
-    """Draw a result into a file: a validation as a scatter of its rows, a run that scales as a curve, other
-    predictions as rooflines."""
+    """Draw a result into a file: a validation as a scatter of its rows, a run that scales as a curve, costs that were
+    asked for over utilisation, other predictions as rooflines."""
     if str(result.get("schema", "")).startswith("roofline.validation/"):
         from roofline.report.charts.validation import scatter_chart
 
@@ -18,6 +18,10 @@ def draw(result: Mapping[str, Any], path: Path, *, suffix: str | None = None) ->
         from roofline.report.charts.scaling import scaling_chart
 
         scaling_chart(result, path, suffix=suffix)
+    elif result.get("costs"):
+        from roofline.report.charts.break_even import break_even_chart
+
+        break_even_chart(result, path, suffix=suffix)
     else:
         from roofline.report.charts.roofline import roofline_chart
 

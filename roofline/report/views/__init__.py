@@ -17,6 +17,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         decision,
         explanation,
         lint,
+        market,
         prediction,
         validation,
     )
@@ -30,6 +31,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         "entry": catalogue.entry,
         "explanation": explanation.view,
         "lint": lint.view,
+        "market": market.view,
         "validation": validation.view,
     }
     kind = str(result["schema"]).removeprefix("roofline.").partition("/")[0]

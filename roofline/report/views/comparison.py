@@ -7,14 +7,16 @@ from typing import Any
 
 from roofline.report.document import Cell, Column, Document, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, duration, percent, quantity, rate, usd
-from roofline.report.views import ranking
+from roofline.report.views import economics, ranking
 from roofline.report.views.common import between, layout_text, notes, work_text
 
 Result = Mapping[str, Any]
 Field = tuple[Column, Callable[[Result], str]]
 
 
-def view(result: Result, *, width: int | None = None, full_attention: bool = False, **_: Any) -> Document:
+def view(
+    result: Result, *, width: int | None = None, full_attention: bool = False, costs: bool = False, **_: Any
+) -> Document:  # fmt: skip
     """The table, why rows do not fit, why plans are as they are, what is behind the numbers."""
     rows = result["rows"]
     training = bool(rows) and rows[0]["workload"]["kind"] == "training"
@@ -22,7 +24,7 @@ def view(result: Result, *, width: int | None = None, full_attention: bool = Fal
     heads = (Column("deployment"), Column("fits"), *(column for column, _ in fields))
     table = Grid.of(heads, [_row(row, fields) for row in rows], turns=True)
     heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
-    return (heading, table, *_apart(result), *_plans(rows), *_below(rows))
+    return (heading, table, *_apart(result), *_plans(rows), *_costs(result, costs), *_below(rows))
 
 
 def _row(row: Result, fields: list[Field]) -> list[str | Cell]:
@@ -66,6 +68,7 @@ def _serving() -> Iterator[Field]:
     yield Column("decode"), _bound("decode")
     yield Column("power", right=True), _metric("power_w", lambda value: quantity(value, "W"))
     yield Column("$/Mtok", right=True), _metric("usd_per_million_tokens", usd)
+    yield Column("owned", right=True), _metric("own_usd_per_million_tokens", usd)
     yield Column("evidence"), lambda row: str(row["evidence"]["calibration"])
 
 
@@ -84,6 +87,7 @@ def _training(full_attention: bool) -> Iterator[Field]:
     yield Column("train for", right=True), _metric("time_to_train_s", duration)
     yield Column("power", right=True), _metric("power_w", lambda value: quantity(value, "W"))
     yield Column("cost", right=True), _metric("cost_usd", usd)
+    yield Column("owned", right=True), _metric("own_cost_usd", usd)
     yield Column("evidence"), lambda row: str(row["evidence"]["calibration"])
 
 
@@ -111,6 +115,17 @@ def _plans(rows: list[Result]) -> Iterator[Part]:
         if row.get("plans"):
             yield Heading(row["deployment"]["label"])
             yield from ranking.parts(row["plans"])
+
+
+def _costs(result: Result, at_length: bool) -> Iterator[Part]:
+    """What chips without a price may cost, and what costs rest on, with all sources if that is asked for."""
+    rows, assumptions = result["rows"], result.get("assumptions")
+    yield from economics.beside(rows)
+    if assumptions and at_length:
+        yield economics.prices(rows)
+        yield economics.table(assumptions)
+    elif assumptions:
+        yield economics.line(assumptions)
 
 
 def _below(rows: list[Result]) -> Iterator[Text]:

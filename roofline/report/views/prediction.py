@@ -7,8 +7,8 @@ from typing import Any
 
 from roofline.report import terminal_chart
 from roofline.report.document import Cell, Column, Document, Drawing, Grid, Heading, Part, Text
-from roofline.report.human import UNKNOWN, count, duration, percent, quantity, rate, ratio, usd
-from roofline.report.views import ranking, scaling
+from roofline.report.human import UNKNOWN, count, duration, many, percent, quantity, rate, ratio
+from roofline.report.views import economics, ranking, scaling
 from roofline.report.views.common import between, evidence_text, layout_text, notes, work_text
 from roofline.report.views.costs import costs_text, layers_text
 
@@ -23,14 +23,17 @@ def view(
     all_rows: bool = False,
     unicode: bool = True,
     full_attention: bool = False,
+    costs: bool = False,
     **_: Any,
 ) -> Document:
     """The whole report; of a deployment that does not fit, why; of a run that scales, what more chips make of it."""
     if result.get("scaling"):
         return (*_head(result), *scaling.parts(result["scaling"]), *notes([result]))
     plans = tuple(ranking.parts(result["plans"])) if result.get("plans") else ()
-    speed = tuple(_speed(result, plans, width, all_rows, unicode, full_attention)) if result["fits"] else plans
-    return (*_head(result), _memory(result), *speed, *notes([result]))
+    if not result["fits"]:
+        return (*_head(result), _memory(result), *plans, *notes([result]))
+    speed = _speed(result, plans, width, all_rows, unicode, full_attention)
+    return (*_head(result), _memory(result), *speed, *economics.parts(result, at_length=costs), *notes([result]))
 
 
 def _head(result: Result) -> Iterator[Part]:
@@ -135,12 +138,21 @@ _METRICS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
     ("chip_hours", "chip-hours", rate),
     ("power_w", "power", _watts),
     ("energy_j_per_token", "energy per token", _joules),
-    ("usd_per_million_tokens", "USD per million tokens", usd),
+    ("site_power_w", "power of the site", _watts),
+    ("site_energy_j_per_token", "energy of the site per token", _joules),
+    ("tokens_per_kwh", "tokens per kWh of the site", many),
     ("energy_j", "energy of the run", _megawatt_hours),
-    ("cost_usd", "cost of the run", usd),
 )
 
-IF_KNOWN = ("goodput", "job_mtbf_s", "checkpoint_interval_s", "energy_j")  # a note says why they are not
+IF_KNOWN = (
+    "goodput",
+    "job_mtbf_s",
+    "checkpoint_interval_s",
+    "energy_j",
+    "site_power_w",
+    "site_energy_j_per_token",
+    "tokens_per_kwh",
+)  # a note says why they are not
 ALWAYS = tuple(name for name, _, _ in _METRICS if not name.startswith("mfu"))
 
 _PARTS = (
