@@ -20,6 +20,7 @@ __all__ = [
     "RooflineError",
     "calibrate",
     "compare",
+    "decide",
     "explain",
     "lint",
     "market",
@@ -30,7 +31,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from roofline.api import Catalog, Result, calibrate, compare, explain, lint, market, new, predict, show, validate
+    from roofline.api import (
+        Catalog,
+        Result,
+        calibrate,
+        compare,
+        decide,
+        explain,
+        lint,
+        market,
+        new,
+        predict,
+        show,
+        validate,
+    )
     from roofline.errors import RooflineError
 
 

@@ -12,6 +12,7 @@ from roofline.report.rows import flat_rows
 from roofline.studies import analyze, request
 from roofline.studies.calibrate import Wanted
 from roofline.studies.calibrate import calibrate as _calibrate
+from roofline.studies.decide import decide as _decide
 from roofline.studies.explain import explain as _explain
 from roofline.studies.lint import lint as _lint
 from roofline.studies.market import market as _market
@@ -28,6 +29,7 @@ __all__ = [
     "Result",
     "calibrate",
     "compare",
+    "decide",
     "explain",
     "lint",
     "market",
@@ -179,6 +181,21 @@ def calibrate(
     wanted = Wanted(chip, stack, split, cross_check)
     paths, place = [Path(path) for path in fit], Path(into) if into else None
     return Result(_calibrate(paths, catalog or Catalog(), shipped=shipped, into=place, wanted=wanted))
+
+
+def decide(
+    need: str | Path,
+    *,
+    assumptions: str | None = None,
+    chips: Sequence[str] = (),
+    top: int = 8,
+    catalog: Catalog | None = None,
+) -> Result:
+    """Who trains, where inference runs, and on which chip (`roofline decide`): the `top` options of each.
+
+    `assumptions` names economics instead of the need's own, `chips` those to look at instead of its own.
+    """
+    return Result(_decide(str(need), catalog or Catalog(), assume=assumptions, shown=top, chips=chips))
 
 
 def show(name: str = "chips", *, catalog: Catalog | None = None) -> Result:

@@ -10,7 +10,7 @@ Result = Mapping[str, Any]
 
 def flat_rows(result: Result) -> list[dict[str, Any]]:
     """One row per deployment compared, operator of a prediction (number of chips, if it scales), constant of a
-    calibration, entry of anything else."""
+    calibration, option of a decision (each of its parts), entry of anything else."""
     schema = str(result.get("schema", ""))
     if result.get("scaling"):
         return [_scaled(result, row) for row in result["scaling"]["rows"]]
@@ -18,6 +18,8 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [_operator(result, phase, operator) for phase in result["phases"] for operator in phase["operators"]]
     if schema.startswith("roofline.comparison/"):
         return [deployment_row(row) for row in result["rows"]]
+    if schema.startswith("roofline.decision/"):
+        return [*_trained(result), *_served(result)]
     if schema.startswith("roofline.entry/"):
         return [dict(item) for item in result["fields"]]
     if schema.startswith("roofline.explanation/"):
@@ -72,6 +74,33 @@ def _constants(row: Result) -> Iterator[dict[str, Any]]:
     shared = {name: value for name, value in row.items() if name != "constants"}
     for name, value in row["constants"].items():
         yield {**shared, "constant": name, "value": value}
+
+
+def _trained(decision: Result) -> Iterator[dict[str, Any]]:
+    """One row for each option of each run."""
+    for run in decision["training"]:
+        for rank, option in enumerate(run["options"], 1):
+            plain = {name: value for name, value in option.items() if name != "plan"}
+            yield {
+                "need": decision["need"]["id"],
+                "decision": "training",
+                "asked": run["workload"],
+                "rank": rank,
+                **plain,
+            }
+
+
+def _served(decision: Result) -> Iterator[dict[str, Any]]:
+    """One row for each part of each option of each load: its own figures, and the bill of the whole option."""
+    for load in decision["serving"]:
+        for rank, option in enumerate(load["options"], 1):
+            for part in option["parts"]:
+                plain = {name: value for name, value in part.items() if name not in ("plan", "demands")}
+                shared = {
+                    name: option[name] for name in ("where", "usd_per_million_tokens", "ttft_s", "tpot_s", "bound")
+                }
+                asked = {"need": decision["need"]["id"], "decision": "serving", "asked": load["model"], "rank": rank}
+                yield {**asked, **plain, **shared, "option_usd_per_month": option["usd_per_month"]}
 
 
 def _operator(prediction: Result, phase: Result, operator: Result) -> dict[str, Any]:

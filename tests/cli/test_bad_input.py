@@ -17,7 +17,7 @@ CHAT, H100 = "llama-3.1-8b-chat", "h100-sxm"
 USAGE = [
     (("analyze", CHAT, "h10-sxm"), "no chip 'h10-sxm'; did you mean 'h100-sxm' or 'h800-sxm' or 'h200-sxm'? ('roofline show chips' lists all)"),
     (("analyze", "lama-3.1-8b", H100), "no workload 'lama-3.1-8b'; did you mean 'llama-3.1-8b' or "),
-    (("analyze", CHAT, "h100-sxm:stack=sglan"), "no stack 'sglan'; did you mean 'sglang' or 'sglang-cpu'? ('roofline show stacks' lists all)"),
+    (("analyze", CHAT, "h100-sxm:stack=sglan"), "no stack 'sglan'; did you mean 'sglang' or 'sglang-ep' or 'sglang-cpu'? ('roofline show stacks' lists all)"),
     (("show", "h10-sxm"), "no entry 'h10-sxm'; did you mean 'h100-sxm' or 'h800-sxm' or 'h200-sxm'? ('roofline show' lists all)"),
     (("explain", CHAT, H100, "ffn/upp"), "no operator 'ffn/upp'"),
     (("explain", "deepseek-v3-chat", "16xh200-sxm", "up"), "operator 'up' means several: "),

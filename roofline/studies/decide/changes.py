@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from roofline.studies.decide.training import Choice
 from roofline.units import MONTH
 
 SCALES = np.exp2(np.linspace(-7.0, 7.0, 141))  # of all requests: from a hundredth to a hundredfold
+SEEN = slice(30, 111, 2)  # those that are told: from a sixteenth to sixteenfold
 
 
 def of_serving(first: Option, second: Option, economics: Economics) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _electricity(first: Option, second: Option, gap: float, economics: Economics
 
 def _requests(first: Option, second: Option) -> float | None:
     """How many times the requests make both cost the same, the nearest to once; None if none does."""
-    if len(first.parts) != 1 or len(second.parts) != 1:
+    if not (_alone(first) and _alone(second)):
         return None
     one, other = (curve(option) for option in (first, second))
     cheaper = one <= other
@@ -74,13 +75,28 @@ def _requests(first: Option, second: Option) -> float | None:
     return float(at[np.argmin(np.abs(np.log(at)))])
 
 
+def curves(options: Sequence[Option]) -> dict[str, Any]:
+    """What the cheapest options would cost for more and fewer requests, those that are in one place."""
+    drawn = [(rank, option) for rank, option in enumerate(options, 1) if _alone(option)]
+    return {
+        "requests": [float(scale) for scale in SCALES[SEEN]],
+        "options": [{"rank": rank, "usd_per_month": curve(option)[SEEN].tolist()} for rank, option in drawn],
+    }
+
+
+def _alone(option: Option) -> bool:
+    """Whether all requests go to one place: what else is divided would be divided anew."""
+    return len({part.place.name for part in option.parts}) == 1
+
+
 def curve(option: Option) -> Numbers:
     """The bill [USD/month] of an option in one place under its plan, for `SCALES` times its requests."""
-    return sum((_scaled(option, part) for part in option.parts), start=np.zeros(SCALES.size))
+    return sum((_scaled(part) for part in option.parts), start=np.zeros(SCALES.size))
 
 
-def _scaled(option: Option, part: Part) -> Numbers:
-    filled = Filled.of(option.load, part.replica, part.place.sites)
+def _scaled(part: Part) -> Numbers:
+    """The same of one of its parts."""
+    filled = Filled.of(part.load, part.replica, part.place.sites)
     here = filled.at(int(np.flatnonzero(filled.index == part.position)[0]))
     scaled = replace(here, **{name: getattr(here, name) * SCALES for name in ("mean", "peak", "work")})
     found = costs(scaled, fleet.replicas(scaled.peak), part.deployment.chip.idle, part.terms)

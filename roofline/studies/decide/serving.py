@@ -184,4 +184,4 @@ def _beyond(load: Load, base: Part, cloud: Part) -> Iterator[Part]:
         demands = tuple(replace(item, mean=item.mean * mean, peak=item.peak * peak) for item in load.demands)
         rest = cheapest(Load(demands, load.jobs), cloud.place, cloud.deployment, cloud.replica, cloud.terms)
         if rest is not None:
-            yield replace(rest, share=mean)
+            yield replace(rest, load=load, share=mean)
