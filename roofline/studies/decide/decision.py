@@ -88,7 +88,7 @@ def _load(
         "unpriced": _unpriced([(item.where, item.parts[0]) for item in unpriced], best),
         "refused": [rows.refused(item) for item in refused],
         "second": changes.of_serving(priced[0], priced[1], economics) if len(priced) > 1 else None,
-        "curves": changes.curves(priced[:COMBINED]),
+        "curves": changes.curves(priced[: min(COMBINED, shown)]),
     }, priced
 
 
