@@ -20,6 +20,7 @@ __all__ = [
     "RooflineError",
     "calibrate",
     "compare",
+    "contrast",
     "explain",
     "lint",
     "new",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from roofline.api import Catalog, Result, calibrate, compare, explain, lint, new, predict, show, validate
+    from roofline.api import Catalog, Result, calibrate, compare, contrast, explain, lint, new, predict, show, validate
     from roofline.errors import RooflineError
 
 

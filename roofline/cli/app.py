@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from roofline import __version__
-from roofline.cli import analyze, calibrate, compare, explain, lint, new, show, validate
+from roofline.cli import analyze, calibrate, compare, contrast, explain, lint, new, show, validate
 
 app = typer.Typer(
     name="roofline",
@@ -38,5 +38,5 @@ def roofline(
     """
 
 
-for command in (analyze, compare, explain, validate, calibrate, show, lint, new):
+for command in (analyze, compare, contrast, explain, validate, calibrate, show, lint, new):
     command.register(app)

@@ -10,12 +10,22 @@ from roofline.report.document import Document
 
 def view(result: Mapping[str, Any], **options: Any) -> Document:
     """The document of a result, by its schema; `options` are the view's own (`width`, `all_rows`)."""
-    from roofline.report.views import calibration, catalogue, comparison, explanation, lint, prediction, validation
+    from roofline.report.views import (
+        calibration,
+        catalogue,
+        comparison,
+        contrast,
+        explanation,
+        lint,
+        prediction,
+        validation,
+    )
 
     kinds = {
         "calibration": calibration.view,
         "prediction": prediction.view,
         "comparison": comparison.view,
+        "contrast": contrast.view,
         "catalogue": catalogue.listing,
         "entry": catalogue.entry,
         "explanation": explanation.view,
