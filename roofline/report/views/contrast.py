@@ -156,7 +156,7 @@ def _figures(name: str, rows: Sequence[Result]) -> Iterator[Part]:
     heads = (Column(name), *(Column(row["phase"], right=True) for row in rows))
     lines: list[list[str | Cell]] = []
     for title, fields in SECTIONS.items():
-        found = [(label, [_cell(row, *figure) for row in rows]) for label, *figure in fields]
+        found = [(label, [_cell(row, group, key, show) for row in rows]) for label, group, key, show in fields]
         told = [(label, cells) for label, cells in found if any(cell != UNKNOWN for cell in cells)]
         if told:
             lines.append([Cell(title, "strong"), *("" for _ in rows)])

@@ -79,6 +79,7 @@ def _misfit(place: Place, phase: str) -> dict[str, Any]:
 def _row(
     place: Place, told: Mapping[str, Any], found: Throughput, worth: tuple[Worth, ...], share: float
 ) -> dict[str, Any]:
+    """A phase; `told` is the prediction that it is part of, `share` its part of the time of that work."""
     return {
         "name": place.name,
         "phase": found.phase,

@@ -34,7 +34,6 @@ def contrast(name: str, deployments: Sequence[str], options: Options, catalog: C
             "id": model.id,
             "parameters": model.parameters,
             "active_parameters": model.active_parameters,
-            "kv_cache_values_per_token": contract.number(model.cache_values_per_token),
         },
         "workloads": [contract.workload(job) for job in both.all],
         "rows": told,
