@@ -106,10 +106,19 @@ def places(catalog: Catalog, text: str, jobs: Jobs, options: Options) -> Iterato
     wanted = parse_deployment(text)
     if "pools" in wanted.settings or "pools" in options.settings:
         raise RooflineError(f"{text}: pools: each phase is shown by itself on all chips; leave pools out")
+    _check_wiring(catalog, text, wanted)
     trains = replace(wanted, settings=_training_settings(wanted.settings))
     serves = replace(wanted, settings=_serving_settings(wanted.settings))
     yield _place(catalog, _name(wanted), trains, jobs.training, _of_training(options))
     yield _place(catalog, _name(wanted), serves, jobs.serving, _of_serving(options))
+
+
+def _check_wiring(catalog: Catalog, text: str, wanted: Wanted) -> None:
+    """`PlanError` if so many chips can't be joined, whatever they do."""
+    try:
+        plans.check_wiring(catalog.chip(wanted.chip), wanted.count or 1)
+    except PlanError as error:
+        raise PlanError(f"{text}: {error}") from None
 
 
 def _place(catalog: Catalog, name: str, wanted: Wanted, job: Workload, options: Options) -> Place:
