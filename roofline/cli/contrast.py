@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from roofline.cli.ask import Ask, asking, files, output, work
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import Chart, Deployments, RequireFit, Workload
+from roofline.cli.options import OUTPUT, Chart, Deployments, RequireFit, Workload
+
+Brief = Annotated[
+    bool, typer.Option("--brief", help="Only what each deployment suits and who wins.", rich_help_panel=OUTPUT)
+]
 
 
 @asking(work, files, output)
 def contrast(
-    model: Workload, deployments: Deployments, ask: Ask, chart: Chart = None, require_fit: RequireFit = False
+    model: Workload,
+    deployments: Deployments,
+    ask: Ask,
+    chart: Chart = None,
+    brief: Brief = False,
+    require_fit: RequireFit = False,
 ) -> None:
     """Training and inference side by side: why the right chip differs.
 
@@ -25,7 +36,7 @@ def contrast(
     from roofline.studies.contrast import contrast as study
     from roofline.studies.contrast import require_fit as demand
 
-    result = emit(ask, lambda: study(model, deployments, ask.options, ask.catalog), chart=chart)
+    result = emit(ask, lambda: study(model, deployments, ask.options, ask.catalog), chart=chart, brief=brief)
     if require_fit:
         demand(result["rows"])
 
@@ -37,6 +48,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "roofline contrast llama-3.1-70b 64xh100-sxm 64xtpu-v5p --batch 64 --input 2048 --output 512",
             "roofline contrast llama-3.1-70b-chat 8xh100-sxm 8xmi300x 576xgroq-lpu-v1 --chart contrast.png",
+            "roofline contrast llama-3.1-70b h100-sxm b200-sxm ./examples/my-asic.yaml --batch 64 --brief",
             "roofline contrast llama-3.1-8b 8xh100-sxm --batch 64 --seq 8192 --global-batch 512 --format markdown",
             "roofline contrast deepseek-v3 256xh200 --weights fp8 --activations fp8 --batch 256 --format csv",
         ),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from roofline.report.document import Cell, Column, Document, Grid, Heading, Part, Text
+from roofline.report.document import Cell, Column, Document, Grid, Heading, Text
 from roofline.report.human import UNKNOWN, count, duration, many, percent, quantity, rate, ratio, usd
 from roofline.report.views.common import between, notes, plan_text, work_text
 
@@ -37,8 +37,9 @@ MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
 TOLD = 2  # resources in a sentence
 
 
-def view(result: Result, **_: Any) -> Document:
-    """A sentence for each deployment, the winners, the figures, why something does not fit, what is behind them."""
+def view(result: Result, *, brief: bool = False, **_: Any) -> Document:
+    """A sentence for each deployment, the winners, the figures unless it is `brief`, why something does not fit, what
+    is behind them."""
     rows = result["rows"]
     names = dict.fromkeys(row["name"] for row in rows)
     by_name = {name: [row for row in rows if row["name"] == name] for name in names}
@@ -47,7 +48,7 @@ def view(result: Result, **_: Any) -> Document:
         *(Text(work_text(work)) for work in result["workloads"]),
         *(Text(sentence(suited, by_name[suited["name"]], result["workloads"])) for suited in result["suits"]),
         _winners(result["rankings"]),
-        *(part for name, found in by_name.items() for part in _figures(name, found)),
+        *(() if brief else (_figures(name, found) for name, found in by_name.items())),
         *_below(rows),
     )
 
@@ -82,7 +83,7 @@ def _suits(suited: Result) -> Iterator[str]:
     if suited["per"] == "roof":
         yield f"it suits {phase}, where it comes nearest to a roof"
     elif value < 1.0:
-        yield f"it suits {phase} least badly: {_made(suited)} {ratio(value)} times the median of those compared"
+        yield f"it comes nearest to the others in {phase}: {_made(suited)} {ratio(value)} times the median of those compared"
     else:
         yield f"it suits {phase}, where {_made(suited)} {ratio(value)} times the median of those compared"
 
@@ -128,11 +129,10 @@ def _amount(value: float) -> str:
 def _below(rows: Sequence[Result]) -> Iterator[Text]:
     """Why something does not fit, what words mean, notes."""
     for row in _once(rows):
-        if row["why"] and row["fits"]:
-            more = f"shown on {count(row['deployment']['num_chips'])} chips"
-            yield Text(f"{row['phase']} does not fit {row['name']}: {row['why']}; {more}", "bad")
-        elif row["why"]:
-            yield Text(f"{row['name']} does not fit {row['phase']}: {row['why']}", "bad")
+        if row["why"]:
+            work = "training" if row["phase"] == "training" else "inference"
+            more = f"; shown on {count(row['deployment']['num_chips'])} chips" if row["fits"] else ""
+            yield Text(f"{work} does not fit {row['name']}: {row['why']}{more}", "bad")
     fitting = [row for row in rows if row["fits"]]
     if any(row["evidence"]["calibration"] == "datasheet" for row in fitting):
         yield Text("datasheet: nothing was measured on that chip, so its figures are bounds, not expectations", "quiet")
@@ -151,7 +151,7 @@ def _once(rows: Sequence[Result]) -> list[Result]:
     return list(found.values())
 
 
-def _figures(name: str, rows: Sequence[Result]) -> Iterator[Part]:
+def _figures(name: str, rows: Sequence[Result]) -> Grid:
     """All figures of a deployment, phases beside each other."""
     heads = (Column(name), *(Column(row["phase"], right=True) for row in rows))
     lines: list[list[str | Cell]] = []
@@ -161,7 +161,7 @@ def _figures(name: str, rows: Sequence[Result]) -> Iterator[Part]:
         if told:
             lines.append([Cell(title, "strong"), *("" for _ in rows)])
             lines += [[f"  {label}", *cells] for label, cells in told]
-    yield Grid.of(heads, lines)
+    return Grid.of(heads, lines)
 
 
 def _cell(row: Result, group: str, key: str, show: Show) -> str:
@@ -181,6 +181,14 @@ def _bytes(value: float | None) -> str:
 
 def _share(value: float | None) -> str:
     return percent(value) if value else UNKNOWN
+
+
+def _thousand(value: float) -> str:
+    return ratio(1e3 * value)
+
+
+def _two(value: float) -> str:
+    return f"{value + 0.0:.2f}"
 
 
 def _places(row: Result) -> str:
@@ -271,14 +279,14 @@ SECTIONS: Mapping[str, Sequence[tuple[str, str, str, Show]]] = MappingProxyType(
             ("FLOP", "movement", "flops_per_token", many),
             ("bytes of memory", "movement", "memory_bytes_per_token", _bytes),
             ("bytes of messages", "movement", "network_bytes_per_token", _bytes),
-            ("bytes per FLOP", "movement", "bytes_per_flop", ratio),
+            ("bytes per thousand FLOP", "movement", "bytes_per_flop", _thousand),
         ),
         "waiting": (
             ("one step", "waiting", "step_time_s", duration),
             ("time to first token", "waiting", "ttft_s", duration),
             ("time per output token", "waiting", "tpot_s", duration),
             ("lost by 1 ms more a step", "waiting", "loss_per_ms", percent),
-            ("elasticity of latency", "waiting", "latency_elasticity", ratio),
+            ("elasticity of latency", "waiting", "latency_elasticity", _two),
         ),
         "spent on a token": (
             ("energy", "spending", "energy_j_per_token", lambda value: quantity(value, "J")),
