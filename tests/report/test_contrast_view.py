@@ -24,9 +24,7 @@ def test_a_sentence_tells_what_is_reached_what_buys_most_and_what_suits(contrast
     (first,) = (line for line in lines(contrast) if line.startswith(f"{contrast['rows'][0]['name']}: "))
     assert "training on 8 chips reaches 62.5 % of its FLOP/s and 29.8 % of its bandwidth, so doubling FLOP/s buys +37.6 % and doubling bandwidth buys +35.8 %;" in first  # fmt: skip
     assert "decode of 32 requests reaches 1.5 % of its FLOP/s and 29.8 % of its bandwidth, so doubling bandwidth buys +35.8 % and halving overheads buys +25.5 %;" in first  # fmt: skip
-    assert first.endswith(
-        "it comes nearest to the others in decode: a chip makes 0.88 times the median of those compared"
-    )
+    assert first.endswith("it is nearest to the others in decode: a chip makes 0.88 times the median of those compared")
 
 
 @pytest.mark.parametrize(

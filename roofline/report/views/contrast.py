@@ -80,12 +80,13 @@ def _suits(suited: Result) -> Iterator[str]:
     phase, value = suited["phase"], suited["value"]
     if phase is None:
         return
+    beside = f"{_made(suited)} {ratio(value)} times the median of those compared"
     if suited["per"] == "roof":
         yield f"it suits {phase}, where it comes nearest to a roof"
-    elif value < 1.0:
-        yield f"it comes nearest to the others in {phase}: {_made(suited)} {ratio(value)} times the median of those compared"
     else:
-        yield f"it suits {phase}, where {_made(suited)} {ratio(value)} times the median of those compared"
+        yield (
+            f"it suits {phase}, where {beside}" if value >= 1.0 else f"it is nearest to the others in {phase}: {beside}"
+        )
 
 
 def _made(suited: Result) -> str:
