@@ -12,6 +12,7 @@ from roofline.report.rows import flat_rows
 from roofline.studies import analyze, request
 from roofline.studies.calibrate import Wanted
 from roofline.studies.calibrate import calibrate as _calibrate
+from roofline.studies.contrast import contrast as _contrast
 from roofline.studies.decide import decide as _decide
 from roofline.studies.explain import explain as _explain
 from roofline.studies.lint import lint as _lint
@@ -29,6 +30,7 @@ __all__ = [
     "Result",
     "calibrate",
     "compare",
+    "contrast",
     "decide",
     "explain",
     "lint",
@@ -124,6 +126,16 @@ def compare(
     """The same work on many deployments (`roofline compare`); `options` as in `predict`."""
     asked = request.options(options)
     return Result(analyze.compare(workload, deployments, asked, catalog or Catalog(), explain_plan=explain_plan))
+
+
+def contrast(model: str, deployments: Sequence[str], *, catalog: Catalog | None = None, **options: Any) -> Result:
+    """Training, prefill and decode of one model side by side (`roofline contrast`); `options` as in `predict`, those of
+    training and of serving together.
+
+    >>> contrast("llama-3.1-8b", ["8xh100-sxm"], batch=64)["rows"][2]["intensity"]["bound"]
+    'memory'
+    """
+    return Result(_contrast(model, deployments, request.options(options), catalog or Catalog()))
 
 
 def explain(

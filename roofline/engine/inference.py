@@ -140,8 +140,7 @@ def prefill_phase(
     through the stages of a pipeline; at best, seamlessly.
     """
     stack, pp = deployment.stack, deployment.plan.pp
-    alone = stack.batching == "continuous" or stack.prefill == "alone"
-    prompts = 1.0 if alone else replica_batch(serving.batch, deployment)
+    prompts = prompts_together(serving, deployment)
     together = np.maximum(np.floor(stack.prefill_chunk / np.maximum(tokens, 1.0)), 1.0)
     rounds = np.maximum(ceil_div(prompts, together), 1.0)
     sequences = prompts / rounds
@@ -165,6 +164,18 @@ def prefill_phase(
         ideal_step_time=phase.ideal_step_time / pp,
         flowing=flowing,
     )
+
+
+def prompts_together(serving: Serving, deployment: Deployment) -> Num:
+    """Prompts that one replica reads in one prefill: a single one, or those of a static batch."""
+    stack = deployment.stack
+    alone = stack.batching == "continuous" or stack.prefill == "alone"
+    return 1.0 if alone else replica_batch(serving.batch, deployment)
+
+
+def requests_of_stage(batch: Num, deployment: Deployment) -> Num:
+    """Running requests that one pipeline stage works on in turn: those of a replica, dealt to its stages."""
+    return ceil_div(replica_batch(batch, deployment), deployment.plan.pp)
 
 
 def work_time(phase: Phase) -> Num:
@@ -201,7 +212,7 @@ def draft_phase(
 def _decoding(serving: Serving, deployment: Deployment, tokens: Num, context: Num) -> tuple[Pass, Num]:
     """A step of a stage with one token for each of its requests, and how busy stages are (see `Phase`)."""
     running = replica_batch(serving.batch, deployment)
-    micro = ceil_div(running, deployment.plan.pp)
+    micro = requests_of_stage(serving.batch, deployment)
     gain = serving.speculative.gain
     work = Pass(
         sequences=micro, context=context, steps=tokens / gain, decode=True, distinct=serving.distinct,

@@ -9,8 +9,8 @@ Result = Mapping[str, Any]
 
 
 def flat_rows(result: Result) -> list[dict[str, Any]]:
-    """One row per deployment compared, operator of a prediction (number of chips, if it scales), constant of a
-    calibration, option of a decision (each of its parts), entry of anything else."""
+    """One row per deployment compared, phase of a contrast, operator of a prediction (number of chips, if it scales),
+    constant of a calibration, option of a decision (each of its parts), entry of anything else."""
     schema = str(result.get("schema", ""))
     if result.get("scaling"):
         return [_scaled(result, row) for row in result["scaling"]["rows"]]
@@ -20,6 +20,8 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [deployment_row(row) for row in result["rows"]]
     if schema.startswith("roofline.decision/"):
         return [*_trained(result), *_served(result)]
+    if schema.startswith("roofline.contrast/"):
+        return [_contrasted(row) for row in result["rows"]]
     if schema.startswith("roofline.entry/"):
         return [dict(item) for item in result["fields"]]
     if schema.startswith("roofline.explanation/"):
@@ -52,6 +54,24 @@ def deployment_row(prediction: Result) -> dict[str, Any]:
             row[f"{key}_{field}"] = phase[field]
     evidence = prediction["evidence"]
     return {**row, **prediction["metrics"], "evidence": evidence["calibration"]}
+
+
+def _contrasted(row: Result) -> dict[str, Any]:
+    """A phase of a model on a deployment: all of its figures beside each other."""
+    deployment = row["deployment"]
+    names = ("label", "chip", "num_chips", "stack", "weights", "activations", "kv_cache", "arithmetic")
+    flat: dict[str, Any] = {
+        **{name: row[name] for name in ("name", "phase", "workload", "fits", "why", "asked_chips")},
+        **{("deployment" if name == "label" else name): deployment[name] for name in names},
+        **(deployment["plan"] or {}),
+    }
+    for group in ("memory", "rate", "parallelism", "pattern", "intensity", "movement", "waiting", "spending"):
+        flat |= row.get(group) or {}
+    for worth in row.get("worth") or ():
+        resource = worth["resource"]
+        known = {name: value for name, value in worth.items() if name != "resource" and value is not None}
+        flat |= {f"{resource}_{name}": value for name, value in known.items()}
+    return {**flat, "evidence": row["evidence"]["calibration"]} if row.get("evidence") else flat
 
 
 def _scaled(prediction: Result, row: Result) -> dict[str, Any]:

@@ -237,7 +237,11 @@ def _share(key: str, value: Any, where: str) -> float:
 
 def resolve_workload(catalog: Catalog, name: str, options: Options) -> Workload:
     """The workload of that id, alias or path, with options laid over it; a bare model becomes one of its own."""
-    found = catalog.workload(name)
+    return work_of(catalog.workload(name), options, catalog)
+
+
+def work_of(found: Workload | Model, options: Options, catalog: Catalog) -> Workload:
+    """A workload with options laid over it; of a bare model, one of its own."""
     if isinstance(found, Model):
         found = _of_model(found, options)
     elif options.phase is not None:

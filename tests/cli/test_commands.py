@@ -37,6 +37,8 @@ EVERY = [
     ("explain", "llama-3.1-70b-chat", "8xh100-sxm:stack=vllm", "draft/vllm/overhead", *DRAFTED),
     ("analyze", "llama-2-70b-lora", "8xh100-sxm"),
     ("compare", "llama-3.1-8b-pretraining", "64xh100-sxm", "64xtpu-v5p"),
+    ("contrast", "llama-3.1-70b-chat", "8xh100-sxm", "8xmi300x", "576xgroq-lpu-v1", ASIC),
+    ("contrast", "llama-3.1-8b-pretraining", "8xh100-sxm", "--batch", "64", "--brief"),
     ("compare", "deepseek-v3-chat", "8xrtx-4090", "8xh200"),
     ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "decode/ffn/up"),
     ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "prefill/mixer/all-reduce"),
@@ -378,6 +380,22 @@ def test_what_does_not_fit_is_an_answer_unless_required(run: Callable[..., Any])
     assert required.err.startswith("roofline: does not fit: 1xh100-sxm:tp=1 needs 813 GB per chip")
 
 
+def test_a_run_that_needs_more_chips_is_an_answer_unless_the_chips_are_required(run: Callable[..., Any]) -> None:
+    arguments = ("contrast", "llama-3.1-70b-chat", "8xh100-sxm", "--brief")
+    ran = run(*arguments)
+    assert (ran.code, ran.err) == (0, "")
+    assert "training does not fit 8xh100-sxm: needs 160 GB per chip" in ran.out
+    required = run(*arguments, "--require-fit")
+    assert required.code == 1
+    assert required.err.startswith("roofline: does not fit: training on 8xh100-sxm needs 160 GB per chip")
+
+
+def test_contrasts_are_drawn(run: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    assert run("contrast", "llama-3.1-8b", "8xh100-sxm", "--batch", "64", "--chart", str(path)).code == 0
+    assert "Training and inference of llama-3.1-8b" in path.read_text(encoding="utf-8")
+
+
 EXPLAINED = [
     ("decode/ffn/up", "2·m·k·n"),
     ("decode/ffn/up", "2·32·8,192·7,168"),
@@ -442,7 +460,9 @@ def test_version_and_module(run: Callable[..., Any]) -> None:
     assert run("--version").out.strip() == "roofline 0.1.0"
 
 
-@pytest.mark.parametrize("command", ["analyze", "compare", "explain", "validate", "calibrate", "show", "lint", "new"])
+@pytest.mark.parametrize(
+    "command", ["analyze", "compare", "contrast", "explain", "validate", "calibrate", "show", "lint", "new"]
+)
 def test_every_command_has_help_with_examples_that_run(
     run: Callable[..., Any], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

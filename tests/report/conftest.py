@@ -200,7 +200,71 @@ def validation() -> Result:
     })  # fmt: skip
 
 
-@pytest.fixture(params=["chat", "training", "comparison", "listing", "entry", "explanation", "lint", "validation"])
+def contrasted(label: str, phase: str, rate: float, intensity: float, gains: Result) -> Result:
+    """A phase of a deployment that fits; `gains` are what a doubling of each resource adds."""
+    base = prediction(label, CHAT, [], {})
+    shares = {"large_matmul": 0.5, "gemv": 0.2, "attention": 0.1, "communication": 0.1, "passes": 0.1}
+    edges = {"": 1.0, "_ideal": 2.0, "_low": 0.5, "_high": 1.5}
+    return {
+        "name": label, "phase": phase, "fits": True, "why": None, "asked_chips": None,
+        "workload": "a-run" if phase == "training" else "a-chat",
+        "deployment": base["deployment"],
+        "memory": {name: value for name, value in base["memory"].items() if name != "max_batch"},
+        "share": {"training": 1.0, "prefill": 0.25, "decode": 0.75}[phase],
+        "rate": {name + edge: factor * rate * by for name, by in (("tokens_per_s", 8.0), ("tokens_per_s_per_chip", 1.0))
+                 for edge, factor in edges.items()},
+        "parallelism": {"tokens_in_flight": 32.0, "rows_per_product": 32.0, "tiles_per_product": 88.0, "tiles_per_unit": None},
+        "pattern": {f"{name}_share": shares.get(name, 0.0) for name in (*shares, "software", "bubble")}
+        | {"hidden_communication_share": 0.0, "last_step_over_first": 1.0312},
+        "intensity": {
+            "arithmetic_intensity": intensity, "ridge_point": 590.7, "intensity_over_ridge": intensity / 590.7,
+            "attained_flops_per_s": 1e12 * intensity, "mfu": intensity / 1979, "mbu": 0.2985, "bound": "memory",
+        },
+        "movement": {"flops_per_token": 1.4e11, "memory_bytes_per_token": 1.4e11 / intensity,
+                     "network_bytes_per_token": 0.0, "bytes_per_flop": 1.0 / intensity},
+        "waiting": {
+            "step_time_s": 0.0136, "ttft_s": 0.0856, "ttft_s_low": None, "ttft_s_high": None, "tpot_s": None,
+            "tpot_s_low": None, "tpot_s_high": None, "latency_elasticity": -0.0, "loss_per_ms": 0.0685,
+        },
+        "spending": {"power_w": 5600.0, "energy_j_per_token": 1.37, "usd_per_million_tokens": None},
+        "worth": [{"resource": name, "elasticity": gain, "gain": gain, "filled_gain": None, "filled_requests": None,
+                   "filled_requests_doubled": None} for name, gain in gains.items()],
+        "roofs": base["roofs"],
+        "evidence": {"calibration": "datasheet", "cases": 0, "median_error": None},
+        "notes": ["power is the TDP, an upper bound"],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def contrast() -> Result:
+    gains = {"flops": 0.0, "bandwidth": 0.358, "link_bandwidth": 0.01, "link_latency": 0.02, "overhead": 0.2547,
+             "capacity": 0.0}  # fmt: skip
+    trains = contrasted(FIRST, "training", 1203.0, 1236.0, gains | {"flops": 0.3757})
+    rows = [
+        trains | {"why": "needs 160 GB per chip", "asked_chips": 4},
+        *(contrasted(FIRST, name, 295.0, 30.0, gains) for name in ("prefill", "decode")),
+        {"name": SECOND, "phase": "training", "fits": False, "why": "needs 2.91 GB", "asked_chips": 16, "workload": "a-run",
+         "deployment": trains["deployment"] | {"label": SECOND, "plan": None, "stack": None},
+         "memory": trains["memory"], "notes": []},
+        *(contrasted(SECOND, name, 371.0, 55.0, gains) for name in ("prefill", "decode")),
+    ]  # fmt: skip
+    rows[2]["worth"][-1] |= {"filled_gain": 0.0589, "filled_requests": 2280.0, "filled_requests_doubled": 5260.0}
+    entries = [{"name": name, "label": name, "value": value, "low": value / 2, "high": value * 1.5}
+               for name, value in ((SECOND, 371.0), (FIRST, 295.0))]  # fmt: skip
+    ranking = {"phase": "decode", "per": "chip", "entries": entries, "lead": 0.2576, "lead_low": -0.5, "lead_high": 2.1,
+               "alike": [FIRST]}  # fmt: skip
+    suited = {"phase": "decode", "per": "chip", "value": 1.12, "scores": []}
+    return deepcopy({
+        "schema": "roofline.contrast/1", "version": "0.1.0",
+        "model": {"id": "a-model-70b", "parameters": 7e10, "active_parameters": 7e10}, "workloads": [RUN, CHAT],
+        "rows": rows, "rankings": [ranking],
+        "suits": [{"name": FIRST, **suited, "value": 0.88}, {"name": SECOND, **suited}],
+    })  # fmt: skip
+
+
+@pytest.fixture(
+    params=["chat", "training", "comparison", "contrast", "listing", "entry", "explanation", "lint", "validation"]
+)
 def result(request: pytest.FixtureRequest) -> Result:
     found: Result = request.getfixturevalue(request.param)
     return found

@@ -59,7 +59,7 @@ def bubble(pace: Paced, plan: Plan, weights_share: Num) -> Num:
     All other stages work meanwhile, once for each chunk that a stage has; a zero-bubble schedule (ZB-H1) puts the
     gradients of weights, `weights_share` of the work, in between twice.
     """
-    filling = (pace.through - pace.stage) / plan.vpp
+    filling = larger(pace.through - pace.stage, 0.0) / plan.vpp  # rounding alone makes it less
     return filling * larger(1.0 - 2.0 * weights_share, 0.0) if plan.schedule == "zero-bubble" else filling
 
 

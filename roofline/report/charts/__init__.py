@@ -8,12 +8,16 @@ from typing import Any
 
 
 def draw(result: Mapping[str, Any], path: Path, *, suffix: str | None = None) -> None:
-    """Draw a result into a file: a validation as a scatter of its rows, a run that scales as a curve, costs that were
-    asked for over utilisation, other predictions as rooflines."""
+    """Draw a result into a file: a validation as a scatter of its rows, a contrast as training and inference beside
+    each other, a run that scales as a curve, costs over utilisation, other predictions as rooflines."""
     if str(result.get("schema", "")).startswith("roofline.validation/"):
         from roofline.report.charts.validation import scatter_chart
 
         scatter_chart(result, path, suffix=suffix)
+    elif str(result.get("schema", "")).startswith("roofline.contrast/"):
+        from roofline.report.charts.contrast import contrast_chart
+
+        contrast_chart(result, path, suffix=suffix)
     elif result.get("scaling"):
         from roofline.report.charts.scaling import scaling_chart
 
