@@ -17,8 +17,8 @@ def test_results_are_mappings_with_frames_and_html() -> None:
     assert frame["tpot_s"].tolist() == [row["metrics"]["tpot_s"] for row in result["rows"]]
     assert result._repr_html_().startswith("<h4>")
     assert str(result).startswith("llama-3.1-70b-chat: llama-3.1-70b, 64 requests at once")
-    assert set(result) == {"schema", "version", "workload", "rows", "indistinguishable"}
-    assert len(result) == 5
+    assert set(result) == {"schema", "version", "workload", "rows", "indistinguishable", "assumptions"}
+    assert len(result) == 6
 
 
 def test_options_are_those_of_the_command_line() -> None:

@@ -160,7 +160,7 @@ class Catalog:
                 faults.append(found.finding(("prices", chip), str(error)))
         if faults:
             raise SpecError(faults)
-        return replace(built, prices={ids[chip]: price for chip, price in built.prices.items()})
+        return _under_ids(built, ids)
 
     def spread_entries(self) -> Sequence[spreads.Entry]:
         """How far predictions were off, by what stands behind them, in order of precedence."""
@@ -245,6 +245,16 @@ class Catalog:
     def _load(self, kind: str, name: str, spec: type[S]) -> S:
         path, _ = self.find((kind,), name, kind)
         return load(path, spec, self.resolver(kind))
+
+
+def _under_ids(economics: Economics, ids: Mapping[str, str]) -> Economics:
+    """Assumptions with the prices, and the sources of these, under the ids of chips instead of other names."""
+    sources = dict(economics.sources)
+    for name, chip in ids.items():
+        for kind in ("purchase", "hourly"):
+            if (source := sources.pop(f"prices.{name}.{kind}", None)) is not None:
+                sources[f"prices.{chip}.{kind}"] = source
+    return replace(economics, prices={ids[name]: price for name, price in economics.prices.items()}, sources=sources)
 
 
 def is_path(name: str) -> bool:

@@ -65,7 +65,7 @@ def register(app: typer.Typer) -> None:
             "roofline analyze llama-3.1-70b-pretraining 64xh100-sxm:zero=3,shard=8,recompute=full --full-attention",
             "roofline analyze llama-3.1-70b-pretraining h100-sxm --scaling strong",
             "roofline analyze qwen3-32b mi300x --phase decode --batch 64 --context 8192 --format json",
-            "roofline analyze llama-3.1-70b-chat 8xh100-sxm --costs --assumptions ./our-prices.yaml --chart costs.svg",
+            "roofline analyze llama-3.1-8b-chat h100-sxm --costs --chart costs.svg",
             "roofline analyze llama-3.1-70b-chat 8xh100-sxm --draft llama-3.2-1b --draft-tokens 4 --acceptance 0.7",
         ),
     )(analyze)

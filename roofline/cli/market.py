@@ -56,6 +56,6 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "roofline market",
             "roofline market llama-3.3-70b --costs",
-            "roofline market --like llama-3.1-70b-retrieval --assumptions ./our-prices.yaml --format csv",
+            "roofline market gpt-oss-20b --like llama-3.1-70b-retrieval --format csv",
         ),
     )(market)

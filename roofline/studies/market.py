@@ -47,7 +47,7 @@ def market(
     """The contract's comparison of costs and prices, of all offers or those of one model; `like` names the workload
     whose requests are served. Raises `RooflineError` for a workload that is no request, and for broken files."""
     catalog = Snapshot.of(catalog)
-    serving = _served(like, catalog)
+    serving, used = _served(like, catalog), catalog.economics(assumptions or "default")
     known = offers.read(prices or offers.shipped())
     wanted = catalog.model(model).id if model else None
     groups = _groups([offer for offer in known if wanted in (None, offer.model)])
@@ -60,7 +60,6 @@ def market(
             rows.append(_row(replace(serving, model=catalog.model(name)), kind, chip, found, catalog, assumptions))
         except RooflineError as error:
             skipped.append({"id": f"{name} on {chip}", "reason": str(error)})
-    used = catalog.economics(assumptions or "default")
     return {
         "schema": MARKET_SCHEMA,
         "version": __version__,

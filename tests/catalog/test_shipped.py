@@ -22,7 +22,7 @@ from roofline.studies.lint import lint_file
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [
     (kind, path) for kind in KINDS.values() for path in sorted((ROOT / kind.root / kind.folder).rglob("*.yaml"))
-] + [(KINDS["chip"], ROOT / "examples" / "my-asic.yaml")]
+] + [(KINDS["chip"], ROOT / "examples" / "my-asic.yaml"), (KINDS["economics"], ROOT / "examples" / "our-prices.yaml")]
 IDS = [path.stem for _, path in FILES]
 
 

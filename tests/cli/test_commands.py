@@ -16,6 +16,7 @@ from roofline.studies import contract
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(contract.__file__).parent / "contract.schema.json").read_text(encoding="utf-8"))
+PRICES = str(ROOT / "examples" / "our-prices.yaml")
 ASIC = str(ROOT / "examples" / "my-asic.yaml")
 MAIN = ("compare", "llama-3.1-70b-chat", "8xh100-sxm", "8xmi300x", "8xtpu-v6e", "8xgaudi3", "576xgroq-lpu-v1", ASIC)
 
@@ -30,6 +31,10 @@ EVERY = [
     ("analyze", "mixtral-8x7b", "64xh100-sxm:zero=3,shard=8,recompute=full,recompute_layers=2", "--phase", "training"),
     ("compare", "llama-3.1-8b-pretraining", "8xh100-sxm", "8xmi300x", "--explain-plan"),
     ("analyze", "llama-3.1-70b-retrieval", "8xmi300x"),
+    ("analyze", "llama-3.1-70b-chat", "8xh100-sxm", "--costs", "--assumptions", PRICES),
+    ("analyze", "llama-3.1-8b", "wse-3", "--phase", "prefill", "--costs"),
+    ("compare", "llama-3.1-8b-chat", "h100-sxm", "gaudi3", "wse-3", "--costs"),
+    ("market", "llama-3.3-70b"),
     ("analyze", "llama-3.1-70b-chat", "8xh100-sxm", *DRAFTED, "--cached-share", "0.5"),
     ("compare", "llama-3.1-70b-chat", "8xh100-sxm", "8xmi300x", *DRAFTED),
     ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "draft/ffn/up", *DRAFTED),
@@ -461,7 +466,8 @@ def test_version_and_module(run: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["analyze", "compare", "contrast", "explain", "validate", "calibrate", "show", "lint", "new"]
+    "command",
+    ["analyze", "compare", "contrast", "decide", "explain", "market", "validate", "calibrate", "show", "lint", "new"],
 )
 def test_every_command_has_help_with_examples_that_run(
     run: Callable[..., Any], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -67,13 +67,13 @@ def _told(kind: Result, rows: Sequence[Result]) -> str:
     """What lies between price and cost, as far as anybody can say."""
     name, chips = KINDS[kind["kind"]], ", ".join(kind["chips"])
     use = next(row["utilization"] for row in rows if row["kind"] == kind["kind"])
-    middle = f"in the middle of {count(kind['models'])} models"
+    middle = f", in the middle of {count(kind['models'])} models" if kind["models"] > 1 else ""
     own, rent = kind["market_over_own"], kind["market_over_rent"]
     if own is None and rent is None:
         pays = usd(kind["break_even_hourly_usd"])
-        return f"{name}: no price of {chips} is known; the market's prices pay for {pays} an hour of a chip, {middle}"
+        return f"{name}: no price of {chips} is known; the market's prices pay for {pays} an hour of a chip{middle}"
     told = f"{name}: prices are {ratio(own if own is not None else rent)} times the cost of chips that are "
-    told += f"{'owned' if own is not None else 'rented'} and work {percent(use)} of the time, {middle}"
+    told += f"{'owned' if own is not None else 'rented'} and work {percent(use)} of the time{middle}"
     if own is not None and rent is not None:
         told += f", and {ratio(rent)} times that of renting them around the clock at list prices"
     return f"{told}: {_why(own if own is not None else rent, rent)}"
