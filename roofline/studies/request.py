@@ -278,8 +278,9 @@ def _only_phase(workload: Workload, phase: str) -> Workload:
     index = next((index for index, step in enumerate(workload.steps) if isinstance(step, wanted)), None)
     if index is None:
         raise RooflineError(f"--phase {phase}: {workload.id} has no such step")
-    before = replace(workload, steps=workload.steps[:index])
-    return replace(workload, id=f"{workload.id}-{phase}", steps=(workload.steps[index],), cached=before.context_len)
+    step = workload.steps[index]
+    shown = replace(step, hidden=False) if isinstance(step, Decode) else step
+    return replace(workload, id=f"{workload.id}-{phase}", steps=(shown,), cached=workload.contexts[index])
 
 
 def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Serving:
@@ -333,7 +334,7 @@ def _with_length(
     matching = [index for index, step in enumerate(steps) if isinstance(step, kind)]
     if len(matching) != 1:
         raise RooflineError(f"{flag}: {serving.id} has {len(matching)} steps of that kind; change the file instead")
-    return tuple(kind(tokens) if index == matching[0] else step for index, step in enumerate(steps))
+    return tuple(replace(step, tokens=tokens) if isinstance(step, kind) else step for step in steps)
 
 
 def _with_training(training: Training, options: Options) -> Training:

@@ -2,6 +2,7 @@
 
 from roofline.workload.dtype import BITS, DTYPES, Precision
 from roofline.workload.job import (
+    Cached,
     Decode,
     Operations,
     Pause,
@@ -35,6 +36,7 @@ __all__ = [
     "MLA",
     "Attention",
     "Block",
+    "Cached",
     "CompressedAttention",
     "Decode",
     "DenseFFN",

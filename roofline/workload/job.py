@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -26,13 +27,19 @@ class Prefill:
     """Tokens read at once and appended to the context."""
 
     tokens: Num
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Tokens generated one after another, each appended to the context."""
+    """Tokens generated one after another, each appended to the context.
+
+    `hidden` ones are not what the user waits for: a search query, a tool call, a chain of thought.
+    """
 
     tokens: Num
+    name: str = ""
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +47,21 @@ class Pause:
     """Seconds in which the request waits for something outside (a tool, a search) while its cache stays."""
 
     seconds: Num
+    name: str = ""
 
 
-Step: TypeAlias = "Prefill | Decode | Pause"
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """The context is `tokens` long now, all of them found in the cache; what stood behind them is dropped.
+
+    At the beginning of a request that is a hit in a prefix cache; later, the context is written anew from there on.
+    """
+
+    tokens: Num
+    name: str = ""
+
+
+Step: TypeAlias = "Prefill | Decode | Pause | Cached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +119,48 @@ class Serving:
         return sum((step.tokens for step in self.steps if isinstance(step, Decode)), start=0.0)
 
     @property
+    def pause_s(self) -> Num:
+        """Seconds in which a request waits for something outside, over all its steps."""
+        return sum((step.seconds for step in self.steps if isinstance(step, Pause)), start=0.0)
+
+    @property
+    def hides(self) -> bool:
+        """Whether tokens are generated that are not what the user waits for."""
+        return any(isinstance(step, Decode) and step.hidden for step in self.steps)
+
+    @property
+    def contexts(self) -> tuple[Num, ...]:
+        """Tokens in the context before each step, and at the end."""
+        found: list[Num] = [self.cached]
+        for step in self.steps:
+            if isinstance(step, Pause):
+                found.append(found[-1])
+            else:
+                found.append(step.tokens if isinstance(step, Cached) else found[-1] + step.tokens)
+        return tuple(found)
+
+    @property
     def context_len(self) -> Num:
-        """Tokens in the context when the last step is done."""
-        return self.cached + self.input_len + self.output_len
+        """Tokens in the context when it is longest: at the end, or before it is written anew."""
+        return reduce(np.maximum, (end for end, _ in self._growths))
+
+    @property
+    def mean_context_len(self) -> Num:
+        """Tokens in the context when half of the output is there: of the longest stretch between two rewritings."""
+        return reduce(np.maximum, (end - output / 2.0 for end, output in self._growths))
+
+    @property
+    def _growths(self) -> list[tuple[Num, Num]]:
+        """The context's length at the end of each stretch in which it only grows, and the tokens generated in it."""
+        found: list[tuple[Num, Num]] = []
+        output: Num = 0.0
+        for step, before in zip(self.steps, self.contexts, strict=False):
+            if isinstance(step, Cached):
+                found.append((before, output))
+                output = 0.0
+            elif isinstance(step, Decode):
+                output = output + step.tokens
+        return [*found, (self.contexts[-1], output)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
