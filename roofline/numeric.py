@@ -84,6 +84,18 @@ def added(terms: Iterable[Num]) -> Num:
     return sum(terms, start=0.0)
 
 
+def finite(value: Num | None) -> float | None:
+    """A plain number: None for what is not known or not finite.
+
+    >>> finite(np.array(2.0)), finite(None), finite(np.inf)
+    (2.0, None, None)
+    """
+    if value is None:
+        return None
+    result = float(value)
+    return result if np.isfinite(result) else None
+
+
 LEAST = 5e-324  # the smallest number above zero: what is divided by it is zero here
 
 
@@ -116,6 +128,8 @@ def axes(*things: object) -> int:
 
 
 def _axes(thing: object) -> int:
+    if isinstance(thing, float):
+        return 0
     if isinstance(thing, np.ndarray):
         return thing.ndim
     if isinstance(thing, Mapping):
@@ -153,8 +167,10 @@ def along(values: Sequence[Num], rank: int) -> Num:
     """
     if len(values) == 1:
         return values[0]
+    if all(isinstance(value, float) for value in values):
+        return np.array(values).reshape(-1, *(1,) * rank)
     shape = np.broadcast_shapes(*{np.shape(value) for value in values})
-    found = np.stack([np.broadcast_to(value, shape) for value in values]) if shape else np.array(values, dtype=float)
+    found = np.stack([np.broadcast_to(value, shape) for value in values])
     return found.reshape(len(values), *(1,) * (rank - len(shape)), *shape)
 
 

@@ -45,10 +45,12 @@ def working(
     occupied = added(part.work for part in own) / deployment.plan.pp
     prompts = added(part.time for part in own) + (deployment.stack.request if own else 0.0)
 
+    context, output = _mean_context(serving), serving.output_len
+
     def seen(batch: Num) -> Num:
-        token = _mean_token(replace(serving, batch=batch * dp), deployment, precision)
+        token = _seconds_per_token(replace(serving, batch=batch * dp), deployment, precision, context)
         joining = token * serving.speculative.gain / 2.0 * np.greater(batch, 1.0) * bool(own)
-        busy = prompts + token * serving.output_len + joining + (batch - 1.0) * occupied
+        busy = prompts + token * output + joining + (batch - 1.0) * occupied
         return 1.0 + most * busy / (busy + pause)
 
     low, high = np.ones(np.shape(running)), running
@@ -59,13 +61,18 @@ def working(
     return Beside(high * dp, high - 1.0, high / running)
 
 
-def _mean_token(serving: Serving, deployment: Deployment, precision: Precision) -> Num:
-    """Seconds of a token at the mean of the contexts in which a request generates them; 0 if it generates none."""
-    gain, tokens = serving.speculative.gain, serving.output_len
+def _mean_context(serving: Serving) -> Num | None:
+    """Tokens before the mean of all that a request generates; None if it generates none."""
     steps = zip(serving.steps, serving.contexts, strict=False)
     sums = [step.tokens * (context + step.tokens / 2.0) for step, context in steps if isinstance(step, Decode)]
-    if not sums:
+    return added(sums) / serving.output_len if sums else None
+
+
+def _seconds_per_token(serving: Serving, deployment: Deployment, precision: Precision, context: Num | None) -> Num:
+    """Seconds of a token after so many, with what guesses it; 0 if a request generates none."""
+    if context is None:
         return 0.0
-    context = np.maximum(added(sums) / tokens - gain / 2.0, 0.0)
+    gain = serving.speculative.gain
+    before = np.maximum(context - gain / 2.0, 0.0)
     makers = (draft_phase, decode_phase) if serving.speculative.drafts else (decode_phase,)
-    return added(make(serving, deployment, precision, gain, context).time for make in makers) / gain
+    return added(make(serving, deployment, precision, gain, before).time for make in makers) / gain

@@ -50,7 +50,8 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
     beside = working(running, deployment, precision, read)
     written = writing(replace(running, batch=beside.batch), deployment, precision)
     stretches = sorted((*read, *written), key=lambda stretch: stretch.places[0])
-    times = {ideal: _times(running, beside, deployment, parts(stretches), ideal) for ideal in (False, True)}
+    steps = parts(stretches)
+    times = {ideal: _times(running, beside, deployment, steps, ideal) for ideal in (False, True)}
     full = np.logical_or(np.less(room.running, serving.batch), saturated)
     held = holds(running, deployment, precision, room.space, read, full)
     metrics = _metrics(serving, running, beside, deployment, stretches, times)

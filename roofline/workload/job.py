@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -72,7 +72,7 @@ class ServiceLevel:
     tpot_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Serving:
     """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time, as
     many as memory holds if it is infinite.
@@ -102,7 +102,7 @@ class Serving:
         """Whether as many requests run as memory holds: offline, with everything queued at once."""
         return bool(np.any(np.isinf(self.batch)))
 
-    @property
+    @cached_property
     def input_len(self) -> Num:
         """Tokens that a request gives to read, over all its steps."""
         return sum((step.tokens for step in self.steps if isinstance(step, Prefill)), start=0.0)
@@ -113,12 +113,12 @@ class Serving:
         first = next((step.tokens for step in self.steps if isinstance(step, Prefill)), 0.0)
         return np.minimum(self.cached_share * first, np.maximum(first - 1.0, 0.0))
 
-    @property
+    @cached_property
     def output_len(self) -> Num:
         """Tokens that a request generates, over all its steps."""
         return sum((step.tokens for step in self.steps if isinstance(step, Decode)), start=0.0)
 
-    @property
+    @cached_property
     def pause_s(self) -> Num:
         """Seconds in which a request waits for something outside, over all its steps."""
         return sum((step.seconds for step in self.steps if isinstance(step, Pause)), start=0.0)
@@ -128,7 +128,7 @@ class Serving:
         """Whether tokens are generated that are not what the user waits for."""
         return any(isinstance(step, Decode) and step.hidden for step in self.steps)
 
-    @property
+    @cached_property
     def contexts(self) -> tuple[Num, ...]:
         """Tokens in the context before each step, and at the end."""
         found: list[Num] = [self.cached]
