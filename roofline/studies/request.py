@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, get_args
 
+import numpy as np
+
 from roofline.catalog.store import Catalog, is_path
 from roofline.engine import plans, pools
 from roofline.engine.deployment import Deployment
@@ -16,6 +18,7 @@ from roofline.errors import NoRoomError, PlanError, RooflineError, did_you_mean
 from roofline.machine import Chip, Stack
 from roofline.workload import (
     DTYPES,
+    Cached,
     Decode,
     Model,
     Plan,
@@ -56,7 +59,10 @@ KEYS = (*PLAN_KEYS, "pools", "stack", *FORMAT_KEYS)
 ON, OFF = ("on", "yes", "true"), ("off", "no", "false")
 TRAINING_ONLY = ("seq_len", "global_batch", "tokens", "lora_rank", "lora_targets", "optimizer")
 PHASES = ("training", "prefill", "decode")
-NAMES, FROM_ZERO = ("phase", "draft", "lora_targets", "optimizer"), ("context_len", "draft_tokens", "lora_rank")
+NAMES, FROM_ZERO = (
+    ("phase", "scenario", "draft", "lora_targets", "optimizer"),
+    ("context_len", "draft_tokens", "lora_rank"),
+)
 SHARES = ("cached_share", "acceptance")
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"lora_targets": get_args(LoraTargets), "optimizer": get_args(Optimizer)}
@@ -69,14 +75,15 @@ DEFAULT_INPUT, DEFAULT_OUTPUT, DEFAULT_SEQ, DEFAULT_GLOBAL_BATCH = 1024.0, 256.0
 class Options:
     """What the options of the command line (or the keywords of the API) ask for; None leaves a thing as it is.
 
-    Lengths are tokens. `cached_share` of the first prompt is found in the prefix cache; `draft_tokens` are guessed in
-    each step by the model `draft` (by nothing that costs time without one) and right with probability `acceptance`;
-    `imbalance` are the rows of the hottest expert-parallel rank over the mean. `lora_rank` trains adapters of that rank
-    beside `lora_targets` instead of weights, `optimizer` updates them. `settings` are plan degrees, `recompute`,
-    `stack` and formats for every deployment that does not say its own.
+    `scenario` names what requests to a bare model do. Lengths are tokens. `cached_share` of the first prompt is found
+    in the prefix cache; `draft_tokens` are guessed in each step by the model `draft` (by nothing that costs time without
+    one) and right with probability `acceptance`; `imbalance` are the rows of the hottest expert-parallel rank over the
+    mean. `lora_rank` trains adapters of that rank beside `lora_targets` instead of weights, `optimizer` updates them.
+    `settings` are plan degrees, `recompute`, `stack` and formats for every deployment that does not say its own.
     """
 
     phase: str | None = None
+    scenario: str | None = None
     batch: float | None = None
     input_len: float | None = None
     output_len: float | None = None
@@ -107,9 +114,12 @@ def options(given: Mapping[str, Any]) -> Options:
     draft = given.get("draft")
     if draft is not None and not isinstance(draft, str):
         raise RooflineError(f"draft={draft!r}: must be the name of a model, e.g. 'llama-3.2-1b'")
+    scenario = given.get("scenario")
+    if scenario is not None and not isinstance(scenario, str):
+        raise RooflineError(f"scenario={scenario!r}: must be the name of a scenario, e.g. 'chat'")
     names = {name: _choice(name, given[name]) for name in CHOICES if given.get(name) is not None}
     told: dict[str, Any] = {**numbers, **names}
-    return Options(phase=given.get("phase"), draft=draft, settings=settings, **told)
+    return Options(phase=given.get("phase"), scenario=scenario, draft=draft, settings=settings, **told)
 
 
 def _choice(name: str, value: Any) -> str:
@@ -227,10 +237,11 @@ def _share(key: str, value: Any, where: str) -> float:
 def resolve_workload(catalog: Catalog, name: str, options: Options) -> Workload:
     """The workload of that id, alias or path, with options laid over it; a bare model becomes one of its own."""
     found = catalog.workload(name)
-    if isinstance(found, Model):
+    if isinstance(found, Model) and options.scenario is None:
         found = _of_model(found, options)
-    elif options.phase is not None:
-        found = _only_phase(found, options.phase)
+    else:
+        found = _in_scenario(catalog, found, options.scenario)
+        found = found if options.phase is None else _only_phase(found, options.phase)
     return _with_training(found, options) if isinstance(found, Training) else _with_serving(found, options, catalog)
 
 
@@ -255,6 +266,18 @@ def _of_model(model: Model, options: Options) -> Workload:
     elif options.phase == "decode":
         steps, cached = (Decode(1.0),), DEFAULT_INPUT
     return Serving(id=identity, model=model, steps=steps, cached=cached, precision=precision)
+
+
+def _in_scenario(catalog: Catalog, found: Workload | Model, name: str | None) -> Workload:
+    """A bare model in a scenario; a workload has its own."""
+    if isinstance(found, Model):
+        precision = Precision(found.dtype, usual_activations(found.dtype), "bf16")
+        return catalog.scenario(name or "").of(found, precision)
+    if name is not None:
+        raise RooflineError(
+            f"--scenario {name}: {found.id} says itself what is to be done; give the bare model {found.model.id!r}"
+        )
+    return found
 
 
 def _known_phase(phase: str | None) -> None:
@@ -294,6 +317,7 @@ def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Servi
     steps = _with_length(serving, steps, Decode, options.output_len, "--output")
     if options.cached_share is not None and not any(isinstance(step, Prefill) for step in steps):
         raise RooflineError(f"--cached-share: {serving.id} reads no prompt that a cache could hold")
+    _check_order(serving, steps, options.context_len)
     return replace(
         serving,
         steps=steps,
@@ -303,6 +327,17 @@ def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Servi
         speculative=_with_drafts(serving, options, catalog),
         imbalance=serving.imbalance if options.imbalance is None else options.imbalance,
     )
+
+
+def _check_order(serving: Serving, steps: tuple[Step, ...], context: float | None) -> None:
+    """`RooflineError` if lengths were changed so that more is found in the cache than there is."""
+    changed = replace(serving, steps=steps, cached=serving.cached if context is None else context)
+    grown = False
+    for step, before in zip(steps, changed.contexts, strict=False):
+        if isinstance(step, Cached) and grown and np.any(np.greater(step.tokens, before)):
+            least, found = float(np.min(before)), float(np.max(step.tokens))
+            raise RooflineError(f"{serving.id}: {found:,.0f} tokens are cached when the context has only {least:,.0f}")
+        grown = grown or isinstance(step, Prefill | Decode)
 
 
 def _with_drafts(serving: Serving, options: Options, catalog: Catalog) -> Speculation:
@@ -340,7 +375,8 @@ def _with_length(
 def _with_training(training: Training, options: Options) -> Training:
     """A training run with other lengths, batch and imbalance."""
     for name in (
-        "batch", "input_len", "output_len", "context_len", "cached_share", "draft_tokens", "acceptance", "draft",
+        "scenario", "batch", "input_len", "output_len", "context_len", "cached_share", "draft_tokens", "acceptance",
+        "draft",
     ):  # fmt: skip
         if getattr(options, name) is not None:
             raise RooflineError(

@@ -164,6 +164,33 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What requests to any model do: their steps, how many run at once, and what a `Serving` says of them besides."""
+
+    id: str
+    steps: tuple[Step, ...]
+    batch: Num = 1.0
+    cached_share: Num = 0.0
+    speculative: Speculation = NONE
+    slo: ServiceLevel = ServiceLevel()
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    def of(self, model: Model, precision: Precision) -> Serving:
+        """The scenario with a model, in these formats."""
+        return Serving(
+            id=f"{model.id}-{self.id}",
+            model=model,
+            steps=self.steps,
+            batch=self.batch,
+            cached_share=self.cached_share,
+            speculative=self.speculative,
+            precision=precision,
+            slo=self.slo,
+            sources=self.sources,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
     """How a training run is kept going: it stops for `checkpoint_stall` [s] after every `checkpoint_interval` [s] of
     work (None: the best one for its failures) and needs `restart` [s] after each failure to notice it, to load the last

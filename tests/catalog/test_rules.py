@@ -71,5 +71,5 @@ def test_a_sound_file_is_silent(write: Write, chip_text: str) -> None:
 
 
 def test_every_rule_has_a_broken_file() -> None:
-    """`heads_divide` is broken in test_faults, with models."""
-    assert {rule.__name__ for rule in RULES} == {*BROKEN, "heads_divide"}
+    """`heads_divide` is broken in test_faults, with models; `steps_in_order` in test_scenarios, with steps."""
+    assert {rule.__name__ for rule in RULES} == {*BROKEN, "heads_divide", "steps_in_order"}
