@@ -17,9 +17,10 @@ class Kind(str, Enum):
     chip = "chip"
     model = "model"
     workload = "workload"
+    scenario = "scenario"
 
 
-What = Annotated[Kind, typer.Argument(help="chip, model or workload.")]
+What = Annotated[Kind, typer.Argument(help="chip, model, workload or scenario.")]
 Name = Annotated[str, typer.Argument(help="Id of the new entry; the file is called NAME.yaml.")]
 Folder = Annotated[Path, typer.Option("--dir", help="Folder to write it to.")]
 Trains = Annotated[bool, typer.Option("--training", help="With workload: a training run, not a request to serve.")]
@@ -43,6 +44,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         cls=Command,
         epilog=examples(
-            "roofline new chip my-asic", "roofline new workload our-chat", "roofline new workload our-run --training"
+            "roofline new chip my-asic",
+            "roofline new workload our-chat",
+            "roofline new workload our-run --training",
+            "roofline new scenario our-agent",
         ),
     )(new)

@@ -89,7 +89,7 @@ def weighed(
     context, needed, found = span
     again = np.greater(needed, found)
     stays = np.where(again, caches(needed) - np.where(np.greater(found, 0.0), caches(found), 0.0), 0.0)
-    share = stays / np.maximum(space, 1e-300)
+    share = stays / np.maximum(space, 1.0)
     read = np.where(again, occupied, 0.0)
     equal = np.where(np.greater(share, 0.0), read / np.where(np.greater(share, 0.0), share, 1.0), np.inf)
     return Hold(

@@ -76,10 +76,10 @@ class Options:
     """What the options of the command line (or the keywords of the API) ask for; None leaves a thing as it is.
 
     `scenario` names what requests to a bare model do. Lengths are tokens. `cached_share` of the first prompt is found
-    in the prefix cache; `draft_tokens` are guessed in each step by the model `draft` (by nothing that costs time without
-    one) and right with probability `acceptance`; `imbalance` are the rows of the hottest expert-parallel rank over the
-    mean. `lora_rank` trains adapters of that rank beside `lora_targets` instead of weights, `optimizer` updates them.
-    `settings` are plan degrees, `recompute`, `stack` and formats for every deployment that does not say its own.
+    in the prefix cache; `draft_tokens` are guessed in each step by the model `draft` (by nothing that costs time
+    without one) and right with probability `acceptance`; `imbalance` are the rows of the hottest expert-parallel rank
+    over the mean. `lora_rank` trains adapters of that rank beside `lora_targets` instead of weights, `optimizer` updates
+    them. `settings` are plan degrees, `recompute`, `stack` and formats for every deployment that does not say its own.
     """
 
     phase: str | None = None
@@ -317,8 +317,7 @@ def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Servi
     steps = _with_length(serving, steps, Decode, options.output_len, "--output")
     if options.cached_share is not None and not any(isinstance(step, Prefill) for step in steps):
         raise RooflineError(f"--cached-share: {serving.id} reads no prompt that a cache could hold")
-    _check_order(serving, steps, options.context_len)
-    return replace(
+    changed = replace(
         serving,
         steps=steps,
         batch=serving.batch if options.batch is None else options.batch,
@@ -327,16 +326,17 @@ def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Servi
         speculative=_with_drafts(serving, options, catalog),
         imbalance=serving.imbalance if options.imbalance is None else options.imbalance,
     )
+    check_order(changed)
+    return changed
 
 
-def _check_order(serving: Serving, steps: tuple[Step, ...], context: float | None) -> None:
-    """`RooflineError` if lengths were changed so that more is found in the cache than there is."""
-    changed = replace(serving, steps=steps, cached=serving.cached if context is None else context)
+def check_order(serving: Serving) -> None:
+    """`RooflineError` if lengths were changed so that more is found in the cache than the context has."""
     grown = False
-    for step, before in zip(steps, changed.contexts, strict=False):
+    for step, before in zip(serving.steps, serving.contexts, strict=False):
         if isinstance(step, Cached) and grown and np.any(np.greater(step.tokens, before)):
-            least, found = float(np.min(before)), float(np.max(step.tokens))
-            raise RooflineError(f"{serving.id}: {found:,.0f} tokens are cached when the context has only {least:,.0f}")
+            least, most = float(np.min(before)), float(np.max(step.tokens))
+            raise RooflineError(f"{serving.id}: {most:,.0f} tokens are cached when the context has {least:,.0f}")
         grown = grown or isinstance(step, Prefill | Decode)
 
 

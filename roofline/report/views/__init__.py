@@ -10,7 +10,16 @@ from roofline.report.document import Document
 
 def view(result: Mapping[str, Any], **options: Any) -> Document:
     """The document of a result, by its schema; `options` are the view's own (`width`, `all_rows`)."""
-    from roofline.report.views import calibration, catalogue, comparison, explanation, lint, prediction, validation
+    from roofline.report.views import (
+        calibration,
+        catalogue,
+        comparison,
+        explanation,
+        lint,
+        prediction,
+        validation,
+        variation,
+    )
 
     kinds = {
         "calibration": calibration.view,
@@ -21,6 +30,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         "explanation": explanation.view,
         "lint": lint.view,
         "validation": validation.view,
+        "variation": variation.view,
     }
     kind = str(result["schema"]).removeprefix("roofline.").partition("/")[0]
     return kinds[kind](result, **options)
