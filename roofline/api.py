@@ -21,6 +21,7 @@ from roofline.studies.new import new as _new
 from roofline.studies.show import show as _show
 from roofline.studies.validate import DEFAULT_BY
 from roofline.studies.validate import validate as _validate
+from roofline.studies.vary import vary as _vary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,16 +94,17 @@ def predict(
     explain_plan: bool = False,
     scaling: str | None = None,
     costs: bool = False,
+    vary: str | Sequence[str] = (),
     **options: Any,
 ) -> Result:
     """One workload on one deployment (`roofline analyze`).
 
-    `options` are those of the command line: `phase`, `batch`, `input_len`, `output_len`, `context_len`, `seq_len`,
-    `global_batch`, `tokens`, `draft_tokens` [tokens, sequences], `cached_share`, `acceptance`, `draft`, `imbalance`,
-    `lora_rank`, `lora_targets`, `optimizer`, `assumptions` (the name or path of what costs rest on), and the settings
-    of a deployment (`tp`, `zero`, `flash`, `stack`, `weights` …). Of training `explain_plan` adds why its plan is the
-    fastest, under "plans", and `scaling` ("strong" or "weak") what more chips make of it. `costs` adds what tokens cost
-    over utilisation.
+    `options` are those of the command line: `phase`, `scenario`, `batch`, `input_len`, `output_len`, `context_len`,
+    `seq_len`, `global_batch`, `tokens`, `draft_tokens` [tokens, sequences], `cached_share`, `acceptance`, `draft`,
+    `imbalance`, `lora_rank`, `lora_targets`, `optimizer`, `assumptions` (the name or path of what costs rest on), and
+    the settings of a deployment (`tp`, `zero`, `flash`, `stack`, `weights` …). Of training `explain_plan` adds why its
+    plan is the fastest, under "plans", and `scaling` ("strong" or "weak") what more chips make of it. `costs` adds what
+    tokens cost over utilisation. With `vary` ("NAME=RANGE", or several of these) there is a row for each value.
     Raises `RooflineError` for anything that is wrong with them.
 
     >>> predict("llama-3.1-8b", "h100-sxm", phase="decode", batch=16)["phases"][0]["bound"]
@@ -110,6 +112,8 @@ def predict(
     """
     asked = request.options(options)
     catalog = catalog or Catalog()
+    if vary:
+        return Result(_vary(workload, deployment, [vary] if isinstance(vary, str) else vary, asked, catalog))
     return Result(
         analyze.analyze(workload, deployment, asked, catalog, explain_plan=explain_plan, scaling=scaling, costs=costs)
     )
@@ -221,5 +225,5 @@ def lint(*paths: str | Path, catalog: Catalog | None = None) -> Result:
 
 
 def new(kind: str, name: str, folder: str | Path = ".") -> Path:
-    """A commented template to edit (`roofline new`): kind is chip, model, serving or training."""
+    """A commented template to edit (`roofline new`): kind is chip, model, serving, scenario or training."""
     return _new(kind, name, Path(folder))

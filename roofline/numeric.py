@@ -6,7 +6,9 @@ a float or a float64 array that broadcasts against its fellows.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -73,6 +75,27 @@ def ceil_div(a: Num, b: Num) -> Num:
     return np.ceil(a / b)
 
 
+def added(terms: Iterable[Num]) -> Num:
+    """Sum in order; 0 of nothing.
+
+    >>> added([1.0, 2.0]), added([])
+    (3.0, 0.0)
+    """
+    return sum(terms, start=0.0)
+
+
+def finite(value: Num | None) -> float | None:
+    """A plain number: None for what is not known or not finite.
+
+    >>> finite(np.array(2.0)), finite(None), finite(np.inf)
+    (2.0, None, None)
+    """
+    if value is None:
+        return None
+    result = float(value)
+    return result if np.isfinite(result) else None
+
+
 LEAST = 5e-324  # the smallest number above zero: what is divided by it is zero here
 
 
@@ -93,3 +116,68 @@ def p_norm(a: Num, b: Num, p: Num) -> Num:
         return longer
     ratio = smaller(a, b) / larger(longer, LEAST)
     return longer * np.power(1.0 + np.power(ratio, p), np.divide(1.0, p))
+
+
+def axes(*things: object) -> int:
+    """The most axes that any number has inside of records, mappings and sequences.
+
+    >>> axes(1.0, [np.zeros(3)], {"a": np.zeros((2, 3))})
+    2
+    """
+    return max(map(_axes, things), default=0)
+
+
+def _axes(thing: object) -> int:
+    if isinstance(thing, float):
+        return 0
+    if isinstance(thing, np.ndarray):
+        return thing.ndim
+    if isinstance(thing, Mapping):
+        return axes(*thing.values())
+    if isinstance(thing, tuple | list):
+        return axes(*thing)
+    if is_dataclass(thing) and not isinstance(thing, type):
+        return axes(*(getattr(thing, item.name) for item in fields(thing)))
+    return 0
+
+
+def changed_arrays(thing: Any, change: Callable[[NDArray[np.float64]], Num]) -> Any:
+    """The same thing with every array inside of records, mappings and sequences changed.
+
+    >>> changed_arrays({"a": (np.ones(3), 2.0)}, np.sum)
+    {'a': (np.float64(3.0), 2.0)}
+    """
+    if isinstance(thing, np.ndarray):
+        return change(thing)
+    if isinstance(thing, Mapping):
+        return {key: changed_arrays(value, change) for key, value in thing.items()}
+    if isinstance(thing, tuple | list):
+        return type(thing)(changed_arrays(value, change) for value in thing)
+    if is_dataclass(thing) and not isinstance(thing, type):
+        inside = {item.name: getattr(thing, item.name) for item in fields(thing)}
+        return replace(thing, **{name: changed_arrays(value, change) for name, value in inside.items()})
+    return thing
+
+
+def along(values: Sequence[Num], rank: int) -> Num:
+    """Several numbers as one with an axis of their own, before `rank` axes that any of them may have; one as it is.
+
+    >>> along([1.0], 1), along([1.0, np.zeros(3)], 1).shape, along([1.0, 2.0], 2).shape
+    (1.0, (2, 3), (2, 1, 1))
+    """
+    if len(values) == 1:
+        return values[0]
+    if all(isinstance(value, float) for value in values):
+        return np.array(values).reshape(-1, *(1,) * rank)
+    shape = np.broadcast_shapes(*{np.shape(value) for value in values})
+    found = np.stack([np.broadcast_to(value, shape) for value in values])
+    return found.reshape(len(values), *(1,) * (rank - len(shape)), *shape)
+
+
+def apart(value: Num, rank: int, count: int) -> list[Num]:
+    """What `along` made one, as several numbers again; of a number without that axis, copies.
+
+    >>> apart(np.array([1.0, 2.0]), 0, 2), apart(3.0, 0, 2)
+    ([np.float64(1.0), np.float64(2.0)], [3.0, 3.0])
+    """
+    return list(value) if isinstance(value, np.ndarray) and count > 1 and value.ndim > rank else [value] * count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -156,6 +157,19 @@ def _multiple(value: object) -> float:
     return float(value)
 
 
+# Names that mean something else where lengths are varied.
+TAKEN = ("prefill", "decode", "pause", "cached", "repeat", "batch", "input", "output", "context", "acceptance")
+
+
+def _step_name(value: object) -> str:
+    """A name for a step, which nothing else has that can be varied."""
+    if not isinstance(value, str) or re.fullmatch("[a-z][a-z0-9-]{0,31}", value) is None:
+        raise ValueError(f"must be small letters, digits and '-', e.g. 'thinking', got {value!r}")
+    if value in TAKEN:
+        raise ValueError(f"{value!r} is no name for a step: it means something else; call it by what it does")
+    return value
+
+
 def _word(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"must be text, got {value!r}")
@@ -250,6 +264,12 @@ Amount = Annotated[float, BeforeValidator(_amount), Field(json_schema_extra={"mi
 Multiple = Annotated[float, BeforeValidator(_multiple), Field(json_schema_extra={"exclusiveMinimum": 0, "maximum": 10})]
 Word = Annotated[str, BeforeValidator(_word)]
 Day = Annotated[str, BeforeValidator(_word), Field(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$")]
+
+StepName = Annotated[
+    str,
+    BeforeValidator(_step_name),
+    WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9-]*$", "not": {"enum": list(TAKEN)}}),
+]
 
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], Field(strict=False)]  # YAML has lists, frozen objects hold tuples

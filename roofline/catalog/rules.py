@@ -11,6 +11,7 @@ from roofline.catalog.document import Document, KeyPath
 from roofline.catalog.specs.chip import ChipSpec
 from roofline.catalog.specs.common import Identified, source_keys
 from roofline.catalog.specs.economics import EconomicsSpec
+from roofline.catalog.specs.job import MOST_STEPS, ScenarioSpec, ServingSpec
 from roofline.catalog.specs.model import AttentionSpec, CompressedSpec, MLASpec, ModelSpec
 from roofline.errors import Finding, did_you_mean
 
@@ -149,6 +150,31 @@ def prices_say_something(spec: Identified, found: Document) -> Iterator[Finding]
                 yield found.finding(("prices", chip), "states neither 'purchase' nor 'hourly'")
 
 
+def steps_in_order(spec: Identified, found: Document) -> Iterator[Finding]:
+    """The context holds what a step later finds of it, repetitions have an end, and something is there to be seen."""
+    if not isinstance(spec, (ServingSpec, ScenarioSpec)) or not spec.steps:
+        return
+    context, grown, seen, hidden = 0, False, False, False
+    steps = [(place, step) for place, item in enumerate(spec.steps) for step in item.expanded()]
+    if len(steps) > MOST_STEPS:
+        yield found.finding(("steps",), f"are {len(steps):,} with their repetitions, or more; {MOST_STEPS:,} at most")
+        return
+    for place, step in steps:
+        if step.cached is not None:
+            if grown and step.cached > context:
+                yield found.finding(
+                    ("steps", place),
+                    f"{step.cached:,} tokens are cached, but the context has only {context:,} then; write no more",
+                )
+                return
+            context = step.cached
+        context += (step.prefill or 0) + (step.decode or 0)
+        grown = grown or bool(step.prefill or step.decode)
+        seen, hidden = seen or bool(step.decode and not step.hidden), hidden or step.hidden
+    if hidden and not seen:
+        yield found.finding(("steps",), "hide everything that is generated; leave 'hidden' out of the answer")
+
+
 RULES: tuple[Rule, ...] = (
     id_is_stem,
     sources_resolve,
@@ -160,6 +186,7 @@ RULES: tuple[Rule, ...] = (
     link_below_memory,
     heads_divide,
     prices_say_something,
+    steps_in_order,
 )
 
 

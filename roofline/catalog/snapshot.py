@@ -15,7 +15,7 @@ from roofline.catalog.specs.common import Identified
 from roofline.catalog.spreads import Entry
 from roofline.catalog.store import Catalog, Kind
 from roofline.machine import Chip, Economics, Family, Stack
-from roofline.workload import Model
+from roofline.workload import Model, Scenario
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Identified)
@@ -79,6 +79,10 @@ class Snapshot(Catalog):
     def model(self, name: str) -> Model:
         """As of the catalogue."""
         return self._once(("model", name), partial(super().model, name))
+
+    def scenario(self, name: str) -> Scenario:
+        """As of the catalogue."""
+        return self._once(("scenario", name), partial(super().scenario, name))
 
     def _load(self, kind: str, name: str, spec: type[S]) -> S:
         path, _ = self.find((kind,), name, kind)

@@ -19,14 +19,14 @@ from roofline.catalog.rules import check
 from roofline.catalog.specs.chip import ChipSpec, FamilySpec
 from roofline.catalog.specs.common import Identified
 from roofline.catalog.specs.economics import EconomicsSpec
-from roofline.catalog.specs.job import ServingSpec, TrainingSpec
+from roofline.catalog.specs.job import ScenarioSpec, ServingSpec, TrainingSpec
 from roofline.catalog.specs.model import ModelSpec
 from roofline.catalog.specs.need import NeedSpec
 from roofline.catalog.specs.stack import StackSpec
-from roofline.errors import Finding, SpecError, UnknownNameError
+from roofline.errors import Finding, RooflineError, SpecError, UnknownNameError
 from roofline.machine import Chip, Economics, Family, Stack
 from roofline.machine.evidence import Spreads, calibration
-from roofline.workload import Model, Workload
+from roofline.workload import Model, Scenario, Workload
 from roofline.workload.need import Need
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ class Kind:
     name: str
     root: str
     folder: str
-    mark: str  # a key that every file of this kind has, and no file of another
+    mark: str  # a key that every file of this kind has, and no file of a kind after it
     spec: type[Identified]
 
 
@@ -55,7 +55,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("economics", "hardware", "economics", "electricity", EconomicsSpec),
         Kind("model", "workloads", "models", "blocks", ModelSpec),
         Kind("training", "workloads", "training", "tokens", TrainingSpec),
-        Kind("serving", "workloads", "serving", "steps", ServingSpec),
+        Kind("serving", "workloads", "serving", "model", ServingSpec),
+        Kind("scenario", "workloads", "scenarios", "steps", ScenarioSpec),
         Kind("need", "workloads", "needs", "places", NeedSpec),
     )
 }
@@ -175,13 +176,21 @@ class Catalog:
         """The model of that id, alias or path."""
         return self._load("model", name, ModelSpec).build()
 
+    def scenario(self, name: str) -> Scenario:
+        """The scenario of that id, alias or path."""
+        return self._load("scenario", name, ScenarioSpec).build(self.model)
+
     def workload(self, name: str) -> Workload | Model:
         """The training run, request or bare model of that id, alias or path."""
-        kinds = ("serving", "training", "model")
+        kinds = ("training", "serving", "model", "scenario")
         path, kind = self.find(kinds, name, "workload")
         spec = load(path, KINDS[kind].spec, self.resolver(kind))
-        if isinstance(spec, (ServingSpec, TrainingSpec)):
+        if isinstance(spec, ServingSpec):
+            return spec.build(self.model, self.scenario)
+        if isinstance(spec, TrainingSpec):
             return spec.build(self.model)
+        if isinstance(spec, ScenarioSpec):
+            raise RooflineError(f"{name} is a scenario and names no model; write MODEL DEPLOYMENT --scenario {name}")
         return self._load("model", name, ModelSpec).build()
 
     def need(self, name: str) -> Need:
@@ -231,7 +240,7 @@ class Catalog:
         """Which of these kinds a file is: by its keys, else that of the file that it extends."""
         kind = kind_by_keys(found, kinds)
         base = found.data.get("extends")
-        if kind is None and isinstance(base, str):
+        if kind in (None, "scenario") and isinstance(base, str):  # requests to a model have steps, too
             named = str(Path(found.path).parent / base) if is_path(base) else base
             try:
                 return self.find(kinds, named, "file")[1]

@@ -30,6 +30,7 @@ def output(format: given.Format = None, to: given.Out = None) -> None:
 
 def work(
     phase: given.Phase = None,
+    scenario: given.Scenario = None,
     batch: given.Batch = None,
     input_len: given.Input = None,
     output_len: given.Output = None,

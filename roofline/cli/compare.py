@@ -43,6 +43,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "roofline compare llama-3.1-70b-chat 8xh100-sxm 8xmi300x 8xtpu-v6e 576xgroq-lpu-v1",
             "roofline compare llama-3.1-70b-chat 16xh100-sxm 16xh100-sxm:pools=4:12 16xh100-sxm:pools=auto",
+            "roofline compare llama-3.1-70b 8xh100-sxm 8xmi300x --scenario agent",
             "roofline compare llama-3.1-70b-chat 8xh100-sxm 8xgaudi3 --costs --assumptions ./examples/our-prices.yaml",
             "roofline compare llama-3.1-8b h100-sxm l40s --phase decode --batch 16 --format csv",
             "roofline compare llama-3.1-70b-chat h100-sxm b200-sxm ./examples/my-asic.yaml --chart roofline.png",

@@ -18,11 +18,13 @@ class Kind(str, Enum):
     model = "model"
     workload = "workload"
     economics = "economics"
+    scenario = "scenario"
     need = "need"
 
 
 What = Annotated[
-    Kind, typer.Argument(help="chip, model, workload, economics (what costs rest on) or need (what to decide).")
+    Kind,
+    typer.Argument(help="chip, model, workload, scenario, economics (what costs rest on) or need (what to decide)."),
 ]
 Name = Annotated[str, typer.Argument(help="Id of the new entry; the file is called NAME.yaml.")]
 Folder = Annotated[Path, typer.Option("--dir", help="Folder to write it to.")]
@@ -50,6 +52,7 @@ def register(app: typer.Typer) -> None:
             "roofline new chip my-asic",
             "roofline new workload our-chat",
             "roofline new workload our-run --training",
+            "roofline new scenario our-agent",
             "roofline new economics our-prices",
             "roofline new need our-need",
         ),

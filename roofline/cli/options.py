@@ -23,6 +23,11 @@ def complete_workload(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_scenario(incomplete: str) -> list[str]:
+    """Names of scenarios that begin so."""
+    return [name for name in stems("workloads/scenarios") if name.startswith(incomplete)]
+
+
 def complete_model(incomplete: str) -> list[str]:
     """Names of models that begin so."""
     return [name for name in stems("workloads/models") if name.startswith(incomplete)]
@@ -38,7 +43,7 @@ def complete_deployment(incomplete: str) -> list[str]:
 
 def complete_entry(incomplete: str) -> list[str]:
     """Names of everything in the catalogue, and of its groups."""
-    names = ["chips", "models", "workloads", "stacks", "families", *stems("hardware", "workloads")]
+    names = ["chips", "models", "workloads", "scenarios", "stacks", "families", *stems("hardware", "workloads")]
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -56,6 +61,15 @@ Deployments = Annotated[
 Phase = Annotated[
     str | None,
     typer.Option(help="Only this phase: training, prefill or decode.", rich_help_panel=WORK, metavar="PHASE"),
+]
+Scenario = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What requests to a bare model do, e.g. retrieval; 'roofline show scenarios' lists all.",
+        autocompletion=complete_scenario,
+        rich_help_panel=WORK,
+    ),
 ]
 Batch = Annotated[
     str | None,

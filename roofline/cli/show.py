@@ -14,7 +14,7 @@ from roofline.cli.options import complete_entry
 Name = Annotated[
     str,
     typer.Argument(
-        help="chips, models, workloads, stacks, families, or the name of one entry.",
+        help="chips, models, workloads, scenarios, stacks, families, or the name of one entry.",
         autocompletion=complete_entry,
         metavar="NAME",
     ),
@@ -33,5 +33,10 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         cls=Command,
-        epilog=examples("roofline show chips", "roofline show h100-sxm", "roofline show models --format csv"),
+        epilog=examples(
+            "roofline show chips",
+            "roofline show h100-sxm",
+            "roofline show models --format csv",
+            "roofline show scenarios",
+        ),
     )(show)

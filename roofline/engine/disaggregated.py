@@ -9,31 +9,28 @@ A pool knows of the other no more than its `Side`: a few numbers, each of which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 
 import numpy as np
 
 from roofline.engine import billing, energy, inference, interval, memory
 from roofline.engine import serving as sharing
 from roofline.engine.deployment import Deployment
-from roofline.engine.inference import (
-    Room,
-    contexts,
-    decode_phase,
-    memory_room,
-    prefill_phase,
-    unread_prompts,
-    work_time,
-)
+from roofline.engine.inference import EDGES, Room, memory_room
+from roofline.engine.interval import USEFUL
 from roofline.engine.memory import Memory
 from roofline.engine.ops import transfer
+from roofline.engine.phases import decode_phase, prefill_phase, work_time
 from roofline.engine.prediction import Phase, Prediction, evidence_of
 from roofline.engine.roof import Priced, price_all
+from roofline.engine.steps import Stretch, places_of, unread_prompts
+from roofline.engine.usage import Served, uses
 from roofline.errors import PlanError
 from roofline.machine import Chip, Stack
 from roofline.numeric import LEAST, Num, ceil_div
-from roofline.workload import Decode, Pause, Plan, Precision, Prefill, Serving, Step
+from roofline.workload import Cached, Decode, Pause, Plan, Precision, Prefill, Serving, Step
 
 HALVINGS = 10  # in which the number of requests in the decode pool is found
 
@@ -55,6 +52,8 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         among=np.greater(serving.batch, 1.0),
         saturated=False,
     )
+    if not serving.hides:
+        metrics |= {f"{USEFUL}{suffix}": metrics[f"ttft_s{suffix}"] for suffix in EDGES if f"ttft_s{suffix}" in metrics}
     evidence, sources = evidence_of(deployment)
     fuller = np.greater(write.room.held.total, read.room.held.total)
     return Prediction(
@@ -72,6 +71,8 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         evidence=evidence,
         sources=sources,
         fullest=np.where(fuller, 1.0, 0.0),
+        uses=uses(serving, deployment, _served(serving, read, write, prompts, decodes), {}),
+        waiting=times[False].waiting,
     )
 
 
@@ -121,8 +122,8 @@ def moves(serving: Serving) -> list[Move]:
     found: list[Move] = []
     last: Step | None = None
     prefills = 0
-    for step, context in zip(serving.steps, contexts(serving), strict=False):
-        if isinstance(step, Pause):
+    for step, context in zip(serving.steps, serving.contexts, strict=False):
+        if isinstance(step, Pause | Cached):
             continue
         if isinstance(step, Decode) and isinstance(last, Prefill):
             found.append(Move("kv-cache/transfer", context, prefills - 1))
@@ -134,16 +135,21 @@ def moves(serving: Serving) -> list[Move]:
 
 
 def _only(serving: Serving, kind: type[Prefill] | type[Decode], batch: Num) -> Serving:
-    """The steps of one kind alone, the context at the end of the last being what it is."""
-    ends = [after for step, after in zip(serving.steps, contexts(serving)[1:], strict=True) if isinstance(step, kind)]
+    """The steps of one kind alone, the context at the end being the longest there is."""
+    ends = [after for step, after in zip(serving.steps, serving.contexts[1:], strict=True) if isinstance(step, kind)]
     steps = tuple(step for step in serving.steps if isinstance(step, kind))
-    return replace(serving, steps=steps, batch=batch, cached=ends[-1] - sum(step.tokens for step in steps))
+    longest = reduce(np.maximum, ends)
+    return replace(serving, steps=steps, batch=batch, cached=longest - sum(step.tokens for step in steps))
 
 
-def _before_first(serving: Serving) -> tuple[Step, ...]:
-    """The steps before the first token."""
-    first = next(index for index, step in enumerate(serving.steps) if isinstance(step, Decode))
-    return serving.steps[:first]
+def _before_first(serving: Serving, *, hidden: bool = True) -> tuple[Step, ...]:
+    """The steps before the first token, or, without `hidden` ones, before the first that the user waits for."""
+    decodes = ((at, step) for at, step in enumerate(serving.steps) if isinstance(step, Decode))
+    return serving.steps[: next(at for at, step in decodes if hidden or not step.hidden)]
+
+
+def _count(steps: Iterable[Step], kind: type[Step]) -> int:
+    return sum(isinstance(step, kind) for step in steps)
 
 
 def _pauses(steps: Iterable[Step]) -> Num:
@@ -194,7 +200,7 @@ def write_side(serving: Serving, pool: Deployment, precision: Precision, batch: 
     running = replace(serving, batch=room.running)
     phases = [
         decode_phase(running, pool, precision, step.tokens, context)
-        for step, context in zip(serving.steps, contexts(serving), strict=False)
+        for step, context in zip(serving.steps, serving.contexts, strict=False)
         if isinstance(step, Decode)
     ]
     return phases, _side(serving, pool.plan, precision, phases, room)
@@ -224,11 +230,14 @@ def _fuller(second: Num, one: Memory, other: Memory) -> Memory:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Times:
-    """Seconds of one request: to its first token, per further token, in all; and requests per second."""
+    """Seconds of one request: to its first token, to the first that is not hidden, per further token, in all, and until
+    it is its turn; and requests per second."""
 
     ttft: Num
+    useful: Num
     tpot: Num
     e2e: Num
+    waiting: Num
     rate: Num
 
 
@@ -254,16 +263,18 @@ def request_times(serving: Serving, deployment: Deployment, read: Side, write: S
     Requests wait for their turn in the prefill pool, and at least until there are no more of them on their way than
     the slower pool can serve (Little's law).
     """
-    early = _before_first(serving)
+    early, unseen = _before_first(serving), _before_first(serving, hidden=False)
     crossing = _crossing(deployment, read, write, _sizes(read, write), ideal)
     prefills = _with_moves(serving, read.ideals if ideal else read.times, crossing, together=ideal)
-    decoding = _sum(write.ideals if ideal else write.times)
+    writes = write.ideals if ideal else write.times
+    decoding = _sum(writes)
     tpot = decoding / serving.output_len
-    ttft = _sum(prefills[: sum(isinstance(step, Prefill) for step in early)]) + _pauses(early)
+    ttft = _sum(prefills[: _count(early, Prefill)]) + _pauses(early)
+    useful = _sum(prefills[: _count(unseen, Prefill)]) + _pauses(unseen) + _sum(writes[: _count(unseen, Decode)])
     e2e = _sum(prefills) + decoding + _pauses(serving.steps)
     most = _most_requests(deployment, read, write, ideal)
     if ideal:
-        return Times(ttft, tpot, e2e, np.minimum(serving.batch / e2e, most))
+        return Times(ttft, useful, tpot, e2e, 0.0, np.minimum(serving.batch / e2e, most))
     others = np.maximum(ceil_div(serving.batch, read.plan.dp) - 1.0, 0.0)
     step = tpot * serving.speculative.gain
     joining = np.where(np.greater(ceil_div(write.room.running, write.plan.dp), 1.0), step / 2.0, 0.0)
@@ -271,7 +282,8 @@ def request_times(serving: Serving, deployment: Deployment, read: Side, write: S
     waiting = np.maximum(sharing.queue(read.occupied, others, e2e + started), serving.batch / most - e2e - started)
     opening = sharing.opening(read.occupied, others, serving.burst)
     e2e = e2e + started + waiting
-    return Times(ttft + started + waiting + opening, tpot, e2e, serving.batch / e2e)
+    first, later = ttft + started + waiting + opening, useful + started + waiting + opening
+    return Times(first, later, tpot, e2e, started + waiting, serving.batch / e2e)
 
 
 def settled_side(
@@ -331,8 +343,11 @@ def _metrics(
         decoded = write.room.running / found.tpot
         metrics |= {
             f"ttft_s{suffix}": found.ttft,
+            f"{USEFUL}{suffix}": found.useful,
             f"tpot_s{suffix}": found.tpot,
             f"e2e_latency_s{suffix}": found.e2e,
+            f"requests_per_s{suffix}": found.rate,
+            f"requests_per_chip_hour{suffix}": found.rate * 3600.0 / chips,
             f"output_tokens_per_s{suffix}": found.rate * tokens,
             f"output_tokens_per_s_per_chip{suffix}": found.rate * tokens / chips,
             f"output_tokens_per_s_per_user{suffix}": 1.0 / found.tpot,
@@ -365,7 +380,11 @@ def _costs(
         _pool_power(chip, write.plan, writing, running / times.rate),
     )
     power = None if powers[0] is None or powers[1] is None else powers[0] + powers[1]
-    found = {"power_w": power, "energy_j_per_token": None if power is None else power / tokens}
+    found = {
+        "power_w": power,
+        "energy_j_per_request": None if power is None else power / times.rate,
+        "energy_j_per_token": None if power is None else power / tokens,
+    }
     part = read.plan.num_chips / deployment.num_chips  # each pool is there for one kind of tokens, at work or not
     drawn = part if power is None or powers[0] is None else powers[0] / np.maximum(power, LEAST)
     traffic = billing.Traffic(times.rate, serving.input_len, serving.output_len, part, drawn)
@@ -393,12 +412,13 @@ def _shown(
     for move, size in zip(moves(serving), _sizes(read, write), strict=True):
         moved[move.prefill].append(_price(move.name, size, deployment, chips))
     reads, writes = iter(map(_with_transfers, prompts, moved)), iter(decodes)
-    return tuple(
-        Phase("pause", step_time=step.seconds, ideal_step_time=step.seconds)
-        if isinstance(step, Pause)
-        else next(reads if isinstance(step, Prefill) else writes)
-        for step in serving.steps
-    )
+    shown: list[Phase] = []
+    for step in serving.steps:
+        if isinstance(step, Pause):
+            shown.append(Phase("pause", step_time=step.seconds, ideal_step_time=step.seconds))
+        elif not isinstance(step, Cached):
+            shown.append(next(reads if isinstance(step, Prefill) else writes))
+    return tuple(shown)
 
 
 def _with_transfers(phase: Phase, moved: Sequence[Priced]) -> Phase:
@@ -410,6 +430,21 @@ def _with_transfers(phase: Phase, moved: Sequence[Priced]) -> Phase:
         step_time=phase.step_time + _sum(item.time for item in once),
         ideal_step_time=np.maximum(phase.ideal_step_time, _sum(item.ideal_time for item in once)),
     )
+
+
+def _served(
+    serving: Serving, read: Side, write: Side, prompts: Sequence[Phase], decodes: Sequence[Phase]
+) -> Iterator[Served]:  # fmt: skip
+    """Who works on each step: a replica of the prefill pool on one prompt, one of the decode pool on many requests."""
+    sharing = np.maximum(write.room.running / write.plan.dp, 1.0)
+    for place, phase in zip(places_of(serving, Prefill), prompts, strict=True):
+        yield Served(Stretch((place,), Prefill, phase, 0), read.plan)
+    for place, phase in zip(places_of(serving, Decode), decodes, strict=True):
+        yield Served(Stretch((place,), Decode, phase, 0), write.plan, sharing)
+    for place in places_of(serving, Pause):
+        seconds = serving.steps[place].seconds  # type: ignore[union-attr]
+        rest = Phase("pause", step_time=seconds, ideal_step_time=seconds)
+        yield Served(Stretch((place,), Pause, rest, 0), write.plan, np.inf)
 
 
 def _notes(

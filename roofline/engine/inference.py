@@ -16,22 +16,26 @@ of its requests at full length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roofline.engine import billing, energy, interval, memory, overlap, roof
+from roofline.engine import billing, energy, interval, memory
 from roofline.engine import serving as sharing
+from roofline.engine.concurrency import Beside, working
 from roofline.engine.deployment import Deployment, dtype_notes
-from roofline.engine.lower import Pass, lower
+from roofline.engine.interval import USEFUL
 from roofline.engine.memory import Memory
-from roofline.engine.ops import OVERHEAD, Op
-from roofline.engine.prediction import Phase, Prediction, evidence_of
-from roofline.engine.roof import Priced, total
-from roofline.machine.chip import PASSING
-from roofline.numeric import Num, ceil_div
+from roofline.engine.pauses import Hold, holds
+from roofline.engine.phases import replica_batch, work_time
+from roofline.engine.prediction import Prediction, evidence_of
+from roofline.engine.steps import Part, Stretch, parts, reading, writing
+from roofline.engine.usage import Served, uses
+from roofline.numeric import Num
 from roofline.workload import Decode, Model, Pause, Plan, Precision, Prefill, Serving
+
+EDGES = ("", "_ideal", "_low", "_high")  # of a metric
 
 
 def predict(serving: Serving, deployment: Deployment) -> Prediction:
@@ -42,10 +46,18 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         serving = replace(serving, batch=largest_batch(serving, deployment, precision))
     room = memory_room(serving, deployment, precision)
     running = replace(serving, batch=room.running)
-    phases = _phases(running, deployment, precision)
-    metrics = _metrics(serving, running, deployment, phases)
-    traffic = _traffic(serving, running, deployment, phases, metrics)
+    read = reading(running, deployment, precision)
+    beside = working(running, deployment, precision, read)
+    written = writing(replace(running, batch=beside.batch), deployment, precision)
+    stretches = sorted((*read, *written), key=lambda stretch: stretch.places[0])
+    steps = parts(stretches)
+    times = {ideal: _times(running, beside, deployment, steps, ideal) for ideal in (False, True)}
+    full = np.logical_or(np.less(room.running, serving.batch), saturated)
+    held = holds(running, deployment, precision, room.space, read, full)
+    metrics = _metrics(serving, running, beside, deployment, stretches, times)
+    traffic = _traffic(running, beside, deployment, stretches, metrics)
     metrics |= billing.of_serving(deployment.chip, deployment.num_chips, deployment.economics, metrics, traffic)
+    metrics |= _pausing(running, deployment, held, times[False])
     metrics |= interval.around(
         metrics,
         deployment.spreads,
@@ -53,12 +65,14 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         among=np.greater(serving.batch, 1.0),
         saturated=saturated,
     )
+    if not serving.hides:
+        metrics |= {f"{USEFUL}{suffix}": metrics[f"ttft_s{suffix}"] for suffix in EDGES if f"ttft_s{suffix}" in metrics}
     evidence, sources = evidence_of(deployment)
     return Prediction(
         workload=serving,
         deployment=deployment,
         precision=precision,
-        phases=tuple(phase for _, phase in phases),
+        phases=tuple(stretch.shown for stretch in stretches),
         memory=room.held,
         capacity=room.limit,
         max_batch=room.most,
@@ -68,6 +82,8 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         weight_bytes=total_weight_bytes(serving.model, precision),
         evidence=evidence,
         sources=sources,
+        uses=uses(running, deployment, _served(running, beside, deployment, stretches, times[False]), held),
+        waiting=times[False].waiting + times[False].e2e * (serving.batch / running.batch - 1.0),
     )
 
 
@@ -87,221 +103,16 @@ def total_weight_bytes(model: Model, precision: Precision) -> float:
     return float(memory.weight_bytes(model, precision, Plan()))
 
 
-def replica_batch(batch: Num, deployment: Deployment) -> Num:
-    """Running requests of one data-parallel replica."""
-    return ceil_div(batch, deployment.plan.dp)
-
-
-def _phases(
-    serving: Serving, deployment: Deployment, precision: Precision
-) -> list[tuple[Prefill | Decode | Pause, Phase]]:  # fmt: skip
-    """Each step of the request as a phase or two, the context growing from one to the next."""
-    reads = unread_prompts(serving)
-    phases: list[tuple[Prefill | Decode | Pause, Phase]] = []
-    for step, context in zip(serving.steps, contexts(serving), strict=False):
-        if isinstance(step, Pause):
-            phases.append((step, Phase("pause", step_time=step.seconds, ideal_step_time=step.seconds)))
-        elif isinstance(step, Prefill):
-            new, before = next(reads)
-            if serving.speculative.drafts:
-                phases.append((step, prefill_phase(serving, deployment, precision, new, before, drafting=True)))
-            phases.append((step, prefill_phase(serving, deployment, precision, new, before)))
-        else:
-            if serving.speculative.drafts:
-                phases.append((step, draft_phase(serving, deployment, precision, step.tokens, context)))
-            phases.append((step, decode_phase(serving, deployment, precision, step.tokens, context)))
-    return phases
-
-
-def contexts(serving: Serving) -> list[Num]:
-    """Tokens in the context before each step, and at the end."""
-    found: list[Num] = [serving.cached]
-    for step in serving.steps:
-        found.append(found[-1] if isinstance(step, Pause) else found[-1] + step.tokens)
-    return found
-
-
-def unread_prompts(serving: Serving) -> Iterator[tuple[Num, Num]]:
-    """Tokens of each prompt that have to be read, and those before them: of the first, what the prefix cache holds."""
-    reused = serving.reused
-    for step, context in zip(serving.steps, contexts(serving), strict=False):
-        if isinstance(step, Prefill):
-            yield step.tokens - reused, context + reused
-            reused = 0.0
-
-
-def prefill_phase(
-    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num, *, drafting: bool = False
-) -> Phase:  # fmt: skip
-    """Reading `tokens` after `context`: of one request (continuous batching) or of all at once (static); `drafting`
-    by what guesses tokens later, which needs a cache of its own.
-
-    A pass takes no more tokens than a chunk: several short prompts, or a part of a long one. Chunks follow each other
-    through the stages of a pipeline; at best, seamlessly.
-    """
-    stack, pp = deployment.stack, deployment.plan.pp
-    prompts = prompts_together(serving, deployment)
-    together = np.maximum(np.floor(stack.prefill_chunk / np.maximum(tokens, 1.0)), 1.0)
-    rounds = np.maximum(ceil_div(prompts, together), 1.0)
-    sequences = prompts / rounds
-    parts = np.maximum(ceil_div(tokens, stack.prefill_chunk), 1.0)
-    new = tokens / parts
-    chunks = rounds * parts
-    # a chunk at its mean context
-    work = Pass(
-        sequences=sequences, new=new, context=context + (tokens - new) / 2.0, distinct=serving.distinct,
-        imbalance=serving.imbalance,
-    )  # fmt: skip
-    flowing = 1.0 + stack.flow * (chunks * pp / (chunks + pp - 1.0) - 1.0)
-    if drafting:
-        phase = _drafted("draft-prefill", serving, deployment, precision, work, busy=flowing / pp)
-    else:
-        phase = _phase("prefill", serving.model, deployment, precision, work, busy=flowing / pp)
-    return replace(
-        phase,
-        repeat=chunks,
-        step_time=phase.step_time / flowing,
-        ideal_step_time=phase.ideal_step_time / pp,
-        flowing=flowing,
-    )
-
-
-def prompts_together(serving: Serving, deployment: Deployment) -> Num:
-    """Prompts that one replica reads in one prefill: a single one, or those of a static batch."""
-    stack = deployment.stack
-    alone = stack.batching == "continuous" or stack.prefill == "alone"
-    return 1.0 if alone else replica_batch(serving.batch, deployment)
-
-
-def requests_of_stage(batch: Num, deployment: Deployment) -> Num:
-    """Running requests that one pipeline stage works on in turn: those of a replica, dealt to its stages."""
-    return ceil_div(replica_batch(batch, deployment), deployment.plan.pp)
-
-
-def work_time(phase: Phase) -> Num:
-    """Seconds for which all stages of a pipeline together are occupied with a phase."""
-    return phase.time * phase.flowing
-
-
-def decode_phase(
-    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
-) -> Phase:  # fmt: skip
-    """Generating `tokens` after `context`: every stage works on its share of the replica's requests in turn.
-
-    Where tokens are drafted each step verifies them all and one more, and keeps `gain` of them.
-    """
-    guesses = serving.speculative
-    new = guesses.tokens + 1.0
-    work, busy = _decoding(serving, deployment, tokens, context)
-    phase = _phase("decode", serving.model, deployment, precision, replace(work, new=new, logits=new), busy=busy)
-    return replace(phase, useful_flops=phase.useful_flops * guesses.gain / new)
-
-
-def draft_phase(
-    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
-) -> Phase:  # fmt: skip
-    """Guessing what the steps that generate `tokens` after `context` verify: pass after pass, a token in each."""
-    guessed = serving.speculative.tokens
-    # a guess at its mean context
-    ahead = np.maximum(guessed - 1.0, 0.0) / 2.0
-    work, busy = _decoding(serving, deployment, tokens, context + ahead)
-    phase = _drafted("draft", serving, deployment, precision, work, busy=busy)
-    return replace(phase, repeat=work.steps * guessed)
-
-
-def _decoding(serving: Serving, deployment: Deployment, tokens: Num, context: Num) -> tuple[Pass, Num]:
-    """A step of a stage with one token for each of its requests, and how busy stages are (see `Phase`)."""
-    running = replica_batch(serving.batch, deployment)
-    micro = requests_of_stage(serving.batch, deployment)
-    gain = serving.speculative.gain
-    work = Pass(
-        sequences=micro, context=context, steps=tokens / gain, decode=True, distinct=serving.distinct,
-        imbalance=serving.imbalance, gain=gain, bucket=deployment.stack.bucket,
-    )  # fmt: skip
-    return work, ceil_div(running, micro) / deployment.plan.pp
-
-
-def _drafted(
-    name: str, serving: Serving, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num
-) -> Phase:  # fmt: skip
-    """One pass of what guesses tokens: a model of its own under the same plan and formats, or a share of the model."""
-    model = serving.speculative.model or serving.model
-    phase = _phase(name, model, deployment, precision, work, busy=busy, share=serving.speculative.share)
-    return replace(phase, model=model, useful_flops=0.0)
-
-
-def _phase(
-    name: str, model: Model, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num, share: Num = 1.0
-) -> Phase:  # fmt: skip
-    """One pass of the model, or a share of one, lowered, priced and summed."""
-    chip, stack = deployment.chip, deployment.stack
-    priced = _priced(model, deployment, precision, work)
-    ideal = roof.ideal_time(priced)
-    if stack.halves:
-        parts = overlap.halves(deployment.plan)
-        cut = _priced(model, deployment, precision, replace(work, sequences=work.sequences / parts))
-        priced = overlap.behind_halves([replace(item, op=item.op.times(parts)) for item in cut], parts)
-    taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
-    priced += roof.price_all([stack_overhead(model, deployment, work.sequences, taken)], chip, stack)
-    if np.any(np.not_equal(share, 1.0)):
-        priced = tuple(replace(item, op=item.op.times(share)) for item in priced)
-        ideal = ideal * share
-    return Phase(
-        name,
-        priced,
-        repeat=work.steps,
-        busy=busy,
-        step_time=roof.expected_time(priced),
-        ideal_step_time=ideal,
-        useful_flops=useful_flops(priced) if _balanced(work) else _mean_flops(model, deployment, precision, work),
-        peak=roof.peak(chip, precision.arithmetic),
-        bandwidth=chip.bandwidth,
-    )
-
-
-def _priced(model: Model, deployment: Deployment, precision: Precision, work: Pass) -> tuple[Priced, ...]:
-    """The operators of one pass with their times."""
-    lowered = lower(model, precision, deployment.plan, work)
-    return roof.price_all((op for op in lowered if not op.absent), deployment.chip, deployment.stack)
-
-
-def stack_overhead(model: Model, deployment: Deployment, sequences: Num = 0.0, taken: Num = np.inf) -> Op:
-    """What the software adds to one pass of so many sequences, as an operator of its own; all others take `taken`
-    seconds.
-
-    A host that launches layer after layer runs ahead of the chip, or the chip waits for it: the longer of the two.
-    Training passes are long enough that nothing waits.
-    """
-    stack = deployment.stack
-    own = stack.step + stack.sequence * sequences + stack.layer * model.layers
-    seconds = np.maximum(own, stack.host * model.layers - taken)
-    return Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": seconds, "sequences": sequences, "taken": taken})
-
-
-def useful_flops(priced: tuple[Priced, ...]) -> Num:
-    """FLOPs of products, attention and recurrences: what model FLOPs utilization counts."""
-    needed = (item for item in priced if item.op.kind not in (*PASSING, OVERHEAD))
-    return total(needed, lambda item: item.op.count * item.op.flops)
-
-
-def _balanced(work: Pass) -> bool:
-    return bool(np.all(np.equal(work.imbalance, 1.0)))
-
-
-def _mean_flops(model: Model, deployment: Deployment, precision: Precision, work: Pass) -> Num:
-    """Useful FLOPs of the mean rank: those that the hottest has beyond its share belong to others."""
-    operators = lower(model, precision, deployment.plan, replace(work, imbalance=1.0))
-    return useful_flops(roof.price_all(operators, deployment.chip, deployment.stack))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
-    """Memory of one chip [B] with the requests that run, and how many could: in all replicas together."""
+    """Memory of one chip [B] with the requests that run, and how many could: in all replicas together. `space` is what
+    caches may take."""
 
     held: Memory
     limit: Num
     most: Num
     running: Num
+    space: Num
 
 
 def memory_room(serving: Serving, deployment: Deployment, precision: Precision) -> Room:
@@ -316,7 +127,7 @@ def memory_room(serving: Serving, deployment: Deployment, precision: Precision) 
     longest = max((step.tokens for step in serving.steps if isinstance(step, Prefill)), key=np.max, default=1.0)
     verified = asked * (serving.speculative.tokens + 1.0)  # rows of a decode step, each with logits of its own
     rows = np.maximum(np.minimum(longest, stack.prefill_chunk), verified)
-    resident = serving.context_len - (serving.output_len / 2.0 if paged else 0.0)
+    resident = serving.mean_context_len if paged else serving.context_len
     per_request = memory.cache_bytes_per_sequence(model, precision, plan, resident)
     weights = memory.weight_bytes(model, precision, plan)
     working = memory.working_bytes(model, precision, plan, rows, verified)
@@ -329,51 +140,61 @@ def memory_room(serving: Serving, deployment: Deployment, precision: Precision) 
     running = np.where(np.greater_equal(most, 1.0), np.minimum(asked, most), asked) if paged else asked
     held = Memory(weights=weights, kv_cache=running * per_request, activations=working)
     all_running = np.where(np.less(running, asked), running * plan.dp, serving.batch)
-    return Room(held, limit, most * plan.dp, all_running)
+    space = np.maximum(limit - weights - working, 0.0) * stack.cache_memory
+    return Room(held, limit, most * plan.dp, all_running, space)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Times:
-    """Seconds of one request: to its first token, per further token, in all (of a steady state), reading its prompt."""
+class Times:
+    """Seconds of one request: to its first token, to the first that is not hidden, per further token, in all (of a
+    steady state), reading its prompts, and until it is its turn. Decode steps take `stretched` times their own time."""
 
     ttft: Num
+    useful: Num
     tpot: Num
     e2e: Num
     prefill: Num
+    waiting: Num
+    stretched: Num
 
 
 def _times(
-    serving: Serving, deployment: Deployment, phases: list[tuple[Prefill | Decode | Pause, Phase]], ideal: bool
-) -> _Times:
+    serving: Serving, beside: Beside, deployment: Deployment, found: Sequence[Part], ideal: bool
+) -> Times:  # fmt: skip
     """Sums over the steps of a request, with the foreign prefills that continuous batching puts in between."""
 
-    def seconds(phase: Phase) -> Num:
-        return phase.ideal_time if ideal else phase.time
+    def seconds(part: Part) -> Num:
+        return part.ideal_time if ideal else part.time
 
-    first_decode = next((index for index, (step, _) in enumerate(phases) if isinstance(step, Decode)), len(phases))
-    ttft = _sum(seconds(phase) for _, phase in phases[:first_decode])
-    decoding = _sum(seconds(phase) for step, phase in phases if isinstance(step, Decode))
-    reading = _sum(seconds(phase) for step, phase in phases if isinstance(step, Prefill))
-    rest = _sum(seconds(phase) for step, phase in phases[first_decode:] if not isinstance(step, Decode))
-    tokens = serving.output_len
+    first_decode = next((index for index, part in enumerate(found) if part.kind is Decode), len(found))
+    ttft = _sum(seconds(part) for part in found[:first_decode])
+    decoding = _sum(seconds(part) for part in found if part.kind is Decode)
+    reading = _sum(seconds(part) for part in found if part.kind is Prefill)
+    rest = _sum(seconds(part) for part in found[first_decode:] if part.kind is not Decode)
+    tokens, alone = serving.output_len, decoding
+    begun: Num = 0.0
     waiting: Num = 0.0
     opening: Num = 0.0
     if not ideal:
-        ttft = ttft + deployment.stack.request * np.greater(reading, 0.0)
+        begun = deployment.stack.request * np.greater(reading, 0.0)
+        ttft = ttft + begun
         if deployment.stack.batching == "continuous":
-            others = np.maximum(replica_batch(serving.batch, deployment) - 1.0, 0.0)
-            occupied = (
-                _sum(work_time(phase) for step, phase in phases if isinstance(step, Prefill)) / deployment.plan.pp
-            )
+            others = beside.others
+            occupied = _sum(part.work for part in found if part.kind is Prefill) / deployment.plan.pp
             step = decoding * serving.speculative.gain / np.where(np.greater(tokens, 0.0), tokens, np.inf)
             decoding = sharing.interleaved(decoding, occupied, others)
-            turn = sharing.turn(occupied, others, ttft + decoding + rest)
+            turn = sharing.turn(occupied, others, ttft + decoding + rest - serving.pause_s)
             decoding = decoding - turn  # the prompts that were read before its own no longer come in between
             waiting = turn + np.where(np.greater(others, 0.0) & np.greater(reading, 0.0), step / 2.0, 0.0)
             opening = sharing.opening(occupied, others, serving.burst)
     tpot = decoding / np.where(np.greater(tokens, 0.0), tokens, np.nan) if np.any(np.greater(tokens, 0.0)) else 0.0
     e2e = ttft + waiting + decoding + rest
-    return _Times(ttft + waiting + opening, tpot, e2e, reading)
+    first = ttft + waiting + opening
+    shown = next((at for at, step in enumerate(serving.steps) if isinstance(step, Decode) and not step.hidden), 0)
+    stretched = np.where(np.greater(alone, 0.0), decoding / np.where(np.greater(alone, 0.0), alone, 1.0), 1.0)
+    later = (part for part in found[first_decode:] if part.place < shown)
+    useful = first + _sum(seconds(part) * (stretched if part.kind is Decode else 1.0) for part in later)
+    return Times(first, useful, tpot, e2e, reading, begun + waiting, stretched)
 
 
 def _rate(amount: Num, seconds: Num) -> Num:
@@ -387,65 +208,111 @@ def _sum(terms: Iterable[Num]) -> Num:
 
 
 def _metrics(
-    asked: Serving, serving: Serving, deployment: Deployment, phases: list[tuple[Prefill | Decode | Pause, Phase]]
-) -> dict[str, Num | None]:  # fmt: skip
-    """The contract's numbers, expected and ideal, of the requests that run; those beyond wait before their first token.
+    asked: Serving,
+    serving: Serving,
+    beside: Beside,
+    deployment: Deployment,
+    stretches: Sequence[Stretch],
+    both: Mapping[bool, Times],
+) -> dict[str, Num | None]:
+    """The contract's numbers of the requests that run, expected and ideal; those beyond wait before their first token.
 
     By Little's law N requests at a rate of B served in S seconds each spend N·S/B in all, of which they run S.
     """
     chip, chips = deployment.chip, deployment.num_chips
     metrics: dict[str, Num | None] = {}
     for suffix, ideal in (("", False), ("_ideal", True)):
-        times = _times(serving, deployment, phases, ideal)
+        times = both[ideal]
         waiting = 0.0 if ideal else times.e2e * (asked.batch / serving.batch - 1.0)
         served = asked.batch if ideal else serving.batch  # the bound knows no full memory
+        requests = served / times.e2e
         rate = served * serving.output_len / times.e2e
         prefilled = served if deployment.stack.batching == "static" else deployment.plan.dp * deployment.plan.pp
+        decoding = served * beside.share
         metrics |= {
             f"ttft_s{suffix}": times.ttft + waiting,
+            f"{USEFUL}{suffix}": times.useful + waiting,
             f"tpot_s{suffix}": times.tpot,
             f"e2e_latency_s{suffix}": times.e2e + waiting,
+            f"requests_per_s{suffix}": requests,
+            f"requests_per_chip_hour{suffix}": requests * 3600.0 / chips,
             f"output_tokens_per_s{suffix}": rate,
             f"output_tokens_per_s_per_chip{suffix}": rate / chips,
             f"output_tokens_per_s_per_user{suffix}": np.divide(1.0, times.tpot) if np.all(times.tpot) else 0.0,
             f"total_tokens_per_s{suffix}": served * (serving.input_len + serving.output_len) / times.e2e,
             f"prefill_tokens_per_s{suffix}": _rate(prefilled * serving.input_len, times.prefill),
-            f"decode_tokens_per_s{suffix}": _rate(served, times.tpot),
-            f"decode_tokens_per_s_per_chip{suffix}": _rate(served / chips, times.tpot),
+            f"decode_tokens_per_s{suffix}": _rate(decoding, times.tpot),
+            f"decode_tokens_per_s_per_chip{suffix}": _rate(decoding / chips, times.tpot),
         }
-    running = replica_batch(serving.batch, deployment)
+    running = beside.others + 1.0
     shares = [
-        (phase, phase.time * (running / deployment.plan.pp if isinstance(step, Prefill) else 1.0))
-        for step, phase in phases
-        if not isinstance(step, Pause)
+        (stretch.shown, stretch.shown.time * (running / deployment.plan.pp if stretch.kind is Prefill else 1.0))
+        for stretch in stretches
+        if stretch.kind is not Pause
     ]
     power = energy.mean_power(chip, shares)
     rate = np.asarray(metrics["output_tokens_per_s"], dtype=np.float64)
     metrics["power_w"] = None if power is None else power * chips
-    some = bool(np.all(rate > 0))
-    metrics["energy_j_per_token"] = None if power is None or not some else power * chips / rate
+    every = np.asarray(metrics["requests_per_s"], dtype=np.float64)
+    metrics["energy_j_per_request"] = None if power is None else power * chips / every
+    produces = bool(np.all(rate > 0))
+    metrics["energy_j_per_token"] = None if power is None or not produces else power * chips / rate
     return metrics
 
 
 def _traffic(
-    asked: Serving,
     serving: Serving,
+    beside: Beside,
     deployment: Deployment,
-    phases: list[tuple[Prefill | Decode | Pause, Phase]],
-    metrics: dict[str, Num | None],
+    stretches: Sequence[Stretch],
+    metrics: Mapping[str, Num | None],
 ) -> billing.Traffic:
-    """Requests each second (Little's law), and what part of the work on them is reading: prompts that are read alone
-    occupy a replica one after the other, a step of decoding serves all that run."""
+    """Requests each second, and what part of the work on them is reading: prompts that are read alone occupy a replica
+    one after the other, a step of decoding serves all that work."""
     stack = deployment.stack
     alone = stack.batching == "continuous" or stack.prefill == "alone"
-    prompts = replica_batch(serving.batch, deployment) if alone else 1.0
-    reading = [
-        (phase, work_time(phase) / deployment.plan.pp * prompts) for step, phase in phases if isinstance(step, Prefill)
+    prompts = beside.others + 1.0 if alone else 1.0
+    reads = [
+        (stretch.shown, work_time(stretch.shown) / deployment.plan.pp * prompts)
+        for stretch in stretches
+        if stretch.kind is Prefill
     ]
-    writing = [(phase, phase.time) for step, phase in phases if isinstance(step, Decode)]
-    time, joules = billing.shares(deployment.chip, reading, writing)
-    requests = asked.batch / np.asarray(metrics["e2e_latency_s"], dtype=np.float64)
+    writes = [(stretch.shown, stretch.shown.time) for stretch in stretches if stretch.kind is Decode]
+    time, joules = billing.shares(deployment.chip, reads, writes)
+    requests = np.asarray(metrics["requests_per_s"], dtype=np.float64)
     return billing.Traffic(requests, serving.input_len, serving.output_len, time, joules)
+
+
+def _served(
+    serving: Serving, beside: Beside, deployment: Deployment, stretches: Sequence[Stretch], times: Times
+) -> Iterator[Served]:
+    """Who shares each stretch: nobody a prompt that passes alone, nothing works while a request pauses by itself."""
+    plan, static = deployment.plan, deployment.stack.batching == "static"
+    for stretch in stretches:
+        if stretch.kind is Decode:
+            yield Served(stretch, plan, beside.others + 1.0, times.stretched)
+        elif static:
+            yield Served(stretch, plan, replica_batch(serving.batch, deployment))
+        else:
+            yield Served(stretch, plan, None if stretch.kind is Prefill else np.inf)
+
+
+def _pausing(
+    serving: Serving, deployment: Deployment, held: Mapping[int, Hold], times: Times
+) -> dict[str, Num | None]:  # fmt: skip
+    """The cache of those that pause, on one chip, and the length of all pauses together at which dropping it costs as
+    much as keeping it; none of a request that never pauses."""
+    if not held:
+        return {}
+    running = replica_batch(serving.batch, deployment)
+    paused = _sum(hold.held * serving.steps[at].seconds for at, hold in held.items())  # type: ignore[union-attr]
+    keep, again = (_sum(getattr(hold, name) for hold in held.values()) for name in ("keep", "recompute"))
+    known = np.greater(keep, 0.0)
+    equal = np.where(known, serving.pause_s * again / np.where(known, keep, 1.0), np.nan)
+    return {
+        "kv_cache_bytes_paused": running * paused / times.e2e,
+        "pause_break_even_s": equal,
+    }
 
 
 def notes(serving: Serving, deployment: Deployment, precision: Precision, room: Room) -> tuple[str, ...]:

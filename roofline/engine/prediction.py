@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from roofline.machine import Chip, Stack
 from roofline.machine.evidence import Calibration, calibration
 from roofline.numeric import Num
 from roofline.workload import Model, Precision, Workload
+
+if TYPE_CHECKING:
+    from roofline.engine.usage import Use
 
 POOLS = ("prefill", "decode")
 
@@ -88,7 +92,8 @@ class Prediction:
     """A workload on a deployment. Every number may be an array over a sweep's axes.
 
     `metrics` holds SI numbers by their contract names, each time and rate also with the suffix `_ideal`. `memory` is
-    that of the fullest chip; with prefill and decode apart `fullest` is its pool, as an index into `POOLS`.
+    that of the fullest chip; with prefill and decode apart `fullest` is its pool, as an index into `POOLS`. `uses` are
+    what each step of a request uses, and `waiting` the seconds that pass before it is its turn.
     """
 
     workload: Workload
@@ -105,6 +110,8 @@ class Prediction:
     evidence: Calibration = "datasheet"
     sources: tuple[str, ...] = field(default_factory=tuple)
     fullest: Num | None = None
+    uses: tuple[Use, ...] = ()
+    waiting: Num = 0.0
 
 
 def evidence_of(deployment: Deployment) -> tuple[Calibration, tuple[str, ...]]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from roofline.engine import inference, interval
+from roofline.engine.phases import prompts_together, requests_of_stage, work_time
 from roofline.engine.prediction import Phase, Prediction
 from roofline.engine.roof import Priced, total
+from roofline.engine.steps import unread_prompts
 from roofline.numeric import Num, larger, smaller
 from roofline.workload import Decode, Prefill, Serving, Training
 
@@ -132,11 +134,11 @@ def _prefill(job: Serving, prediction: Prediction) -> Throughput:
     deployment = prediction.deployment
     plan, running = deployment.plan, replace(job, batch=running_requests(prediction))
     phases, passes = _members(PREFILL, prediction)
-    read = sum((tokens for tokens, _ in inference.unread_prompts(job)), start=0.0)
-    tokens = inference.prompts_together(running, deployment) * read
+    read = sum((tokens for tokens, _ in unread_prompts(job)), start=0.0)
+    tokens = prompts_together(running, deployment) * read
     full = deployment.stack.batching == "continuous"
     stages = plan.pp if full else 1.0
-    times = (inference.work_time(phase) if full else phase.time for phase in phases)
+    times = (work_time(phase) if full else phase.time for phase in phases)
     return Throughput(
         PREFILL,
         prediction,
@@ -155,7 +157,7 @@ def _decode(job: Serving, prediction: Prediction) -> Throughput:
     deployment = prediction.deployment
     plan, running = deployment.plan, running_requests(prediction)
     phases, steps = _members(DECODE, prediction)
-    group = inference.requests_of_stage(running, deployment)
+    group = requests_of_stage(running, deployment)
     return Throughput(
         DECODE,
         prediction,

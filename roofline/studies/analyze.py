@@ -66,6 +66,14 @@ def compare(
 
 def require_fit(rows: Sequence[Mapping[str, Any]]) -> None:
     """`CheckFailedError` naming the deployments that do not fit, if there are any."""
-    failed = [f"{row['deployment']['label']} {row['why']}" for row in rows if not row["fits"]]
+    failed = [_misfit(row) for row in rows if not row["fits"]]
     if failed:
         raise CheckFailedError("does not fit: " + "; ".join(failed))
+
+
+def _misfit(row: Mapping[str, Any]) -> str:
+    """The deployment with its reason, or the first of the values that were varied."""
+    if "deployment" in row:
+        return f"{row['deployment']['label']} {row['why']}"
+    name, value = next(iter(row.items()))
+    return f"{name}={value:g}"

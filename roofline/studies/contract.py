@@ -16,10 +16,9 @@ from roofline.engine.prediction import POOLS, Phase, Prediction
 from roofline.engine.roof import BOUNDS, Priced
 from roofline.machine.evidence import Spread
 from roofline.numeric import Num
-from roofline.studies import economics, plain
+from roofline.studies import economics, plain, timeline
 from roofline.units import show
-from roofline.workload import Decode as DecodeStep
-from roofline.workload import Plan, Prefill, Serving, Speculation, Step, Training, Workload
+from roofline.workload import Plan, Serving, Speculation, Training, Workload
 from roofline.workload.dtype import bytes_of
 
 number = plain.number
@@ -90,6 +89,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
             phase(item, _ridge(item), interval.of_phase(item.name, deployment), _rounds(result))
             for item in result.phases
         ],
+        **({"steps": timeline.steps(result), "request": timeline.request(result)} if result.uses else {}),
         "metrics": _metrics(result.metrics),
         "economics": economics.block(result),
         "roofs": {
@@ -155,7 +155,7 @@ def workload(job: Workload) -> dict[str, Any]:
             "imbalance": number(job.imbalance),
         }
     return common | {
-        "steps": [_step(step) for step in job.steps],
+        "steps": [timeline.step(step) for step in job.steps],
         "batch": number(job.batch),
         "input_len": number(job.input_len),
         "output_len": number(job.output_len),
@@ -178,14 +178,6 @@ def _speculation(guesses: Speculation) -> dict[str, Any] | None:
         "cost": number(guesses.cost),
         "tokens_per_step": number(guesses.gain),
     }
-
-
-def _step(step: Step) -> dict[str, float | None]:
-    if isinstance(step, Prefill):
-        return {"prefill": number(step.tokens)}
-    if isinstance(step, DecodeStep):
-        return {"decode": number(step.tokens)}
-    return {"pause": number(step.seconds)}
 
 
 def _stage(result: Prediction) -> dict[str, Any]:

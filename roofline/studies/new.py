@@ -8,7 +8,7 @@ from pathlib import Path
 from roofline.errors import OutputError, RooflineError
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "catalog" / "templates"
-KINDS = ("chip", "model", "serving", "training", "need", "economics")
+KINDS = ("chip", "model", "serving", "scenario", "training", "need", "economics")
 _ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
 

@@ -9,6 +9,8 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, get_args
 
+import numpy as np
+
 from roofline.catalog.store import Catalog, is_path
 from roofline.engine import plans, pools
 from roofline.engine.deployment import Deployment
@@ -18,6 +20,7 @@ from roofline.machine import Chip, Stack
 from roofline.studies import assumptions
 from roofline.workload import (
     DTYPES,
+    Cached,
     Decode,
     Model,
     Plan,
@@ -58,7 +61,7 @@ KEYS = (*PLAN_KEYS, "pools", "stack", *FORMAT_KEYS)
 ON, OFF = ("on", "yes", "true"), ("off", "no", "false")
 TRAINING_ONLY = ("seq_len", "global_batch", "tokens", "lora_rank", "lora_targets", "optimizer")
 PHASES = ("training", "prefill", "decode")
-NAMES = ("phase", "draft", "lora_targets", "optimizer", "assumptions")
+NAMES = ("phase", "scenario", "draft", "lora_targets", "optimizer", "assumptions")
 FROM_ZERO = ("context_len", "draft_tokens", "lora_rank")
 SHARES = ("cached_share", "acceptance")
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -72,14 +75,16 @@ DEFAULT_INPUT, DEFAULT_OUTPUT, DEFAULT_SEQ, DEFAULT_GLOBAL_BATCH = 1024.0, 256.0
 class Options:
     """What the options of the command line (or the keywords of the API) ask for; None leaves a thing as it is.
 
-    Lengths are tokens. `cached_share` of the first prompt is found in the prefix cache; `draft_tokens` are guessed in
-    each step by the model `draft` (by nothing that costs time without one) and right with probability `acceptance`;
-    `imbalance` are the rows of the hottest expert-parallel rank over the mean. `lora_rank` trains adapters of that rank
-    beside `lora_targets` instead of weights, `optimizer` updates them. `assumptions` is the name of what costs rest on.
-    `settings` are plan degrees, `recompute`, `stack` and formats for every deployment that does not say its own.
+    `scenario` names what requests to a bare model do. Lengths are tokens. `cached_share` of the first prompt is found
+    in the prefix cache; `draft_tokens` are guessed in each step by the model `draft` (by nothing that costs time
+    without one) and right with probability `acceptance`; `imbalance` are the rows of the hottest expert-parallel rank
+    over the mean. `lora_rank` trains adapters of that rank beside `lora_targets` instead of weights, `optimizer`
+    updates them. `assumptions` is the name of what costs rest on. `settings` are plan degrees, `recompute`, `stack` and
+    formats for every deployment that does not say its own.
     """
 
     phase: str | None = None
+    scenario: str | None = None
     batch: float | None = None
     input_len: float | None = None
     output_len: float | None = None
@@ -109,10 +114,13 @@ def options(given: Mapping[str, Any]) -> Options:
     numbers = {name: _number(name, given[name]) for name in known if name in given and name not in NAMES}
     settings = {key: setting(key, given[key]) for key in KEYS if key in given}
     draft = _name("draft", given, "a model, e.g. 'llama-3.2-1b'")
+    scenario = _name("scenario", given, "a scenario, e.g. 'chat'")
     assumptions = _name("assumptions", given, "a file of assumptions, e.g. './our-prices.yaml'")
     names = {name: _choice(name, given[name]) for name in CHOICES if given.get(name) is not None}
     told: dict[str, Any] = {**numbers, **names}
-    return Options(phase=given.get("phase"), draft=draft, assumptions=assumptions, settings=settings, **told)
+    return Options(
+        phase=given.get("phase"), scenario=scenario, draft=draft, assumptions=assumptions, settings=settings, **told
+    )  # fmt: skip
 
 
 def _name(name: str, given: Mapping[str, Any], what: str) -> str | None:
@@ -242,10 +250,11 @@ def resolve_workload(catalog: Catalog, name: str, options: Options) -> Workload:
 
 def work_of(found: Workload | Model, options: Options, catalog: Catalog) -> Workload:
     """A workload with options laid over it; of a bare model, one of its own."""
-    if isinstance(found, Model):
+    if isinstance(found, Model) and options.scenario is None:
         found = _of_model(found, options)
-    elif options.phase is not None:
-        found = _only_phase(found, options.phase)
+    else:
+        found = _in_scenario(catalog, found, options.scenario)
+        found = found if options.phase is None else _only_phase(found, options.phase)
     return _with_training(found, options) if isinstance(found, Training) else _with_serving(found, options, catalog)
 
 
@@ -270,6 +279,18 @@ def _of_model(model: Model, options: Options) -> Workload:
     elif options.phase == "decode":
         steps, cached = (Decode(1.0),), DEFAULT_INPUT
     return Serving(id=identity, model=model, steps=steps, cached=cached, precision=precision)
+
+
+def _in_scenario(catalog: Catalog, found: Workload | Model, name: str | None) -> Workload:
+    """A bare model in a scenario; a workload has its own."""
+    if isinstance(found, Model):
+        precision = Precision(found.dtype, usual_activations(found.dtype), "bf16")
+        return catalog.scenario(name or "").of(found, precision)
+    if name is not None:
+        raise RooflineError(
+            f"--scenario {name}: {found.id} says itself what is to be done; give the bare model {found.model.id!r}"
+        )
+    return found
 
 
 def _known_phase(phase: str | None) -> None:
@@ -306,7 +327,7 @@ def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Servi
     steps = _with_length(serving, steps, Decode, options.output_len, "--output")
     if options.cached_share is not None and not any(isinstance(step, Prefill) for step in steps):
         raise RooflineError(f"--cached-share: {serving.id} reads no prompt that a cache could hold")
-    return replace(
+    changed = replace(
         serving,
         steps=steps,
         batch=serving.batch if options.batch is None else options.batch,
@@ -315,6 +336,18 @@ def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Servi
         speculative=_with_drafts(serving, options, catalog),
         imbalance=serving.imbalance if options.imbalance is None else options.imbalance,
     )
+    check_order(changed)
+    return changed
+
+
+def check_order(serving: Serving) -> None:
+    """`RooflineError` if lengths were changed so that more is found in the cache than the context has."""
+    grown = False
+    for step, before in zip(serving.steps, serving.contexts, strict=False):
+        if isinstance(step, Cached) and grown and np.any(np.greater(step.tokens, before)):
+            least, most = float(np.min(before)), float(np.max(step.tokens))
+            raise RooflineError(f"{serving.id}: {most:,.0f} tokens are cached when the context has {least:,.0f}")
+        grown = grown or isinstance(step, Prefill | Decode)
 
 
 def _with_drafts(serving: Serving, options: Options, catalog: Catalog) -> Speculation:
@@ -346,13 +379,14 @@ def _with_length(
     matching = [index for index, step in enumerate(steps) if isinstance(step, kind)]
     if len(matching) != 1:
         raise RooflineError(f"{flag}: {serving.id} has {len(matching)} steps of that kind; change the file instead")
-    return tuple(kind(tokens) if index == matching[0] else step for index, step in enumerate(steps))
+    return tuple(replace(step, tokens=tokens) if isinstance(step, kind) else step for step in steps)
 
 
 def _with_training(training: Training, options: Options) -> Training:
     """A training run with other lengths, batch and imbalance."""
     for name in (
-        "batch", "input_len", "output_len", "context_len", "cached_share", "draft_tokens", "acceptance", "draft",
+        "scenario", "batch", "input_len", "output_len", "context_len", "cached_share", "draft_tokens", "acceptance",
+        "draft",
     ):  # fmt: skip
         if getattr(options, name) is not None:
             raise RooflineError(

@@ -20,7 +20,7 @@ from roofline.numeric import Num
 from roofline.source import Source
 from roofline.studies import assumptions, words
 from roofline.units import show as in_units
-from roofline.workload import Model, Operations, Serving, Training
+from roofline.workload import Decode, Model, Operations, Prefill, Scenario, Serving, Training
 
 LISTING_SCHEMA, ENTRY_SCHEMA = "roofline.catalogue/1", "roofline.entry/1"
 SECONDS = ("latency", "split", "step")  # constants of kernels and links that are times; the others are plain numbers
@@ -32,6 +32,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "families": ("family",),
         "workloads": ("serving", "training"),
         "economics": ("economics",),
+        "scenarios": ("scenario",),
     }
 )
 
@@ -116,11 +117,26 @@ def _workload_row(catalog: Catalog, name: str) -> dict[str, Any]:
     if isinstance(job, Training):
         what = f"train {job.tokens:.3g} tokens, {job.global_batch:,.0f} x {job.seq_len:,.0f} a step"
     elif isinstance(job, Serving):
-        what = f"{len(job.steps)} steps, {job.input_len:,.0f} in, {job.output_len:,.0f} out, {_batch(job)} at once"
+        what = f"{_lengths(job)}, {_batch(job)} at once"
     else:
         what = ""
     kind = "training" if isinstance(job, Training) else "serving"
     return {"id": job.id, "kind": kind, "model": getattr(job, "model", job).id, "work": what}
+
+
+def _lengths(job: Serving | Scenario) -> str:
+    """How many steps there are, and the tokens in all of them."""
+    read, written = (
+        sum(float(step.tokens) for step in job.steps if isinstance(step, kind)) for kind in (Prefill, Decode)
+    )
+    return f"{len(job.steps):,} steps, {read:,.0f} in, {written:,.0f} out"
+
+
+def _scenario_row(catalog: Catalog, name: str) -> dict[str, Any]:
+    job, spec = catalog.scenario(name), catalog.spec("scenario", name)
+    work = f"{_lengths(job)}, {_batch(job)} at once"
+    more = ("prefix cache" if job.cached_share else "", "speculative" if job.speculative.on else "")
+    return {"id": job.id, "name": spec.name, "work": ", ".join((work, *filter(None, more)))}
 
 
 def _economics_row(catalog: Catalog, name: str) -> dict[str, Any]:
@@ -138,6 +154,7 @@ _ROWS: Mapping[str, Callable[[Catalog, str], dict[str, Any]]] = MappingProxyType
         "model": _model_row,
         "stack": _stack_row,
         "family": _family_row,
+        "scenario": _scenario_row,
         "serving": _workload_row,
         "training": _workload_row,
         "economics": _economics_row,
@@ -194,6 +211,7 @@ def _built(kind: str, name: str, catalog: Catalog) -> Any:
         "stack": catalog.stack,
         "family": catalog.family,
         "economics": catalog.economics,
+        "scenario": catalog.scenario,
     }
     return loaders.get(kind, catalog.workload)(name)
 
@@ -306,8 +324,8 @@ def _model_fields(model: Model) -> Iterator[tuple[str, str | None]]:
     yield "shape.dtype", model.dtype
 
 
-def _batch(job: Serving) -> str:
-    return "as many as memory holds" if job.saturated else f"{float(job.batch):,.0f}"
+def _batch(job: Serving | Scenario) -> str:
+    return "as many as memory holds" if np.isinf(job.batch) else f"{float(job.batch):,.0f}"
 
 
 def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
@@ -342,14 +360,18 @@ def _job_fields(job: Serving | Training) -> Iterator[tuple[str, str | None]]:
         if job.operations is not None:
             yield from _operations_fields(job.operations)
     else:
-        for index, step in enumerate(job.steps):
-            yield f"lengths.step-{index + 1}", words.step(step)
-        yield "lengths.batch", _batch(job)
-        yield "prefix_cache", f"{float(job.cached_share):.3g} of the first prompt" if job.cached_share else None
-        yield "speculative", words.speculation(job.speculative) if job.speculative.on else None
+        yield from _scenario_fields(job)
     yield "imbalance", f"{float(job.imbalance):.3g} times the mean" if job.imbalance != 1.0 else None
     formats = job.precision
     yield "precision", f"weights {formats.weights}, activations {formats.activations}, cache {formats.kv_cache}"
+
+
+def _scenario_fields(job: Serving | Scenario) -> Iterator[tuple[str, str | None]]:
+    for index, step in enumerate(job.steps):
+        yield f"lengths.step-{index + 1}", words.step(step)
+    yield "lengths.batch", _batch(job)
+    yield "prefix_cache", f"{float(job.cached_share):.3g} of the first prompt" if job.cached_share else None
+    yield "speculative", words.speculation(job.speculative) if job.speculative.on else None
 
 
 def _operations_fields(operations: Operations) -> Iterator[tuple[str, str | None]]:
@@ -367,6 +389,7 @@ _FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[str, str | None]]]] = Mappi
         "stack": _stack_fields,
         "family": _family_fields,
         "serving": _job_fields,
+        "scenario": _scenario_fields,
         "training": _job_fields,
         "economics": _economics_fields,
     }

@@ -10,7 +10,9 @@ from roofline.workload import (
     MLA,
     Attention,
     Block,
+    Cached,
     CompressedAttention,
+    Decode,
     DenseFFN,
     GatedDeltaNet,
     LightningAttention,
@@ -45,12 +47,16 @@ def part(item: Mixer | FFN) -> str:
 def step(item: Step) -> str:
     """A step of a request.
 
-    >>> step(Prefill(1155.0)), step(Pause(0.3))
-    ('read 1,155 tokens', 'pause for 0.3 s')
+    >>> step(Prefill(1155.0)), step(Pause(0.3)), step(Decode(900.0, "thinking", hidden=True))
+    ('read 1,155 tokens', 'pause for 0.3 s', 'thinking: generate 900 tokens, hidden')
     """
+    name = f"{item.name}: " if item.name else ""
     if isinstance(item, Pause):
-        return f"pause for {float(item.seconds):g} s"
-    return f"{'read' if isinstance(item, Prefill) else 'generate'} {float(item.tokens):,.0f} tokens"
+        return f"{name}pause for {float(item.seconds):g} s"
+    if isinstance(item, Cached):
+        return f"{name}go on from {float(item.tokens):,.0f} cached tokens"
+    hidden = ", hidden" if isinstance(item, Decode) and item.hidden else ""
+    return f"{name}{'read' if isinstance(item, Prefill) else 'generate'} {float(item.tokens):,.0f} tokens{hidden}"
 
 
 def speculation(item: Speculation) -> str:

@@ -2,10 +2,12 @@
 
 from roofline.workload.dtype import BITS, DTYPES, Precision
 from roofline.workload.job import (
+    Cached,
     Decode,
     Operations,
     Pause,
     Prefill,
+    Scenario,
     ServiceLevel,
     Serving,
     Step,
@@ -35,6 +37,7 @@ __all__ = [
     "MLA",
     "Attention",
     "Block",
+    "Cached",
     "CompressedAttention",
     "Decode",
     "DenseFFN",
@@ -49,6 +52,7 @@ __all__ = [
     "Plan",
     "Precision",
     "Prefill",
+    "Scenario",
     "Selection",
     "ServiceLevel",
     "Serving",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -26,13 +27,19 @@ class Prefill:
     """Tokens read at once and appended to the context."""
 
     tokens: Num
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Tokens generated one after another, each appended to the context."""
+    """Tokens generated one after another, each appended to the context.
+
+    `hidden` ones are not what the user waits for: a search query, a tool call, a chain of thought.
+    """
 
     tokens: Num
+    name: str = ""
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +47,21 @@ class Pause:
     """Seconds in which the request waits for something outside (a tool, a search) while its cache stays."""
 
     seconds: Num
+    name: str = ""
 
 
-Step: TypeAlias = "Prefill | Decode | Pause"
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """The context is `tokens` long now, all of them found in the cache; what stood behind them is dropped.
+
+    At the beginning of a request that is a hit in a prefix cache; later, the context is written anew from there on.
+    """
+
+    tokens: Num
+    name: str = ""
+
+
+Step: TypeAlias = "Prefill | Decode | Pause | Cached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +72,7 @@ class ServiceLevel:
     tpot_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Serving:
     """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time, as
     many as memory holds if it is infinite.
@@ -83,7 +102,7 @@ class Serving:
         """Whether as many requests run as memory holds: offline, with everything queued at once."""
         return bool(np.any(np.isinf(self.batch)))
 
-    @property
+    @cached_property
     def input_len(self) -> Num:
         """Tokens that a request gives to read, over all its steps."""
         return sum((step.tokens for step in self.steps if isinstance(step, Prefill)), start=0.0)
@@ -94,23 +113,90 @@ class Serving:
         first = next((step.tokens for step in self.steps if isinstance(step, Prefill)), 0.0)
         return np.minimum(self.cached_share * first, np.maximum(first - 1.0, 0.0))
 
-    @property
+    @cached_property
     def output_len(self) -> Num:
         """Tokens that a request generates, over all its steps."""
         return sum((step.tokens for step in self.steps if isinstance(step, Decode)), start=0.0)
 
+    @cached_property
+    def pause_s(self) -> Num:
+        """Seconds in which a request waits for something outside, over all its steps."""
+        return sum((step.seconds for step in self.steps if isinstance(step, Pause)), start=0.0)
+
+    @property
+    def hides(self) -> bool:
+        """Whether tokens are generated that are not what the user waits for."""
+        return any(isinstance(step, Decode) and step.hidden for step in self.steps)
+
+    @cached_property
+    def contexts(self) -> tuple[Num, ...]:
+        """Tokens in the context before each step, and at the end."""
+        found: list[Num] = [self.cached]
+        for step in self.steps:
+            if isinstance(step, Pause):
+                found.append(found[-1])
+            else:
+                found.append(step.tokens if isinstance(step, Cached) else found[-1] + step.tokens)
+        return tuple(found)
+
     @property
     def context_len(self) -> Num:
-        """Tokens in the context when the last step is done."""
-        return self.cached + self.input_len + self.output_len
+        """Tokens in the context when it is longest: at the end, or before it is written anew."""
+        return reduce(np.maximum, (end for end, _ in self._growths))
+
+    @property
+    def mean_context_len(self) -> Num:
+        """Tokens in the context when half of the output is there: of the longest stretch between two rewritings."""
+        return reduce(np.maximum, (end - output / 2.0 for end, output in self._growths))
 
     def only(self, kind: type[Step]) -> Serving | None:
         """The first step of a kind alone, the context before it taken as cached; None if there is no such step."""
         index = next((index for index, step in enumerate(self.steps) if isinstance(step, kind)), None)
         if index is None:
             return None
-        before = replace(self, steps=self.steps[:index])
-        return replace(self, steps=(self.steps[index],), cached=before.context_len)
+        step = self.steps[index]
+        shown = replace(step, hidden=False) if isinstance(step, Decode) else step
+        return replace(self, steps=(shown,), cached=self.contexts[index])
+
+    @property
+    def _growths(self) -> list[tuple[Num, Num]]:
+        """The context's length at the end of each stretch in which it only grows, and the tokens generated in it."""
+        found: list[tuple[Num, Num]] = []
+        output: Num = 0.0
+        for step, before in zip(self.steps, self.contexts, strict=False):
+            if isinstance(step, Cached):
+                found.append((before, output))
+                output = 0.0
+            elif isinstance(step, Decode):
+                output = output + step.tokens
+        return [*found, (self.contexts[-1], output)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What requests to any model do: their steps, how many run at once, and what a `Serving` says of them besides."""
+
+    id: str
+    steps: tuple[Step, ...]
+    batch: Num = 1.0
+    cached_share: Num = 0.0
+    speculative: Speculation = NONE
+    slo: ServiceLevel = ServiceLevel()
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    def of(self, model: Model, precision: Precision) -> Serving:
+        """The scenario with a model, in these formats."""
+        return Serving(
+            id=f"{model.id}-{self.id}",
+            model=model,
+            steps=self.steps,
+            batch=self.batch,
+            cached_share=self.cached_share,
+            speculative=self.speculative,
+            precision=precision,
+            slo=self.slo,
+            sources=self.sources,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

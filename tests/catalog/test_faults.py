@@ -275,5 +275,5 @@ def test_the_smallest_bucket_is_one_unless_stated(write: Write, kv: str, bucket:
 
 def test_a_step_is_exactly_one_thing(write: Write) -> None:
     text = "id: w\nname: W\nmodel: m\nsource: s\nsteps:\n  - {prefill: 1, decode: 2}\nsources: {s: {title: x}}\n"
-    message = "6: steps.0: must hold exactly one of prefill, decode, pause, e.g. 'prefill: 2000'"
+    message = "6: steps.0: must hold exactly one of prefill, decode, pause, cached, repeat, e.g. 'prefill: 2000'"
     assert faults(write(text, "w.yaml"), ServingSpec) == [message]

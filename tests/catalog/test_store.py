@@ -139,11 +139,13 @@ def test_kinds_are_told_by_their_keys_or_their_base(tmp_path: Path, catalog: Cat
         "stack": "overheads: {}",
         "model": "blocks: []",
         "training": "tokens: 1",
-        "serving": "steps: []",
+        "serving": "model: any\nsteps: []",
+        "scenario": "steps: []",
     }
     for kind, text in marks.items():
         assert catalog.kind_of(parse(text)) == kind
     assert catalog.kind_of(parse("extends: llama-3.1-8b-chat")) == "serving"
+    assert catalog.kind_of(parse("extends: llama-3.1-8b-chat\nsteps: []")) == "serving"
     assert catalog.kind_of(parse("extends: llama-3.1-8b")) == "model"
     overlay(tmp_path, "base", quick("base", 5))
     assert catalog.kind_of(parse("extends: ./base.yaml", str(tmp_path / "chips" / "child.yaml"))) == "chip"

@@ -146,7 +146,15 @@ def test_a_metric_that_is_not_known_has_no_interval() -> None:
 
 DECODES = ("tpot_s", "output_tokens_per_s_per_user", "decode_tokens_per_s", "decode_tokens_per_s_per_chip")
 PREFILLS = ("ttft_s", "prefill_tokens_per_s")
-REQUESTS = ("e2e_latency_s", "output_tokens_per_s", "output_tokens_per_s_per_chip", "total_tokens_per_s")
+REQUESTS = (
+    "time_to_first_useful_token_s",
+    "e2e_latency_s",
+    "requests_per_s",
+    "requests_per_chip_hour",
+    "output_tokens_per_s",
+    "output_tokens_per_s_per_chip",
+    "total_tokens_per_s",
+)
 
 
 @pytest.mark.parametrize(

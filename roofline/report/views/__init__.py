@@ -21,6 +21,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         market,
         prediction,
         validation,
+        variation,
     )
 
     kinds = {
@@ -35,6 +36,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         "lint": lint.view,
         "market": market.view,
         "validation": validation.view,
+        "variation": variation.view,
     }
     kind = str(result["schema"]).removeprefix("roofline.").partition("/")[0]
     return kinds[kind](result, **options)

@@ -67,7 +67,7 @@ def work_text(work: Result) -> str:
     if work["kind"] == "training":
         step = f"{count(work['global_batch'])} x {count(work['seq_len'])} tokens a step"
         return f"{work['id']}: {work['model']} on {many(work['tokens'])} tokens, {step}{hottest}"
-    steps = ", ".join(_step(step) for step in work["steps"])
+    steps = steps_text(work["steps"])
     more = f"{_reused(work)}{_drafts(work)}{hottest}"
     requests = "as many requests as memory holds" if work["batch"] is None else f"{count(work['batch'])} requests"
     return f"{work['id']}: {work['model']}, {requests} at once; each: {steps}{more}"
@@ -86,9 +86,23 @@ def _drafts(work: Result) -> str:
     return f", {count(guesses['tokens'])} tokens drafted{by} with {percent(guesses['acceptance'])} accepted"
 
 
-def _step(step: Mapping[str, float]) -> str:
+MOST_STEPS = 8  # that are told in one line
+
+
+def steps_text(steps: Sequence[Mapping[str, Any]]) -> str:
+    """The steps of a request, of many the first.
+
+    >>> steps_text([{"prefill": 70.0}, {"decode": 900.0, "name": "thinking", "hidden": True}, {"pause": 0.15}])
+    'prefill 70, decode 900 hidden, pause 150 ms'
+    """
+    rest = len(steps) - MOST_STEPS
+    return ", ".join(map(_step, steps[:MOST_STEPS])) + (f", and {rest:,} more steps" if rest > 0 else "")
+
+
+def _step(step: Mapping[str, Any]) -> str:
     name, value = next(iter(step.items()))
-    return f"{name} {quantity(value, 's')}" if name == "pause" else f"{name} {count(value)}"
+    hidden = " hidden" if step.get("hidden") else ""
+    return f"{name} {quantity(value, 's')}" if name == "pause" else f"{name} {count(value)}{hidden}"
 
 
 def between(low: float | None, high: float | None, show: Callable[[float | None], str]) -> str:

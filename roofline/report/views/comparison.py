@@ -20,7 +20,7 @@ def view(
     """The table, why rows do not fit, why plans are as they are, what is behind the numbers."""
     rows = result["rows"]
     training = bool(rows) and rows[0]["workload"]["kind"] == "training"
-    fields = list(_training(full_attention) if training else _serving())
+    fields = list(_training(full_attention) if training else _serving(_hides(result)))
     heads = (Column("deployment"), Column("fits"), *(column for column, _ in fields))
     table = Grid.of(heads, [_row(row, fields) for row in rows], turns=True)
     heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
@@ -56,9 +56,16 @@ def _bound(phase: str) -> Callable[[Result], str]:
     return show
 
 
-def _serving() -> Iterator[Field]:
+def _hides(result: Result) -> bool:
+    """Whether a request generates tokens that the user does not wait for."""
+    return any(step.get("hidden") for step in (result.get("workload") or {}).get("steps") or ())
+
+
+def _serving(hides: bool) -> Iterator[Field]:
     yield Column("plan"), lambda row: layout_text(row["deployment"])
     yield Column("TTFT", right=True), _metric("ttft_s", duration)
+    if hides:
+        yield Column("first useful token", right=True), _metric("time_to_first_useful_token_s", duration)
     yield Column("TPOT", right=True), _metric("tpot_s", duration)
     yield Column("tok/s/user", right=True), _metric("output_tokens_per_s_per_user", rate)
     yield Column("tok/s", right=True), _metric("output_tokens_per_s", rate)

@@ -8,7 +8,7 @@ from typing import Any
 from roofline.report import terminal_chart
 from roofline.report.document import Cell, Column, Document, Drawing, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, count, duration, many, percent, quantity, rate, ratio
-from roofline.report.views import economics, ranking, scaling
+from roofline.report.views import economics, ranking, scaling, steps
 from roofline.report.views.common import between, evidence_text, layout_text, notes, work_text
 from roofline.report.views.costs import costs_text, layers_text
 
@@ -64,6 +64,7 @@ def _speed(
 ) -> Iterator[Part]:
     """Metrics, phases, parts, plans, operators, the chart and what they are worth."""
     yield _metrics(result, full_attention)
+    yield from steps.parts(result, all_rows)
     yield _phases(result, full_attention)
     for phase in result["phases"]:
         if phase.get("parts"):
@@ -99,6 +100,7 @@ def _metrics(result: Result, full_attention: bool) -> Grid:
         )
         for name, title, show in _METRICS
         if name in metrics and name in (utilization, *ALWAYS) and (name not in IF_KNOWN or metrics[name] is not None)
+        if name not in OF_STEPS or steps.told(result)
     ]
     columns = ("metric", "expected", "90 % of measurements", "ideal")
     known = [index for index, name in enumerate(columns) if index != 2 or any(row[index] for row in rows)]
@@ -120,11 +122,13 @@ def _joules(value: float | None) -> str:
 
 _METRICS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
     ("ttft_s", "time to first token", duration),
+    ("time_to_first_useful_token_s", "time to first useful token", duration),
     ("tpot_s", "time per output token", duration),
     ("e2e_latency_s", "whole request", duration),
     ("output_tokens_per_s_per_user", "tokens/s per user", rate),
     ("output_tokens_per_s", "tokens/s", rate),
     ("output_tokens_per_s_per_chip", "tokens/s per chip", rate),
+    ("requests_per_chip_hour", "requests/hour per chip", rate),
     ("step_time_s", "step", duration),
     ("tokens_per_s", "tokens/s", rate),
     ("tokens_per_s_per_chip", "tokens/s per chip", rate),
@@ -153,6 +157,7 @@ IF_KNOWN = (
     "site_energy_j_per_token",
     "tokens_per_kwh",
 )  # a note says why they are not
+OF_STEPS = ("time_to_first_useful_token_s", "requests_per_chip_hour")  # where steps are told one by one
 ALWAYS = tuple(name for name, _, _ in _METRICS if not name.startswith("mfu"))
 
 _PARTS = (

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from roofline.engine import inference, roof
+from roofline.engine import roof
 from roofline.engine.ops import COLLECTIVE, OVERHEAD
+from roofline.engine.phases import decode_phase, draft_phase, prefill_phase
 from roofline.engine.roof import Priced
+from roofline.engine.steps import unread_prompts
 from roofline.engine.throughput import PREFILL, Throughput, running_requests
 from roofline.engine.training.parts import ATTENDING, part_of
 from roofline.engine.training.step import BUBBLE
@@ -103,7 +105,7 @@ def _running(job: Serving, found: Throughput) -> Serving:
 
 def _ends(job: Serving, kind: type[Prefill] | type[Decode]) -> tuple[float, float]:
     """Tokens in the context before the first step of a kind, and behind the last."""
-    contexts = [float(context) for context in inference.contexts(job)]
+    contexts = [float(context) for context in job.contexts]
     steps = [index for index, step in enumerate(job.steps) if isinstance(step, kind)]
     return contexts[steps[0]], contexts[steps[-1] + 1]
 
@@ -112,10 +114,10 @@ def _prefill_steps(job: Serving, found: Throughput) -> Num:
     """Seconds of the first and of the last pass over prompts, each of as many tokens as a chunk of the shortest."""
     deployment, precision = found.prediction.deployment, found.prediction.precision
     start, end = _ends(job, Prefill)
-    shortest = min(float(tokens) for tokens, _ in inference.unread_prompts(job))
+    shortest = min(float(tokens) for tokens, _ in unread_prompts(job))
     each = shortest / float(np.maximum(ceil_div(shortest, deployment.stack.prefill_chunk), 1.0))
     context = np.array([start + float(job.reused), end - each])
-    return inference.prefill_phase(_running(job, found), deployment, precision, each, context).time
+    return prefill_phase(_running(job, found), deployment, precision, each, context).time
 
 
 def _decode_steps(job: Serving, found: Throughput) -> Num:
@@ -125,7 +127,7 @@ def _decode_steps(job: Serving, found: Throughput) -> Num:
     kept = float(np.minimum(job.speculative.gain, job.output_len))
     context = np.array([start, end - kept])
     running = _running(job, found)
-    times: Num = inference.decode_phase(running, deployment, precision, kept, context).time
+    times: Num = decode_phase(running, deployment, precision, kept, context).time
     if job.speculative.drafts:
-        times = times + inference.draft_phase(running, deployment, precision, kept, context).time
+        times = times + draft_phase(running, deployment, precision, kept, context).time
     return times

@@ -1,0 +1,186 @@
+"""One phase of a request: a prompt that is read, or tokens that are generated or guessed, pass after pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from roofline.engine import overlap, roof
+from roofline.engine.deployment import Deployment
+from roofline.engine.lower import Pass, lower
+from roofline.engine.ops import OVERHEAD, Op
+from roofline.engine.prediction import Phase
+from roofline.engine.roof import Priced, total
+from roofline.machine.chip import PASSING
+from roofline.numeric import Num, ceil_div
+from roofline.workload import Model, Precision, Serving
+
+
+def replica_batch(batch: Num, deployment: Deployment) -> Num:
+    """Running requests of one data-parallel replica."""
+    return ceil_div(batch, deployment.plan.dp)
+
+
+def prefill_phase(
+    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num, *, drafting: bool = False
+) -> Phase:  # fmt: skip
+    """Reading `tokens` after `context`: of one request (continuous batching) or of all at once (static); `drafting`
+    by what guesses tokens later, which needs a cache of its own.
+
+    A pass takes no more tokens than a chunk: several short prompts, or a part of a long one. Chunks follow each other
+    through the stages of a pipeline; at best, seamlessly.
+    """
+    stack, pp = deployment.stack, deployment.plan.pp
+    prompts = prompts_together(serving, deployment)
+    together = np.maximum(np.floor(stack.prefill_chunk / np.maximum(tokens, 1.0)), 1.0)
+    rounds = np.maximum(ceil_div(prompts, together), 1.0)
+    sequences = prompts / rounds
+    parts = np.maximum(ceil_div(tokens, stack.prefill_chunk), 1.0)
+    new = tokens / parts
+    chunks = rounds * parts
+    # a chunk at its mean context
+    work = Pass(
+        sequences=sequences, new=new, context=context + (tokens - new) / 2.0, distinct=serving.distinct,
+        imbalance=serving.imbalance,
+    )  # fmt: skip
+    flowing = 1.0 + stack.flow * (chunks * pp / (chunks + pp - 1.0) - 1.0)
+    if drafting:
+        phase = _drafted("draft-prefill", serving, deployment, precision, work, busy=flowing / pp)
+    else:
+        phase = _phase("prefill", serving.model, deployment, precision, work, busy=flowing / pp)
+    return replace(
+        phase,
+        repeat=chunks,
+        step_time=phase.step_time / flowing,
+        ideal_step_time=phase.ideal_step_time / pp,
+        flowing=flowing,
+    )
+
+
+def prompts_together(serving: Serving, deployment: Deployment) -> Num:
+    """Prompts that one replica reads in one prefill: a single one, or those of a static batch."""
+    stack = deployment.stack
+    alone = stack.batching == "continuous" or stack.prefill == "alone"
+    return 1.0 if alone else replica_batch(serving.batch, deployment)
+
+
+def requests_of_stage(batch: Num, deployment: Deployment) -> Num:
+    """Running requests that one pipeline stage works on in turn: those of a replica, dealt to its stages."""
+    return ceil_div(replica_batch(batch, deployment), deployment.plan.pp)
+
+
+def work_time(phase: Phase) -> Num:
+    """Seconds for which all stages of a pipeline together are occupied with a phase."""
+    return phase.time * phase.flowing
+
+
+def decode_phase(
+    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
+) -> Phase:  # fmt: skip
+    """Generating `tokens` after `context`: every stage works on its share of the replica's requests in turn.
+
+    Where tokens are drafted each step verifies them all and one more, and keeps `gain` of them.
+    """
+    guesses = serving.speculative
+    new = guesses.tokens + 1.0
+    work, busy = _decoding(serving, deployment, tokens, context)
+    phase = _phase("decode", serving.model, deployment, precision, replace(work, new=new, logits=new), busy=busy)
+    return replace(phase, useful_flops=phase.useful_flops * guesses.gain / new)
+
+
+def draft_phase(
+    serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num
+) -> Phase:  # fmt: skip
+    """Guessing what the steps that generate `tokens` after `context` verify: pass after pass, a token in each."""
+    guessed = serving.speculative.tokens
+    # a guess at its mean context
+    ahead = np.maximum(guessed - 1.0, 0.0) / 2.0
+    work, busy = _decoding(serving, deployment, tokens, context + ahead)
+    phase = _drafted("draft", serving, deployment, precision, work, busy=busy)
+    return replace(phase, repeat=work.steps * guessed)
+
+
+def _decoding(serving: Serving, deployment: Deployment, tokens: Num, context: Num) -> tuple[Pass, Num]:
+    """A step of a stage with one token for each of its requests, and how busy stages are (see `Phase`)."""
+    running = replica_batch(serving.batch, deployment)
+    micro = requests_of_stage(serving.batch, deployment)
+    gain = serving.speculative.gain
+    work = Pass(
+        sequences=micro, context=context, steps=tokens / gain, decode=True, distinct=serving.distinct,
+        imbalance=serving.imbalance, gain=gain, bucket=deployment.stack.bucket,
+    )  # fmt: skip
+    return work, ceil_div(running, micro) / deployment.plan.pp
+
+
+def _drafted(
+    name: str, serving: Serving, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num
+) -> Phase:  # fmt: skip
+    """One pass of what guesses tokens: a model of its own under the same plan and formats, or a share of the model."""
+    model = serving.speculative.model or serving.model
+    phase = _phase(name, model, deployment, precision, work, busy=busy, share=serving.speculative.share)
+    return replace(phase, model=model, useful_flops=0.0)
+
+
+def _phase(
+    name: str, model: Model, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num, share: Num = 1.0
+) -> Phase:  # fmt: skip
+    """One pass of the model, or a share of one, lowered, priced and summed."""
+    chip, stack = deployment.chip, deployment.stack
+    priced = _priced(model, deployment, precision, work)
+    ideal = roof.ideal_time(priced)
+    if stack.halves:
+        parts = overlap.halves(deployment.plan)
+        cut = _priced(model, deployment, precision, replace(work, sequences=work.sequences / parts))
+        priced = overlap.behind_halves([replace(item, op=item.op.times(parts)) for item in cut], parts)
+    taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
+    priced += roof.price_all([stack_overhead(model, deployment, work.sequences, taken)], chip, stack)
+    if np.any(np.not_equal(share, 1.0)):
+        priced = tuple(replace(item, op=item.op.times(share)) for item in priced)
+        ideal = ideal * share
+    return Phase(
+        name,
+        priced,
+        repeat=work.steps,
+        busy=busy,
+        step_time=roof.expected_time(priced),
+        ideal_step_time=ideal,
+        useful_flops=useful_flops(priced) if _balanced(work) else _mean_flops(model, deployment, precision, work),
+        peak=roof.peak(chip, precision.arithmetic),
+        bandwidth=chip.bandwidth,
+    )
+
+
+def _priced(model: Model, deployment: Deployment, precision: Precision, work: Pass) -> tuple[Priced, ...]:
+    """The operators of one pass with their times."""
+    lowered = lower(model, precision, deployment.plan, work)
+    return roof.price_all((op for op in lowered if not op.absent), deployment.chip, deployment.stack)
+
+
+def stack_overhead(model: Model, deployment: Deployment, sequences: Num = 0.0, taken: Num = np.inf) -> Op:
+    """What the software adds to one pass of so many sequences, as an operator of its own; all others take `taken`
+    seconds.
+
+    A host that launches layer after layer runs ahead of the chip, or the chip waits for it: the longer of the two.
+    Training passes are long enough that nothing waits.
+    """
+    stack = deployment.stack
+    own = stack.step + stack.sequence * sequences + stack.layer * model.layers
+    seconds = np.maximum(own, stack.host * model.layers - taken)
+    return Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": seconds, "sequences": sequences, "taken": taken})
+
+
+def useful_flops(priced: tuple[Priced, ...]) -> Num:
+    """FLOPs of products, attention and recurrences: what model FLOPs utilization counts."""
+    needed = (item for item in priced if item.op.kind not in (*PASSING, OVERHEAD))
+    return total(needed, lambda item: item.op.count * item.op.flops)
+
+
+def _balanced(work: Pass) -> bool:
+    return bool(np.all(np.equal(work.imbalance, 1.0)))
+
+
+def _mean_flops(model: Model, deployment: Deployment, precision: Precision, work: Pass) -> Num:
+    """Useful FLOPs of the mean rank: those that the hottest has beyond its share belong to others."""
+    operators = lower(model, precision, deployment.plan, replace(work, imbalance=1.0))
+    return useful_flops(roof.price_all(operators, deployment.chip, deployment.stack))

@@ -1,0 +1,73 @@
+"""Values as a user writes them: a list, or a range that grows by a factor, by a step, or in so many equal parts."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+
+from roofline import units
+from roofline.errors import RooflineError, UnitError
+
+MOST = 10_000  # values
+HOW = "write 1,2,4 or FROM:TO with xFACTOR, +STEP or how many, e.g. 1:512:x2, 0:32000:+4000, 1000:9000:5"
+
+
+def values(text: str, unit: str, where: str) -> tuple[float, ...]:
+    """The values of a range in order, each once; `unit` "s" are times with their unit, anything else plain numbers.
+
+    Raises `RooflineError`, which says `where`, for what can't be read.
+
+    >>> values("1:20:x4", "", ""), values("0:10:+4", "", ""), values("1:9:3", "", ""), values("1 s, 50 ms", "s", "")
+    ((1.0, 4.0, 16.0), (0.0, 4.0, 8.0), (1.0, 5.0, 9.0), (1.0, 0.05))
+    """
+    if ":" in text:
+        return _spaced([part.strip() for part in text.split(":")], unit, where)
+    return tuple(dict.fromkeys(_number(part, unit, where) for part in text.split(",")))
+
+
+def _spaced(parts: list[str], unit: str, where: str) -> tuple[float, ...]:
+    """`FROM:TO:HOW`; the end belongs to it where a step meets it."""
+    if len(parts) != 3:
+        raise RooflineError(f"{where}: {HOW}")
+    first, last = (_number(part, unit, where) for part in parts[:2])
+    how, rest = parts[2][:1], parts[2][1:]
+    if last < first:
+        raise RooflineError(f"{where}: goes from {parts[0]} down to {parts[1]}; write the smaller one first")
+    if how == "x":
+        factor = _number(rest, "", where)
+        if factor <= 1.0 or first <= 0.0:
+            raise RooflineError(f"{where}: a factor is above 1 and what it begins with above 0, e.g. 1:512:x2")
+        count = _count(math.log(last / first) / math.log(factor), where)
+        return tuple(first * factor**at for at in range(count))
+    if how == "+":
+        step = _number(rest, unit, where)
+        if step <= 0.0:
+            raise RooflineError(f"{where}: a step is above 0, e.g. 0:32000:+4000")
+        count = _count((last - first) / step, where)
+        return tuple(first + step * at for at in range(count))
+    if re.fullmatch(r"[0-9]{1,5}", parts[2]) is None or not 2 <= int(parts[2]) <= MOST:
+        raise RooflineError(f"{where}: {HOW}")
+    return tuple(float(value) for value in np.linspace(first, last, int(parts[2])))
+
+
+def _count(steps: float, where: str) -> int:
+    """Values of a range of so many steps, whose end may be missed by a rounding."""
+    count = math.floor(steps + 1e-9) + 1
+    if count > MOST:
+        raise RooflineError(f"{where}: {count:,} values; {MOST:,} at most")
+    return count
+
+
+def _number(text: str, unit: str, where: str) -> float:
+    """A plain number that is not negative, or a time with its unit."""
+    text = text.strip()
+    if unit == "s":
+        try:
+            return units.parse(text, "s")
+        except UnitError as error:
+            raise RooflineError(f"{where}: {error}") from None
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?", text) is None:
+        raise RooflineError(f"{where}: {text!r} is no number; {HOW}")
+    return float(text)
