@@ -159,11 +159,10 @@ def grid(jobs: Sequence[Serving], deployment: Deployment, plan: Plan, batches: R
 
 
 def _requests(jobs: Sequence[Serving], found: Prediction) -> Num:
-    """Requests per second by the tokens that come out, or by those that go in where none do."""
-    name, length = "output_tokens_per_s", "output_len"
-    if not np.any(jobs[0].output_len):
-        name, length = "prefill_tokens_per_s", "input_len"
-    return _known(found.metrics[name]) / _column([float(np.max(getattr(job, length))) for job in jobs])
+    """Requests per second; of prompts alone, as many as a replica reads one behind the other."""
+    if np.any(jobs[0].output_len):
+        return _known(found.metrics["requests_per_s"])
+    return _known(found.metrics["prefill_tokens_per_s"]) / _column([float(np.max(job.input_len)) for job in jobs])
 
 
 def moving(job: Serving, deployment: Deployment, plan: Plan) -> Num:
