@@ -62,9 +62,11 @@ class Result(Mapping[str, Any]):
         frame: pd.DataFrame = pd.DataFrame(flat_rows(self.data))
         return frame
 
-    def chart(self, path: str | Path) -> Path:
-        """Draw the result's chart, a roofline or the scatter of a validation, to a .png, .svg or .pdf file."""
-        charts.draw(self.data, Path(path))
+    def chart(self, path: str | Path, kind: str | None = None) -> Path:
+        """Draw the result to a .png, .svg or .pdf file, as the `kind` of chart that `--chart-kind` takes; by default
+        the scatter of a validation, the curve of a run that scales, the frontier of a service that trades, else
+        rooflines."""
+        charts.draw(self.data, Path(path), kind=kind)
         return Path(path)
 
 
@@ -75,6 +77,7 @@ def predict(
     catalog: Catalog | None = None,
     explain_plan: bool = False,
     scaling: str | None = None,
+    frontier: bool = False,
     **options: Any,
 ) -> Result:
     """One workload on one deployment (`roofline analyze`).
@@ -83,7 +86,7 @@ def predict(
     `global_batch`, `tokens`, `draft_tokens` [tokens, sequences], `cached_share`, `acceptance`, `draft`, `imbalance`,
     `lora_rank`, `lora_targets`, `optimizer`, and the settings of a deployment (`tp`, `zero`, `flash`, `stack`,
     `weights` …). Of training `explain_plan` adds why its plan is the fastest, under "plans", and `scaling` ("strong" or
-    "weak") what more chips make of it.
+    "weak") what more chips make of it; of serving `frontier` adds what is traded, cost against latency.
     Raises `RooflineError` for anything that is wrong with them.
 
     >>> predict("llama-3.1-8b", "h100-sxm", phase="decode", batch=16)["phases"][0]["bound"]
@@ -91,7 +94,11 @@ def predict(
     """
     asked = request.options(options)
     catalog = catalog or Catalog()
-    return Result(analyze.analyze(workload, deployment, asked, catalog, explain_plan=explain_plan, scaling=scaling))
+    return Result(
+        analyze.analyze(
+            workload, deployment, asked, catalog, explain_plan=explain_plan, scaling=scaling, frontier=frontier
+        )
+    )
 
 
 def compare(
@@ -100,11 +107,12 @@ def compare(
     *,
     catalog: Catalog | None = None,
     explain_plan: bool = False,
+    frontier: bool = False,
     **options: Any,
 ) -> Result:
-    """The same work on many deployments (`roofline compare`); `options` as in `predict`."""
-    asked = request.options(options)
-    return Result(analyze.compare(workload, deployments, asked, catalog or Catalog(), explain_plan=explain_plan))
+    """The same work on many deployments (`roofline compare`); `options` and `frontier` as in `predict`."""
+    asked, catalog = request.options(options), catalog or Catalog()
+    return Result(analyze.compare(workload, deployments, asked, catalog, explain_plan=explain_plan, frontier=frontier))
 
 
 def explain(

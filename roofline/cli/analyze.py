@@ -9,7 +9,17 @@ import typer
 from roofline.cli.ask import Ask, asking, files, output, work
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import OUTPUT, Chart, Deployment, ExplainPlan, FullAttention, RequireFit, Workload
+from roofline.cli.options import (
+    OUTPUT,
+    Chart,
+    ChartKind,
+    Deployment,
+    ExplainPlan,
+    Frontier,
+    FullAttention,
+    RequireFit,
+    Workload,
+)
 
 All = Annotated[bool, typer.Option("--all", help="Every operator, not only the largest.", rich_help_panel=OUTPUT)]
 
@@ -30,9 +40,11 @@ def analyze(
     deployment: Deployment,
     ask: Ask,
     chart: Chart = None,
+    chart_kind: ChartKind = None,
     all_: All = False,
     explain_plan: ExplainPlan = False,
     scaling: Scaling = None,
+    frontier: Frontier = False,
     full_attention: FullAttention = False,
     require_fit: RequireFit = False,
 ) -> None:
@@ -42,8 +54,17 @@ def analyze(
 
     result = emit(
         ask,
-        lambda: study(workload, deployment, ask.options, ask.catalog, explain_plan=explain_plan, scaling=scaling),
+        lambda: study(
+            workload,
+            deployment,
+            ask.options,
+            ask.catalog,
+            explain_plan=explain_plan,
+            scaling=scaling,
+            frontier=frontier,
+        ),
         chart=chart,
+        chart_kind=chart_kind,
         all_rows=all_,
         full_attention=full_attention,
     )
@@ -60,6 +81,7 @@ def register(app: typer.Typer) -> None:
             "roofline analyze llama-3.1-405b-pretraining 16384xh100-sxm --explain-plan",
             "roofline analyze llama-3.1-70b-pretraining 64xh100-sxm:zero=3,shard=8,recompute=full --full-attention",
             "roofline analyze llama-3.1-70b-pretraining h100-sxm --scaling strong",
+            "roofline analyze llama-3.1-70b-chat 8xh100-sxm --frontier --chart frontier.svg",
             "roofline analyze qwen3-32b mi300x --phase decode --batch 64 --context 8192 --format json",
             "roofline analyze llama-3.1-70b-chat 8xh100-sxm --draft llama-3.2-1b --draft-tokens 4 --acceptance 0.7",
         ),

@@ -7,7 +7,7 @@ from typing import Any
 
 from roofline.report.document import Cell, Column, Document, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, duration, percent, quantity, rate, usd
-from roofline.report.views import ranking
+from roofline.report.views import frontier, ranking
 from roofline.report.views.common import between, layout_text, notes, work_text
 
 Result = Mapping[str, Any]
@@ -17,11 +17,13 @@ Field = tuple[Column, Callable[[Result], str]]
 def view(result: Result, *, width: int | None = None, full_attention: bool = False, **_: Any) -> Document:
     """The table, why rows do not fit, why plans are as they are, what is behind the numbers."""
     rows = result["rows"]
+    heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
+    if any(row.get("frontier") for row in rows):
+        return (heading, *frontier.ends(rows), *_below(rows))
     training = bool(rows) and rows[0]["workload"]["kind"] == "training"
     fields = list(_training(full_attention) if training else _serving())
     heads = (Column("deployment"), Column("fits"), *(column for column, _ in fields))
     table = Grid.of(heads, [_row(row, fields) for row in rows], turns=True)
-    heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
     return (heading, table, *_apart(result), *_plans(rows), *_below(rows))
 
 

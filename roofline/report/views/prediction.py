@@ -8,7 +8,7 @@ from typing import Any
 from roofline.report import terminal_chart
 from roofline.report.document import Cell, Column, Document, Drawing, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, count, duration, percent, quantity, rate, ratio, usd
-from roofline.report.views import ranking, scaling
+from roofline.report.views import frontier, ranking, scaling
 from roofline.report.views.common import between, evidence_text, layout_text, notes, work_text
 from roofline.report.views.costs import costs_text, layers_text
 
@@ -25,9 +25,12 @@ def view(
     full_attention: bool = False,
     **_: Any,
 ) -> Document:
-    """The whole report; of a deployment that does not fit, why; of a run that scales, what more chips make of it."""
+    """The whole report; of a deployment that does not fit, why; of a run that scales, what more chips make of it; of a
+    service that trades, what it trades."""
     if result.get("scaling"):
         return (*_head(result), *scaling.parts(result["scaling"]), *notes([result]))
+    if result.get("frontier"):
+        return (*_head(result), *frontier.curve(result, all_rows=all_rows), *notes([result]))
     plans = tuple(ranking.parts(result["plans"])) if result.get("plans") else ()
     speed = tuple(_speed(result, plans, width, all_rows, unicode, full_attention)) if result["fits"] else plans
     return (*_head(result), _memory(result), *speed, *notes([result]))
