@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 THICK = 0.66  # of the distance between bars
+OTHER, GREY = "other", "0.82"  # what is too small to be drawn by itself
 ROOM = 0.8  # of the width for the longest bar, beside what is told at its end
 WIDE = 26  # characters of a label before it is broken over lines
 
@@ -82,7 +83,8 @@ def draw_panels(figure: Figure, panels: Sequence[Panel], text: str, below: str) 
     figure.draw_without_rendering()  # the layout is known from here on: names go where there is room
     named = {name for axes, panel in drawn for name in _name_parts(axes, panel)}
     parts = {part.name: part.color for panel in panels for bar in panel.bars for part in bar.parts}
-    _key(figure, {name: color for name, color in parts.items() if name not in named}, top)
+    left = sorted(parts.keys() - named, key=lambda name: (name == OTHER, list(parts).index(name)))
+    _key(figure, {name: parts[name] for name in left}, top)
 
 
 def _bars(axes: Axes, panel: Panel) -> None:

@@ -48,7 +48,7 @@ def _bar(row: Result) -> Bar:
     """One deployment: what each level adds to the one before."""
     label, detail = row["deployment"]["label"], layout_text(row["deployment"])
     if not row["fits"]:
-        return Bar(label, detail, (), "does not fit")
+        return Bar(label, "", (), "does not fit")
     parts, last = tuple(_parts(row["metrics"])), _last(row["metrics"])
     if not parts or last is None:
         return Bar(label, detail, (), "power unknown")

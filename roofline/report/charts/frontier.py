@@ -84,17 +84,11 @@ def _draw(figure: Figure, predictions: Sequence[Result], panels: Sequence[tuple[
         _promise(axes, slo)
         for line in lines:
             _plot(axes, line)
-    title(figure, "Cost against latency", _work(predictions[0]["workload"]))
+    title(figure, "Cost against latency", work_text(predictions[0]["workload"], at_once=False))
     footer(figure, *_source_lines(predictions, slo))
     figure.draw_without_rendering()  # the layout is known from here on: names go where there is room
     for axes, cost, lines in drawn:
         _name(axes, cost, lines, slo)
-
-
-def _work(work: Result) -> str:
-    """The workload without its own number of requests, which is what varies here."""
-    head, _, steps = work_text(work).partition(" at once; ")
-    return f"{head.rpartition(', ')[0]}; {steps}"
 
 
 def _scales(axes: Axes, cost: str, lines: Sequence[Line]) -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from roofline.errors import OutputError
-from roofline.report.charts.bars import Bar, Panel, Part, draw_panels, height
+from roofline.report.charts.bars import GREY, OTHER, Bar, Panel, Part, draw_panels, height
 from roofline.report.charts.figure import evidence_line, footer, save
 from roofline.report.human import UNKNOWN, count, duration
 from roofline.report.views.common import layout_text, work_text
@@ -53,7 +53,6 @@ SHORT: Mapping[str, str] = MappingProxyType(
         "attention within the prompt": "attention",
     }
 )
-OTHER, GREY = "other", "0.82"
 LEAST = 0.015  # of a bar: what is smaller in every bar is drawn with the rest
 MOST = 6  # phases that are drawn, those that take most time
 
@@ -134,7 +133,7 @@ def _bars(predictions: Sequence[Result], key: tuple[str, int]) -> Iterator[Bar]:
         label, detail = row["deployment"]["label"], layout_text(row["deployment"])
         phase = _find(row, key)
         if not row["fits"] or phase is None or not bar:
-            yield Bar(label, detail, (), "does not fit" if not row["fits"] else UNKNOWN)
+            yield Bar(label, "", (), "does not fit" if not row["fits"] else UNKNOWN)
             continue
         named = [what for what in _ordered(bar) if what in large]
         parts = [Part(SHORT.get(what, what), bar[what], COLORS.get(what, GREY)) for what in named]

@@ -17,9 +17,9 @@ Field = tuple[Column, Callable[[Result], str]]
 def view(result: Result, *, width: int | None = None, full_attention: bool = False, **_: Any) -> Document:
     """The table, why rows do not fit, why plans are as they are, what is behind the numbers."""
     rows = result["rows"]
-    heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
     if any(row.get("frontier") for row in rows):
-        return (heading, *frontier.ends(rows), *_below(rows))
+        return (Heading(work_text(result["workload"], at_once=False)), *frontier.ends(rows), *_below(rows))
+    heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
     training = bool(rows) and rows[0]["workload"]["kind"] == "training"
     fields = list(_training(full_attention) if training else _serving())
     heads = (Column("deployment"), Column("fits"), *(column for column, _ in fields))

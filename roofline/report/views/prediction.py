@@ -40,7 +40,7 @@ def _head(result: Result) -> Iterator[Part]:
     """What runs on what, and the verdict."""
     deployment = result["deployment"]
     yield Heading(f"{deployment['label']} ({deployment['chip_name']}), {layout_text(deployment)}")
-    yield Text(work_text(result["workload"]))
+    yield Text(work_text(result["workload"], at_once=not result.get("frontier")))
     formats = f"weights {deployment['weights']}, activations {deployment['activations']}"
     formats += f", cache {deployment['kv_cache']}" if result["workload"]["kind"] == "serving" else ""
     yield Text(f"{formats}; products in {deployment['arithmetic']}; stack {deployment['stack']}")

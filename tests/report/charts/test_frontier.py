@@ -46,7 +46,7 @@ def test_no_price_at_all_makes_one_panel_of_chip_seconds(trades: dict[str, Any],
 
 def test_what_is_drawn_is_said(trades: dict[str, Any], tmp_path: Path) -> None:
     svg = drawn(trades["rows"], tmp_path)
-    for text in ("Cost against latency", "a-chat: a-model-70b; each: prefill 1,155, decode 211",
+    for text in ("Cost against latency", "a-chat: a-model-70b, each request: prefill 1,155, decode 211",
                  "time per output token", "USD per million output tokens", "slower than the promised 40 ms",
                  "8xchip-with-a-rather-long-name", "$44.23", "numbers: requests at once", "ring: the cheapest of all plans",
                  "expected (datasheet: 8xchip-with"):  # fmt: skip

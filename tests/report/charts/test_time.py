@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from roofline.errors import OutputError
-from roofline.report.charts.bars import Panel
-from roofline.report.charts.time import COLORS, MOST, OTHER, SHORT, panels_of, time_chart
+from roofline.report.charts.bars import OTHER, Panel
+from roofline.report.charts.time import COLORS, MOST, SHORT, panels_of, time_chart
 from roofline.report.views.costs import COLLECTIVES, DOING, WAITING
 from roofline.report.views.ranking import WORDS
 
