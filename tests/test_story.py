@@ -12,13 +12,13 @@ import roofline as rl
 CHAT = "llama-3.1-70b-chat"
 HBM, SRAM = ("8xh100-sxm", "8xmi300x", "8xtpu-v6e"), ("576xgroq-lpu-v1", "2xwse-3")
 ASIC = str(Path(__file__).resolve().parents[1] / "examples" / "my-asic.yaml")
-FP8 = {"weights": "fp8", "activations": "fp8", "kv_cache": "fp8"}
+FP8: dict[str, Any] = {"weights": "fp8", "activations": "fp8", "kv_cache": "fp8"}
 
 
 @cache
 def chat() -> dict[str, Any]:
     rows = rl.compare(CHAT, [*HBM, *SRAM, ASIC], frontier=True)["rows"]
-    return {label: row for label, row in zip([*HBM, *SRAM, ASIC], rows, strict=True)}
+    return dict(zip([*HBM, *SRAM, ASIC], rows, strict=True))
 
 
 def phase(row: Any, name: str) -> Any:
@@ -26,11 +26,12 @@ def phase(row: Any, name: str) -> Any:
 
 
 def test_training_and_prefill_are_bound_by_compute_and_decode_by_memory() -> None:
-    for name, options in (
-        ("training", {"global_batch": 64}),
-        ("prefill", {"input_len": 4096}),
-        ("decode", {"context_len": 4096}),
-    ):
+    asked: dict[str, dict[str, Any]] = {
+        "training": {"global_batch": 64},
+        "prefill": {"input_len": 4096},
+        "decode": {"context_len": 4096},
+    }
+    for name, options in asked.items():
         (found,) = rl.predict("llama-3.1-8b", "2xh100-sxm", phase=name, **options)["phases"]
         assert found["bound"] == ("memory" if name == "decode" else "compute")
         assert (found["arithmetic_intensity"] > found["ridge_point"]) == (name != "decode")
