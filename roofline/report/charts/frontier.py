@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from roofline.report.views.frontier import CHIP_SECONDS, PRICE, cost_text, promi
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Result = Mapping[str, Any]
@@ -101,17 +102,19 @@ def _scales(axes: Axes, cost: str, lines: Sequence[Line]) -> None:
     axes.set_xlabel("time per output token (each user's), faster to the left")
     told = "USD" if cost == PRICE else "chip-seconds"
     axes.set_ylabel(f"{told} per million output tokens")
-    axes.xaxis.set_major_formatter(lambda value, _: duration(value))
-    axes.yaxis.set_major_formatter(lambda value, _: usd(value) if cost == PRICE else rate(value))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_formatter(lambda *_: "")
-    low, high = axes.get_xlim()
-    if high / low < 3000.0:
-        axes.xaxis.set_minor_formatter(lambda value, _: duration(value) if _leading(value) in (2, 5) else "")
+    _ticks(axes.xaxis, axes.get_xlim(), duration, most=3000.0)
+    _ticks(axes.yaxis, axes.get_ylim(), usd if cost == PRICE else rate, most=30.0)
     axes.tick_params(which="minor", length=0, labelsize=8, pad=6.5)
     axes.tick_params(which="major", length=3, labelsize=8)
     axes.grid(visible=True, which="major", linewidth=0.5, color="0.92")
     axes.set_axisbelow(True)
+
+
+def _ticks(axis: Axis, limits: tuple[float, float], show: Callable[[float | None], str], most: float) -> None:
+    """Powers of ten, and what is two and five times them on an axis that spans less than `most`."""
+    few = limits[1] / limits[0] < most
+    axis.set_major_formatter(lambda value, _: show(value))
+    axis.set_minor_formatter(lambda value, _: show(value) if few and _leading(value) in (2, 5) else "")
 
 
 def _leading(value: float) -> int:

@@ -53,6 +53,16 @@ SHORT: Mapping[str, str] = MappingProxyType(
         "attention within the prompt": "attention",
     }
 )
+UNITS: Mapping[str, str] = MappingProxyType(
+    {
+        "prefill": "reading one prompt",
+        "draft-prefill": "reading one prompt, by what drafts",
+        "decode": "one step, the next token of every request",
+        "draft": "one pass, the next guess of every request",
+        "training": "one step",
+    }
+)
+GENERATING = ("decode", "draft")
 LEAST = 0.015  # of a bar: what is smaller in every bar is drawn with the rest
 MOST = 6  # phases that are drawn, those that take most time
 
@@ -79,68 +89,49 @@ def time_chart(predictions: Sequence[Result], path: Path, *, suffix: str | None 
 
 def panels_of(predictions: Sequence[Result]) -> Iterator[Panel]:
     """One panel for each phase that takes time, at most so many."""
-    fitting = [row for row in predictions if row["fits"]]
-    model = max(fitting, key=lambda row: len(row["phases"]), default=None)
-    if model is None:
-        return
-    names = [(phase["phase"], _nth(model["phases"], index)) for index, phase in enumerate(model["phases"])]
-    spent = {
-        key: max((phase["time_s"] or 0.0 for row in fitting if (phase := _find(row, key))), default=0.0)
-        for key in names
-        if any((phase := _find(row, key)) and phase["operators"] for row in fitting)
+    found = [_phases(row) if row["fits"] else {} for row in predictions]
+    longest = {
+        key: max(phases[key]["time_s"] or 0.0 for phases in found if key in phases)
+        for key, phase in max(found, key=len, default={}).items()
+        if phase["operators"]
     }
-    largest = sorted(spent, key=lambda key: -spent[key])[:MOST]
-    for key in names:
-        if key in largest and spent[key] > 0:
-            yield Panel(_title(model, key), tuple(_bars(predictions, key)), duration)
+    drawn = sorted(longest, key=lambda key: -longest[key])[:MOST]
+    for key, seconds in longest.items():
+        if key in drawn and seconds > 0.0:
+            bars = _bars(predictions, [phases.get(key) for phases in found])
+            yield Panel(_title(predictions[0]["workload"], *key), tuple(bars), duration)
 
 
-def _nth(phases: Sequence[Result], index: int) -> int:
-    """How many phases of the same name stand before it."""
-    return sum(phase["phase"] == phases[index]["phase"] for phase in phases[:index])
+def _phases(row: Result) -> dict[tuple[str, int], Result]:
+    """The phases of a prediction by their name, and how many of that name stand before them."""
+    found: dict[tuple[str, int], Result] = {}
+    for phase in row["phases"]:
+        before = sum(name == phase["phase"] for name, _ in found)
+        found[phase["phase"], before] = phase
+    return found
 
 
-def _find(row: Result, key: tuple[str, int]) -> Result | None:
-    """The phase of that name, the so manyth."""
-    same = [phase for phase in row["phases"] if phase["phase"] == key[0]]
-    return same[key[1]] if key[1] < len(same) else None
-
-
-UNITS: Mapping[str, str] = MappingProxyType(
-    {
-        "prefill": "reading one prompt",
-        "draft-prefill": "reading one prompt, by what drafts",
-        "decode": "one step, the next token of every request",
-        "draft": "one pass, the next guess of every request",
-        "training": "one step",
-    }
-)
-
-
-def _title(row: Result, key: tuple[str, int]) -> str:
-    """The phase, what a bar of it is the time of, and the tokens of its step where there are several like it."""
-    name, nth = key
-    steps = [step[name] for step in row["workload"].get("steps") or () if step.get(name) is not None]
-    tokens = f" of {count(steps[nth])} tokens" if nth < len(steps) else ""
+def _title(work: Result, name: str, before: int) -> str:
+    """The phase, the tokens of its step, and what a bar is the time of."""
+    steps = [step[name] for step in work.get("steps") or () if step.get(name) is not None]
+    tokens = f" of {count(steps[before])} tokens" if before < len(steps) else ""
     return f"{name}{tokens}: {UNITS.get(name, 'all of it')}"
 
 
-def _bars(predictions: Sequence[Result], key: tuple[str, int]) -> Iterator[Bar]:
-    """One bar for each deployment, small things of all of them together."""
-    spent = [_spent(row, key) for row in predictions]
+def _bars(predictions: Sequence[Result], phases: Sequence[Result | None]) -> Iterator[Bar]:
+    """One bar for each deployment, small things of all of them together; why there is none where one has no phase."""
+    spent = [_spent(phase) if phase else {} for phase in phases]
     large = {what for bar in spent for what, value in bar.items() if value >= LEAST * sum(bar.values())}
-    for row, bar in zip(predictions, spent, strict=True):
+    for row, phase, bar in zip(predictions, phases, spent, strict=True):
         label, detail = row["deployment"]["label"], layout_text(row["deployment"])
-        phase = _find(row, key)
-        if not row["fits"] or phase is None or not bar:
-            yield Bar(label, "", (), "does not fit" if not row["fits"] else UNKNOWN)
+        if phase is None or not bar:
+            yield Bar(label, "", (), UNKNOWN if row["fits"] else "does not fit")
             continue
         named = [what for what in _ordered(bar) if what in large]
         parts = [Part(SHORT.get(what, what), bar[what], COLORS.get(what, GREY)) for what in named]
         rest = sum(value for what, value in bar.items() if what not in large)
         parts += [Part(OTHER, rest, GREY)] if rest > 0 else []
-        scale = 1.0 / _steps(phase)
-        low, high, ideal = (_scaled(phase[name], scale) for name in ("low_time_s", "high_time_s", "ideal_time_s"))
+        low, high, ideal = (_of_step(phase, phase[name]) for name in ("low_time_s", "high_time_s", "ideal_time_s"))
         end = duration(sum(bar.values()))
         yield Bar(label, detail, tuple(parts), end, f"bound by {phase['bound']}", low, high, ideal)
 
@@ -151,27 +142,21 @@ def _ordered(spent: Mapping[str, float]) -> list[str]:
     return sorted(spent, key=lambda what: order.index(what) if what in order else len(order))
 
 
-def _spent(row: Result, key: tuple[str, int]) -> dict[str, float]:
-    """Seconds of one step of a phase by what they are spent on; nothing where it does not fit."""
-    phase = _find(row, key)
-    spent: dict[str, float] = {}
-    if phase is None or not row["fits"] or not phase["time_s"]:
-        return spent
+def _spent(phase: Result) -> dict[str, float]:
+    """Seconds of one step of a phase by what they are spent on."""
+    seconds = _of_step(phase, phase["time_s"]) or 0.0
     told = (
         [(words(part["name"]), part["share"]) for part in phase["parts"]]
         if phase.get("parts")
         else [(doing(operator), operator["share"]) for operator in phase["operators"]]
     )
+    spent: dict[str, float] = {}
     for what, share in told:
-        spent[what] = spent.get(what, 0.0) + (share or 0.0) * phase["time_s"] / _steps(phase)
+        spent[what] = spent.get(what, 0.0) + (share or 0.0) * seconds
     return {what: value for what, value in spent.items() if value > 0.0}
 
 
-def _steps(phase: Result) -> float:
-    """Steps in a phase: passes of what generates, for users see each; prompts are read as a whole."""
-    passes = phase["passes"] if phase["phase"] in ("decode", "draft") else 1.0
-    return float(passes or 1.0)
-
-
-def _scaled(value: float | None, scale: float) -> float | None:
-    return None if value is None else value * scale
+def _of_step(phase: Result, seconds: float | None) -> float | None:
+    """What seconds of a phase are of one step: of a pass where each makes a token, of the whole prompt else."""
+    steps = phase["passes"] if phase["phase"] in GENERATING else 1.0
+    return None if seconds is None else seconds / (steps or 1.0)
