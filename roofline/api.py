@@ -80,9 +80,11 @@ class Result(Mapping[str, Any]):
         frame: pd.DataFrame = pd.DataFrame(flat_rows(self.data))
         return frame
 
-    def chart(self, path: str | Path) -> Path:
-        """Draw the result's chart, a roofline or the scatter of a validation, to a .png, .svg or .pdf file."""
-        charts.draw(self.data, Path(path))
+    def chart(self, path: str | Path, kind: str | None = None) -> Path:
+        """Draw the result to a .png, .svg or .pdf file, as the `kind` of chart that `--chart-kind` takes; by default
+        the scatter of a validation, the curve of a run that scales, the frontier of a service that trades, else
+        rooflines."""
+        charts.draw(self.data, Path(path), kind=kind)
         return Path(path)
 
 
@@ -94,6 +96,7 @@ def predict(
     explain_plan: bool = False,
     scaling: str | None = None,
     costs: bool = False,
+    frontier: bool = False,
     vary: str | Sequence[str] = (),
     **options: Any,
 ) -> Result:
@@ -103,8 +106,9 @@ def predict(
     `seq_len`, `global_batch`, `tokens`, `draft_tokens` [tokens, sequences], `cached_share`, `acceptance`, `draft`,
     `imbalance`, `lora_rank`, `lora_targets`, `optimizer`, `assumptions` (the name or path of what costs rest on), and
     the settings of a deployment (`tp`, `zero`, `flash`, `stack`, `weights` …). Of training `explain_plan` adds why its
-    plan is the fastest, under "plans", and `scaling` ("strong" or "weak") what more chips make of it. `costs` adds what
-    tokens cost over utilisation. With `vary` ("NAME=RANGE", or several of these) there is a row for each value.
+    plan is the fastest, under "plans", and `scaling` ("strong" or "weak") what more chips make of it; of serving
+    `frontier` adds what is traded, cost against latency. `costs` adds what tokens cost over utilisation. With `vary`
+    ("NAME=RANGE", or several of these) there is a row for each value.
     Raises `RooflineError` for anything that is wrong with them.
 
     >>> predict("llama-3.1-8b", "h100-sxm", phase="decode", batch=16)["phases"][0]["bound"]
@@ -115,7 +119,16 @@ def predict(
     if vary:
         return Result(_vary(workload, deployment, [vary] if isinstance(vary, str) else vary, asked, catalog))
     return Result(
-        analyze.analyze(workload, deployment, asked, catalog, explain_plan=explain_plan, scaling=scaling, costs=costs)
+        analyze.analyze(
+            workload,
+            deployment,
+            asked,
+            catalog,
+            explain_plan=explain_plan,
+            scaling=scaling,
+            costs=costs,
+            frontier=frontier,
+        )  # fmt: skip
     )
 
 
@@ -125,11 +138,12 @@ def compare(
     *,
     catalog: Catalog | None = None,
     explain_plan: bool = False,
+    frontier: bool = False,
     **options: Any,
 ) -> Result:
-    """The same work on many deployments (`roofline compare`); `options` as in `predict`."""
-    asked = request.options(options)
-    return Result(analyze.compare(workload, deployments, asked, catalog or Catalog(), explain_plan=explain_plan))
+    """The same work on many deployments (`roofline compare`); `options` and `frontier` as in `predict`."""
+    asked, catalog = request.options(options), catalog or Catalog()
+    return Result(analyze.compare(workload, deployments, asked, catalog, explain_plan=explain_plan, frontier=frontier))
 
 
 def contrast(model: str, deployments: Sequence[str], *, catalog: Catalog | None = None, **options: Any) -> Result:

@@ -1,7 +1,8 @@
-"""The README is executed: every `$ roofline …` prints what stands below it, in a console block or between marks as
-markdown, and every Python block runs.
+"""Pages are executed: every `$ roofline …` of the README and of the story prints what stands below it, in a console
+block or between marks as markdown, and draws the figures that the page shows; every Python block runs; a translation
+shows the very commands, outputs and figures of its page.
 
-`ROOFLINE_UPDATE=1 python -m pytest tests/test_readme.py` writes the outputs again.
+`ROOFLINE_UPDATE=1 python -m pytest tests/test_readme.py` writes outputs and figures again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +19,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-BLOCK = re.compile(r"^```console\n\$ (?P<command>roofline .*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
+STORY = ROOT / "docs" / "training-and-inference.md"
+TRANSLATION = ROOT / "docs" / "training-and-inference.ja.md"
+FIGURES = Path("docs") / "figures"
+PAGES = pytest.mark.parametrize("page", [README, STORY], ids=lambda page: page.name)
+EVERY = pytest.mark.parametrize("page", [README, STORY, TRANSLATION], ids=lambda page: page.name)
 
+BLOCK = re.compile(r"^```console\n\$ (?P<command>roofline .*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
 MARKED = re.compile(r"^<!-- \$ (?P<command>roofline .*) -->\n(?P<output>(?:.*\n)*?)<!-- end -->$", re.MULTILINE)
+IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
+MATPLOTLIB = re.compile(r"Matplotlib v([0-9.]+)")
+UPDATE = bool(os.environ.get("ROOFLINE_UPDATE"))
 
 
 def printed(command: str, folder: Path) -> str:
@@ -39,24 +49,74 @@ def printed(command: str, folder: Path) -> str:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / FIGURES).mkdir(parents=True)
     return tmp_path
 
 
-def agree(fresh: str, text: str) -> None:
-    """The README says what was printed; on update it is made to."""
-    if os.environ.get("ROOFLINE_UPDATE"):
-        README.write_text(fresh, encoding="utf-8")
+def agree(page: Path, fresh: str, text: str) -> None:
+    """The page says what was printed; on update it is made to."""
+    if UPDATE:
+        page.write_text(fresh, encoding="utf-8")
     else:
         assert fresh == text
 
 
-def test_every_transcript_is_true(checkout: Path) -> None:
-    text = README.read_text(encoding="utf-8")
+@PAGES
+def test_every_transcript_and_figure_is_true(page: Path, checkout: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     assert len(BLOCK.findall(text)) >= 4
     agree(
+        page,
         BLOCK.sub(lambda block: f"```console\n$ {block['command']}\n{printed(block['command'], checkout)}```", text),
         text,
     )
+    drawn = {path.name: path for path in (checkout / FIGURES).iterdir()}
+    assert set(drawn) <= {Path(target).name for target in IMAGE.findall(text)}
+    for name, fresh in drawn.items():
+        if UPDATE:
+            shutil.copy(fresh, ROOT / FIGURES / name)
+        assert alike(fresh.read_text(encoding="utf-8"), (ROOT / FIGURES / name).read_text(encoding="utf-8")), name
+
+
+def alike(fresh: str, kept: str) -> bool:
+    """Whether two figures are the same: to the byte if one version of Matplotlib drew both, else in all that they say,
+    as versions place things a little differently."""
+    versions = [MATPLOTLIB.findall(figure) for figure in (fresh, kept)]
+    return fresh == kept if versions[0] == versions[1] else said(fresh) == said(kept)
+
+
+def said(figure: str) -> list[str]:
+    """Every text of a figure but the ticks of its axes, in which versions may differ, too."""
+    return sorted(text for text in re.findall(r"<text[^>]*>([^<]*)</text>", figure) if re.search(r"[a-z]{3}", text))
+
+
+def test_figures_differ_if_a_number_in_them_does() -> None:
+    figure = "<dc:title>Matplotlib v3.9.1, x</dc:title><text x='1'>reading weights 6.73 ms</text><text>5 ms</text>"
+    other = figure.replace("v3.9.1", "v3.10.0").replace("x='1'", "x='1.5'").replace("5 ms</text>", "6 ms</text>")
+    assert alike(figure, figure)
+    assert alike(figure, other)
+    assert not alike(figure, other.replace("6.73", "6.74"))
+    assert not alike(figure, figure.replace("x='1'", "x='1.5'"))
+
+
+def test_no_figure_is_left_from_a_command_that_is_gone() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (README, STORY))
+    assert {path.name for path in (ROOT / FIGURES).iterdir()} == set(re.findall(rf"--chart {FIGURES}/(\S+)", pages))
+
+
+def test_a_translation_shows_what_its_page_shows() -> None:
+    text, page = TRANSLATION.read_text(encoding="utf-8"), STORY.read_text(encoding="utf-8")
+    blocks = {block["command"]: block[0] for block in BLOCK.finditer(page)}
+    fresh = BLOCK.sub(lambda block: blocks[block["command"]], text)
+    agree(TRANSLATION, fresh, text)
+    assert [block["command"] for block in BLOCK.finditer(fresh)] == list(blocks)
+    assert IMAGE.findall(fresh) == IMAGE.findall(page)
+    for mark in ("## ", "### "):
+        assert headings(fresh, mark) == headings(page, mark)
+
+
+def headings(text: str, mark: str) -> int:
+    return sum(line.startswith(mark) for line in text.splitlines())
 
 
 def test_every_marked_table_is_true(checkout: Path) -> None:
@@ -66,7 +126,7 @@ def test_every_marked_table_is_true(checkout: Path) -> None:
     def fresh(block: re.Match[str]) -> str:
         return f"<!-- $ {block['command']} -->\n{printed(block['command'], checkout)}<!-- end -->"
 
-    agree(MARKED.sub(fresh, text), text)
+    agree(README, MARKED.sub(fresh, text), text)
 
 
 def test_every_python_block_runs(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,9 +135,10 @@ def test_every_python_block_runs(checkout: Path, monkeypatch: pytest.MonkeyPatch
         subprocess.run([sys.executable, "-W", "error", "-c", block], check=True, capture_output=True)
 
 
-def test_every_link_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README.read_text(encoding="utf-8")):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+@EVERY
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("http") or (page.parent / target.partition("#")[0]).exists(), target
 
 
 def test_the_gate_runs_the_readmes_commands() -> None:

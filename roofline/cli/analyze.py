@@ -13,9 +13,11 @@ from roofline.cli.options import (
     OUTPUT,
     WORK,
     Chart,
+    ChartKind,
     Costs,
     Deployment,
     ExplainPlan,
+    Frontier,
     FullAttention,
     RequireFit,
     Workload,
@@ -52,9 +54,11 @@ def analyze(
     ask: Ask,
     vary: Vary = None,
     chart: Chart = None,
+    chart_kind: ChartKind = None,
     all_: All = False,
     explain_plan: ExplainPlan = False,
     scaling: Scaling = None,
+    frontier: Frontier = False,
     full_attention: FullAttention = False,
     costs: Costs = False,
     require_fit: RequireFit = False,
@@ -64,20 +68,24 @@ def analyze(
     from roofline.studies.analyze import analyze as study
     from roofline.studies.analyze import require_fit as demand
 
-    if vary and (chart or explain_plan or scaling):
-        raise RooflineError("--vary goes with none of --chart, --explain-plan and --scaling")
+    if vary and (chart or explain_plan or scaling or frontier or costs):
+        raise RooflineError("--vary goes with none of --chart, --explain-plan, --scaling, --frontier and --costs")
 
     def compute() -> dict[str, Any]:
         if vary:
             from roofline.studies.vary import vary as over
 
             return over(workload, deployment, vary, ask.options, ask.catalog)
-        return study(workload, deployment, ask.options, ask.catalog, explain_plan=explain_plan, scaling=scaling)
+        return study(
+            workload, deployment, ask.options, ask.catalog, explain_plan=explain_plan, scaling=scaling, costs=costs,
+            frontier=frontier,
+        )  # fmt: skip
 
     result = emit(
         ask,
         compute,
         chart=chart,
+        chart_kind=chart_kind,
         all_rows=all_,
         full_attention=full_attention,
         costs=costs,
@@ -95,6 +103,7 @@ def register(app: typer.Typer) -> None:
             "roofline analyze llama-3.1-405b-pretraining 16384xh100-sxm --explain-plan",
             "roofline analyze llama-3.1-70b-pretraining 64xh100-sxm:zero=3,shard=8,recompute=full --full-attention",
             "roofline analyze llama-3.1-70b-pretraining h100-sxm --scaling strong",
+            "roofline analyze llama-3.1-70b-chat 8xh100-sxm --frontier --chart frontier.svg",
             "roofline analyze qwen3-32b mi300x --phase decode --batch 64 --context 8192 --format json",
             "roofline analyze llama-3.1-70b 8xh100-sxm --scenario retrieval",
             "roofline analyze llama-3.1-70b 8xh100-sxm --scenario reasoning --vary thinking=1000:16000:x2",

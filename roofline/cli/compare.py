@@ -7,7 +7,17 @@ import typer
 from roofline.cli.ask import Ask, asking, files, output, work
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import Chart, Costs, Deployments, ExplainPlan, FullAttention, RequireFit, Workload
+from roofline.cli.options import (
+    Chart,
+    ChartKind,
+    Costs,
+    Deployments,
+    ExplainPlan,
+    Frontier,
+    FullAttention,
+    RequireFit,
+    Workload,
+)
 
 
 @asking(work, files, output)
@@ -16,7 +26,9 @@ def compare(
     deployments: Deployments,
     ask: Ask,
     chart: Chart = None,
+    chart_kind: ChartKind = None,
     explain_plan: ExplainPlan = False,
+    frontier: Frontier = False,
     full_attention: FullAttention = False,
     costs: Costs = False,
     require_fit: RequireFit = False,
@@ -27,8 +39,9 @@ def compare(
 
     result = emit(
         ask,
-        lambda: study(workload, deployments, ask.options, ask.catalog, explain_plan=explain_plan),
+        lambda: study(workload, deployments, ask.options, ask.catalog, explain_plan=explain_plan, frontier=frontier),
         chart=chart,
+        chart_kind=chart_kind,
         full_attention=full_attention,
         costs=costs,
     )
@@ -47,5 +60,7 @@ def register(app: typer.Typer) -> None:
             "roofline compare llama-3.1-70b-chat 8xh100-sxm 8xgaudi3 --costs --assumptions ./examples/our-prices.yaml",
             "roofline compare llama-3.1-8b h100-sxm l40s --phase decode --batch 16 --format csv",
             "roofline compare llama-3.1-70b-chat h100-sxm b200-sxm ./examples/my-asic.yaml --chart roofline.png",
+            "roofline compare llama-3.1-70b-chat 8xh100-sxm 8xmi300x --chart time.svg --chart-kind time",
+            "roofline compare llama-3.1-70b-chat 8xh100-sxm 8xtpu-v6e --frontier --chart frontier.svg",
         ),
     )(compare)

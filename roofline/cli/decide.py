@@ -27,17 +27,32 @@ Chips = Annotated[
         autocompletion=complete_deployment,
     ),
 ]
+Chart = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Draw what the cheapest options would cost for fewer and more requests, to a .png, .svg or .pdf file.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Top = Annotated[
     int, typer.Option(metavar="N", min=1, help="Options to show of each, the cheapest first.", rich_help_panel=OUTPUT)
 ]
 
 
 @asking(files, output)
-def decide(need: Need, ask: Ask, chip: Chips = None, top: Top = 8, assumptions: Assumptions = None) -> None:
+def decide(
+    need: Need,
+    ask: Ask,
+    chip: Chips = None,
+    top: Top = 8,
+    assumptions: Assumptions = None,
+    chart: Chart = None,
+) -> None:
     """Who trains, where inference runs, and on which chip."""
     from roofline.studies.decide import decide as study
 
-    emit(ask, lambda: study(need, ask.catalog, assume=assumptions, shown=top, chips=chip or ()))
+    emit(ask, lambda: study(need, ask.catalog, assume=assumptions, shown=top, chips=chip or ()), chart=chart)
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +63,7 @@ def register(app: typer.Typer) -> None:
             "roofline decide office-assistant",
             "roofline decide deepseek-fleet --top 3",
             "roofline decide office-assistant --chip h100-sxm --chip mi300x --chip l40s --format markdown",
+            "roofline decide office-assistant --chart decision.svg",
             "roofline new need ours && roofline decide ./ours.yaml -o ours.json",
         ),
     )(decide)

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 Result = Mapping[str, Any]
 
 
-def emit(ask: Ask, compute: Callable[[], Result], *, chart: str | None = None, **view: Any) -> Result:
+def emit(
+    ask: Ask, compute: Callable[[], Result], *, chart: str | None = None, chart_kind: str | None = None, **view: Any
+) -> Result:  # fmt: skip
     """Check the format and every place to write to, compute, write all of them; stdout unless only files were asked
     for."""
     from roofline.report import formats, output
 
     form = formats.check_format(ask.format or "table")
     places = [place for place in ask.to if place != "-"]
-    with output.opened(places, chart) as sinks:
+    with output.opened(places, chart, chart_kind) as sinks:
         result = compute()
         sinks.write(result, **view)
     to_stdout = "-" in ask.to or ask.format is not None or not (places or chart)

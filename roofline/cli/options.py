@@ -400,7 +400,24 @@ Out = Annotated[
 ]
 Chart = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Draw the roofline chart to a .png, .svg or .pdf file.", rich_help_panel=OUTPUT),
+    typer.Option(metavar="FILE", help="Draw a chart to a .png, .svg or .pdf file.", rich_help_panel=OUTPUT),
+]
+ChartKind = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="What --chart draws: roofline (the default), time (of each phase by what it is spent on), energy (per "
+        "token), frontier (with --frontier: cost against latency).",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Frontier = Annotated[
+    bool,
+    typer.Option(
+        "--frontier",
+        help="Serving: cost against latency, over the requests that run at once and every plan. --chart draws it.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Assumptions = Annotated[
     str | None,

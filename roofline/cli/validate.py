@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -85,7 +85,7 @@ def validate(
     from roofline.studies.validate import validate as study
 
     columns = tuple(column.strip() for column in by.split(",") if column.strip())
-    shown = {"worst": worst, "brief": brief, "all_rows": all_}
+    shown: dict[str, Any] = {"worst": worst, "brief": brief, "all_rows": all_}
     result = emit(ask, lambda: study(measured, ask.catalog, columns, split), chart=chart, **shown)
     if max_median is not None or max_p90 is not None:
         demand(result, max_median, max_p90, min_cases)

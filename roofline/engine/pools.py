@@ -18,7 +18,6 @@ from roofline.engine import plans
 from roofline.engine.deployment import Deployment
 from roofline.engine.disaggregated import (
     Side,
-    Times,
     check,
     read_side,
     request_times,
@@ -133,7 +132,7 @@ class Scores:
         """The scores of so many pairs."""
         times = request_times(serving, deployment, read, write, ideal=False)
         fits = np.logical_and(read.fits, write.fits)
-        kept = np.logical_and(fits, _kept(serving, times))
+        kept = np.logical_and(fits, serving.slo.kept(times.ttft, times.tpot))
         need = np.maximum(read.room.held.total, write.room.held.total)
         return cls(fits, kept, need, np.nan_to_num(times.rate, nan=0.0), read.plan.num_chips)
 
@@ -147,10 +146,3 @@ class Scores:
         score = np.where(allowed, rate, -np.inf)
         equal = score >= np.max(score) * (1.0 - SAME)
         return int(among[np.argmin(np.where(equal, chips, np.inf))])
-
-
-def _kept(serving: Serving, times: Times) -> Num:
-    """Whether the service level of a workload is kept."""
-    limits = ((times.ttft, serving.slo.ttft_s), (times.tpot, serving.slo.tpot_s))
-    kept: Num = np.all([np.less_equal(time, np.inf if limit is None else limit) for time, limit in limits], axis=0)
-    return kept

@@ -35,7 +35,7 @@ def best_plan(workload: Workload, deployment: Deployment, given: Mapping[str, An
     """
     if isinstance(workload, Training):
         return training.best_plan(workload, deployment, given)
-    candidate = _candidates(workload, deployment.chip, deployment.num_chips, deployment.stack, given)
+    candidate = serving_plans(workload, deployment.chip, deployment.num_chips, deployment.stack, given)
     prediction = predict(workload, replace(deployment, plan=candidate))
     score = np.atleast_1d(np.asarray(prediction.metrics["total_tokens_per_s"], dtype=np.float64))
     return plans.pick(candidate, plans.best(score, prediction.fits, prediction.memory.total))
@@ -49,10 +49,13 @@ def check(plan: Plan, workload: Workload, num_chips: int) -> None:
         plans.check(plan, workload.model, num_chips)
 
 
-def _candidates(
+def serving_plans(
     serving: Serving, chip: Chip, num_chips: int, stack: Stack, given: Mapping[str, Any]
 ) -> Plan:  # fmt: skip
-    """Every plan, as arrays."""
+    """Every plan that serves a workload on so many chips, degrees as arrays `[plans]`, `given` ones kept.
+
+    Raises `PlanError` if none exists.
+    """
     degrees = {name: int(given[name]) for name in plans.DEGREES if name in given}
     return plans.candidates(serving.model, num_chips, degrees, stack.placement, float(np.max(chip.devices)))
 
@@ -84,7 +87,7 @@ def _holds(
     if isinstance(workload, Training):
         return training.holds(workload, chip, stack, count, precision, given)
     try:
-        plan = _candidates(workload, chip, count, stack, given)
+        plan = serving_plans(workload, chip, count, stack, given)
     except PlanError:
         return False
     deployment = Deployment(chip=chip, num_chips=count, stack=stack, plan=plan, precision=precision)

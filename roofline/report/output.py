@@ -21,6 +21,7 @@ class Sinks:
 
     files: tuple[tuple[Path, Path], ...]
     chart: tuple[Path, Path] | None
+    chart_kind: str | None = None
 
     def write(self, result: Mapping[str, Any], **view: Any) -> None:
         """Render the result into every file and, when all are whole, rename each into place; `view` are its options."""
@@ -31,24 +32,27 @@ class Sinks:
         if self.chart is not None:
             place, temporary = self.chart
             with refused(place):
-                charts.draw(result, temporary, suffix=place.suffix)
+                charts.draw(result, temporary, suffix=place.suffix, kind=self.chart_kind)
         for place, temporary in (*self.files, *([self.chart] if self.chart else ())):
             with refused(place):
                 os.replace(temporary, os.path.realpath(place))
 
 
 @contextmanager
-def opened(places: Sequence[str], chart: str | None = None) -> Iterator[Sinks]:
-    """Make sure that every file can be written; `OutputError` if not. Leaves nothing behind when the work fails."""
+def opened(places: Sequence[str], chart: str | None = None, chart_kind: str | None = None) -> Iterator[Sinks]:
+    """Make sure that every file can be written, and that there is a chart of that kind; `OutputError` if not. Leaves
+    nothing behind when the work fails."""
     for place in places:
         formats.format_of(place)
     if chart is not None:
         check_chart(chart)
+    if chart_kind is not None:
+        charts.check_kind(chart_kind, chart)
     made: list[Path] = []
     try:
         files = tuple((Path(place), _beside(Path(place), made)) for place in places)
         drawn = (Path(chart), _beside(Path(chart), made)) if chart is not None else None
-        yield Sinks(files, drawn)
+        yield Sinks(files, drawn, chart_kind)
     finally:
         for temporary in made:
             with suppress(OSError):

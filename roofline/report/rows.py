@@ -9,11 +9,14 @@ Result = Mapping[str, Any]
 
 
 def flat_rows(result: Result) -> list[dict[str, Any]]:
-    """One row per deployment compared, phase of a contrast, operator of a prediction (number of chips, if it scales),
-    constant of a calibration, option of a decision (each of its parts), entry of anything else."""
+    """One row per deployment compared, phase of a contrast, operator of a prediction (number of chips, if it scales;
+    point, if it trades), constant of a calibration, option of a decision (each of its parts), entry of anything else."""
     schema = str(result.get("schema", ""))
     if result.get("scaling"):
         return [_scaled(result, row) for row in result["scaling"]["rows"]]
+    traded = [row for row in result.get("rows", [result]) if row.get("frontier")]
+    if traded:
+        return [_point(row, point) for row in traded for point in row["frontier"]["points"]]
     if schema.startswith("roofline.prediction/"):
         return [_operator(result, phase, operator) for phase in result["phases"] for operator in phase["operators"]]
     if schema.startswith("roofline.comparison/"):
@@ -86,6 +89,23 @@ def _scaled(prediction: Result, row: Result) -> dict[str, Any]:
         "grew": grew["name"],
         "grew_loss": grew["loss"],
         **{f"{part['name']}_time_s": part["time_s"] for part in row["parts"]},
+    }
+
+
+def _point(prediction: Result, point: Result) -> dict[str, Any]:
+    """One point of a frontier: running requests, the plan, every metric."""
+    deployment = prediction["deployment"]
+    return {
+        "workload": prediction["workload"]["id"],
+        "deployment": deployment["label"],
+        "chip": deployment["chip"],
+        "num_chips": deployment["num_chips"],
+        "stack": deployment["stack"],
+        "cost": prediction["frontier"]["cost"],
+        "batch": point["batch"],
+        **point["plan"],
+        "keeps_slo": point["keeps_slo"],
+        **point["metrics"],
     }
 
 

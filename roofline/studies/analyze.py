@@ -11,6 +11,7 @@ from roofline.engine.prediction import Prediction
 from roofline.errors import CheckFailedError
 from roofline.studies import contract, economics
 from roofline.studies.explain_plan import explain_plan as plans_of
+from roofline.studies.frontier import frontier as trade
 from roofline.studies.request import Options, plan_settings, resolve_deployment, resolve_workload
 from roofline.studies.scaling import scaling as curve
 
@@ -30,9 +31,11 @@ def analyze(
     explain_plan: bool = False,
     scaling: str | None = None,
     costs: bool = False,
+    frontier: bool = False,
 ) -> dict[str, Any]:
     """The contract's object for one deployment; of training also why its plan is the best, or how the run scales
-    (strong or weak); with `costs` also what tokens cost over utilisation."""
+    (strong or weak); of serving also what it trades, cost against latency; with `costs` also what tokens cost over
+    utilisation."""
     job = resolve_workload(catalog, workload, options)
     where = resolve_deployment(catalog, deployment, job, options)
     found = search.predict(job, where)
@@ -44,11 +47,19 @@ def analyze(
         result["plans"] = plans_of(job, where, given)
     if scaling is not None:
         result["scaling"] = curve(job, where, given, scaling)
+    if frontier:
+        result["frontier"] = trade(job, where, given)
     return result
 
 
 def compare(
-    workload: str, deployments: Sequence[str], options: Options, catalog: Catalog, *, explain_plan: bool = False
+    workload: str,
+    deployments: Sequence[str],
+    options: Options,
+    catalog: Catalog,
+    *,
+    explain_plan: bool = False,
+    frontier: bool = False,
 ) -> dict[str, Any]:
     """The contract's object for many deployments of the same workload, in the order given; one that nothing holds is
     a row like the others, which does not fit."""
@@ -61,6 +72,9 @@ def compare(
     if explain_plan:
         for row, text, deployment in zip(rows, deployments, resolved, strict=True):
             row["plans"] = plans_of(job, deployment, plan_settings(text, options))
+    if frontier:
+        for row, text, deployment in zip(rows, deployments, resolved, strict=True):
+            row["frontier"] = trade(job, deployment, plan_settings(text, options))
     return contract.comparison(job, rows) | economics.assumed(resolved[0].economics if resolved else None)
 
 

@@ -90,7 +90,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
             for item in result.phases
         ],
         **({"steps": timeline.steps(result), "request": timeline.request(result)} if result.uses else {}),
-        "metrics": _metrics(result.metrics),
+        "metrics": metrics(result.metrics),
         "economics": economics.block(result),
         "roofs": {
             "dtype": roof.arithmetic(chip, precision.arithmetic),
@@ -216,15 +216,15 @@ def plan_fields(plan: Plan, *, trains: bool) -> dict[str, Any]:
     return {**degrees, **more, "recompute": plan.recompute, **told}
 
 
-def _metrics(metrics: Mapping[str, Num | None]) -> dict[str, float | None]:
+def metrics(known: Mapping[str, Num | None]) -> dict[str, float | None]:
     """Every metric, and `_low` and `_high` for each that has an ideal; unknown where nothing like it was measured."""
     found: dict[str, float | None] = {}
-    for name, value in metrics.items():
+    for name, value in known.items():
         if name.endswith(BESIDE):
             continue
         found[name] = number(value)
-        if f"{name}_ideal" in metrics:
-            found |= {f"{name}{suffix}": number(metrics.get(f"{name}{suffix}")) for suffix in BESIDE}
+        if f"{name}_ideal" in known:
+            found |= {f"{name}{suffix}": number(known.get(f"{name}{suffix}")) for suffix in BESIDE}
     return found
 
 
@@ -247,6 +247,7 @@ def phase(
     operators = [_operator(priced, item) for priced in item.operators]
     return {
         "phase": item.name,
+        "passes": number(item.repeat),
         "time_s": number(item.time),
         "ideal_time_s": number(item.ideal_time),
         "low_time_s": number(np.maximum(item.time * factors[0], item.ideal_time)) if factors else None,

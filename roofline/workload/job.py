@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from roofline.source import Source
 from roofline.workload.dtype import Precision, bytes_of
 from roofline.workload.model import Model
 from roofline.workload.speculation import NONE, Speculation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Optimizer = Literal["adam", "adam8bit", "sgd", "lion", "muon"]
 LoraTargets = Literal["all", "attention", "qv"]
@@ -70,6 +73,16 @@ class ServiceLevel:
 
     ttft_s: float | None = None
     tpot_s: float | None = None
+
+    @property
+    def promises(self) -> bool:
+        """Whether anything is promised at all."""
+        return self.ttft_s is not None or self.tpot_s is not None
+
+    def kept(self, ttft: Num, tpot: Num) -> NDArray[np.bool_]:
+        """Whether these seconds to the first token and per further token keep it, elementwise."""
+        limits = (np.inf if limit is None else limit for limit in (self.ttft_s, self.tpot_s))
+        return np.logical_and(*(np.less_equal(time, limit) for time, limit in zip((ttft, tpot), limits, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True)

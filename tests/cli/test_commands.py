@@ -28,6 +28,8 @@ EVERY = [
     ("analyze", "llama-3.1-405b-pretraining", "16384xh100-sxm"),
     ("analyze", "llama-3.1-405b-pretraining", "16384xh100-sxm", "--explain-plan", "--full-attention"),
     ("analyze", "llama-3.1-8b-pretraining", "h100-sxm", "--scaling", "strong"),
+    ("analyze", "llama-3.1-70b-chat", "8xh100-sxm", "--frontier"),
+    ("compare", "llama-3.1-70b-chat", "8xh100-sxm", "8xgaudi3", "1xl40s", "--frontier"),
     ("analyze", "mixtral-8x7b", "64xh100-sxm:zero=3,shard=8,recompute=full,recompute_layers=2", "--phase", "training"),
     ("compare", "llama-3.1-8b-pretraining", "8xh100-sxm", "8xmi300x", "--explain-plan"),
     ("analyze", "llama-3.1-70b-retrieval", "8xmi300x"),
@@ -146,6 +148,25 @@ def test_charts(run: Callable[..., Any], tmp_path: Path, suffix: str) -> None:
     assert first.stat().st_size > 10_000
     assert run(*MAIN, "--chart", str(second)).code == 0
     assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("roofline", "arithmetic intensity"), ("time", "Where the time goes"), ("energy", "Energy per output token")],
+)
+def test_every_kind_of_chart(run: Callable[..., Any], tmp_path: Path, kind: str, text: str) -> None:
+    for command in (("analyze", "llama-3.1-70b-chat", "8xh100-sxm"), MAIN):
+        ran = run(*command, "--chart", str(tmp_path / "x.svg"), "--chart-kind", kind)
+        assert ran.out.startswith(run(*command).out)
+        assert text in (tmp_path / "x.svg").read_text(encoding="utf-8")
+
+
+def test_a_frontier_is_drawn_as_one(run: Callable[..., Any], tmp_path: Path) -> None:
+    for command in (("analyze", "llama-3.1-70b-chat", "8xh100-sxm"), MAIN):
+        assert run(*command, "--frontier", "--chart", str(tmp_path / "x.svg")).out
+        assert "Cost against latency" in (tmp_path / "x.svg").read_text(encoding="utf-8")
+        assert run(*command, "--frontier", "--chart", str(tmp_path / "x.svg"), "--chart-kind", "time").out
+        assert "Where the time goes" in (tmp_path / "x.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

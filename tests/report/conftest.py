@@ -22,7 +22,7 @@ def phase(name: str, time: float, bound: str | None, operators: list[Result]) ->
     for item in operators:
         item["share"] = item["time_s"] / sum(other["time_s"] for other in operators)
     return {
-        "phase": name, "time_s": time, "ideal_time_s": time / 2, "low_time_s": None, "high_time_s": None,
+        "phase": name, "passes": 211.0 if name == "decode" else 1.0, "time_s": time, "ideal_time_s": time / 2, "low_time_s": None, "high_time_s": None,
         "bound": bound, "flops": 1e15, "memory_bytes": 1e12, "network_bytes": 1e9, "arithmetic_intensity": 999.7,
         "ridge_point": 590.7, "mfu": 0.354, "mbu": 0.2306,
         "layers": [{"name": "layer", "count": 80.0, "time_s": time / 100},
@@ -70,7 +70,7 @@ def with_bounds(**metrics: float | None) -> Result:
 
 CHAT: Result = {
     "id": "a-chat", "kind": "serving", "model": "a-model-70b", "steps": [{"prefill": 1155.0}, {"decode": 211.0}],
-    "batch": 32.0, "input_len": 1155.0, "output_len": 211.0,
+    "batch": 32.0, "input_len": 1155.0, "output_len": 211.0, "slo": {"ttft_s": 0.45, "tpot_s": 0.04},
 }  # fmt: skip
 RUN: Result = {
     "id": "a-run", "kind": "training", "model": "a-model-70b", "tokens": 1.5e13, "seq_len": 8192.0, "global_batch": 256.0,
@@ -123,6 +123,44 @@ def training() -> Result:
 def comparison() -> Result:
     misfit = serving(MISFIT, fits=False, why="needs 141 GB per chip, has 80 GB")
     rows = [serving(FIRST), serving(SECOND), misfit]
+    apart = {"metric": "output_tokens_per_s_per_chip", "pairs": []}
+    return deepcopy({"schema": "roofline.comparison/1", "version": "0.1.0", "workload": CHAT, "rows": rows,
+                     "indistinguishable": apart})  # fmt: skip
+
+
+def traded(cost: str, slowest: float = 0.1, points: int = 6) -> Result:
+    """A frontier: the time of a token grows and its cost falls with the requests that run."""
+    found = []
+    for index in range(points):
+        latency = 0.01 * (slowest / 0.01) ** (index / max(points - 1, 1))
+        metrics = with_bounds(ttft_s=0.2, tpot_s=latency, output_tokens_per_s_per_chip=2.0**index / latency / 8) | {
+            "output_tokens_per_s_per_user": 1 / latency, "usd_per_million_tokens": None,
+            "chip_seconds_per_million_tokens": 1e6 * latency / 2.0**index * 8,
+        }  # fmt: skip
+        if cost == "usd_per_million_tokens":
+            metrics[cost] = metrics["chip_seconds_per_million_tokens"] / 900.0
+        plan = {"tp": 8.0, "pp": 1.0, "dp": 1.0, "ep": 1.0, "cp": 1.0}
+        batch = 2.0**index if index < points - 1 or points == 1 else 3.0 * 2.0 ** (points - 2)
+        found.append({"batch": batch, "plan": plan, "keeps_slo": latency <= 0.04, "metrics": metrics})
+    kept = [point for point in found if point["keeps_slo"]]
+    return {"latency": "tpot_s", "cost": cost, "points": found, "promised": kept[-1] if kept else None}
+
+
+@pytest.fixture
+def trade() -> Result:
+    result = serving(FIRST, frontier=traded("usd_per_million_tokens"))
+    return deepcopy(result)
+
+
+@pytest.fixture
+def trades() -> Result:
+    """Three deployments: one with a price, one without, one that holds nothing."""
+    nothing: Result = {"latency": "tpot_s", "cost": "usd_per_million_tokens", "points": [], "promised": None}
+    rows = [
+        serving(FIRST, frontier=traded("usd_per_million_tokens")),
+        serving(SECOND, frontier=traded("chip_seconds_per_million_tokens", 0.03)),
+        serving(MISFIT, fits=False, why="needs 141 GB per chip, has 80 GB", frontier=nothing),
+    ]
     apart = {"metric": "output_tokens_per_s_per_chip", "pairs": []}
     return deepcopy({"schema": "roofline.comparison/1", "version": "0.1.0", "workload": CHAT, "rows": rows,
                      "indistinguishable": apart})  # fmt: skip
@@ -263,7 +301,19 @@ def contrast() -> Result:
 
 
 @pytest.fixture(
-    params=["chat", "training", "comparison", "contrast", "listing", "entry", "explanation", "lint", "validation"]
+    params=[
+        "chat",
+        "training",
+        "comparison",
+        "contrast",
+        "trade",
+        "trades",
+        "listing",
+        "entry",
+        "explanation",
+        "lint",
+        "validation",
+    ]
 )
 def result(request: pytest.FixtureRequest) -> Result:
     found: Result = request.getfixturevalue(request.param)

@@ -1,15 +1,19 @@
-"""The look of every chart, and how one becomes a file: the same drawing gives the same bytes."""
+"""The look of every chart, what all of them say, and how one becomes a file: the same drawing gives the same bytes."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from roofline.errors import OutputError
+from roofline.report.charts.placement import Box
+from roofline.report.text import clean
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette without its yellow, told apart with any kind of colour vision.
@@ -37,6 +41,7 @@ def save(
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     metadata = {"Date": None} if kind == ".svg" else {"CreationDate": None} if kind == ".pdf" else None
     with mpl.rc_context(), warnings.catch_warnings():
@@ -47,7 +52,47 @@ def save(
         figure = Figure(figsize=size, dpi=160, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
+        for told in figure.findobj(Text):
+            told.set_text(clean(told.get_text()))  # what is no character of XML would make the file none
         try:
             figure.savefig(path, format=kind[1:], metadata=metadata)
         except OSError as error:
             raise OutputError(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
+
+
+def title(figure: Figure, text: str, below: str, *, rows: int = 0) -> float:
+    """The title at the left of a figure, in plain type what is drawn `below` it; everything else is kept under both,
+    and under `rows` for a key, whose top is returned, as a share of the height."""
+    points = 72.0 * figure.get_figheight()
+    lines = wrap(below, 150)
+    figure.text(0.01, 1.0 - 6.0 / points, text, va="top", fontsize=11, fontweight="bold")
+    figure.text(0.01, 1.0 - 23.0 / points, "\n".join(lines), va="top", fontsize=8.5, color=INK, linespacing=1.3)
+    top = 1.0 - (22.0 + 13.0 * len(lines)) / points
+    engine: Any = figure.get_layout_engine()
+    engine.set(rect=(0.0, 0.0, 1.0, top - 13.0 * rows / points), h_pad=0.09)
+    return top
+
+
+def footer(figure: Figure, *lines: str) -> None:
+    """The source line at the foot of a figure, with what else has to be said there."""
+    told = "\n".join(part for line in lines if line for part in wrap(line, 190))
+    figure.supxlabel(told, fontsize=6.5, color=FAINT, x=0.01, ha="left", linespacing=1.4)
+
+
+def evidence_line(predictions: Sequence[Mapping[str, Any]]) -> str:
+    """What stands behind expected times: deployments by the kind of their evidence."""
+    by_kind: dict[str, list[str]] = {}
+    for item in predictions:
+        by_kind.setdefault(item["evidence"]["calibration"], []).append(item["deployment"]["label"])
+    return "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in by_kind.items())
+
+
+def box_of(drawn: Any) -> Box:
+    """The rectangle in pixels that something drawn, such as a text, covers."""
+    box = drawn.get_window_extent()
+    return Box(box.x0, box.y0, box.x1, box.y1)
+
+
+def pixels_per_point(axes: Axes) -> float:
+    """Pixels of one point on paper."""
+    return axes.figure.dpi / 72

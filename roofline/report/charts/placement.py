@@ -26,13 +26,18 @@ class Box:
         return across and self.bottom >= other.bottom and self.top <= other.top
 
 
-def around(x: float, y: float, width: float, height: float, gap: float) -> Iterator[Box]:
+FAR = (1.0, 2.2, 3.6)  # how far from its point a name may stand, in gaps
+
+
+def around(
+    x: float, y: float, width: float, height: float, gap: float, far: Sequence[float] = FAR
+) -> Iterator[Box]:  # fmt: skip
     """Places for a name beside a point, the most natural first: right, left, below, above, then the corners."""
     sides = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, 1), (1, 1), (-1, -1))
-    for far in (1.0, 2.2, 3.6):
+    for gaps in far:
         for across, up in sides:
-            left = x - width / 2 + across * (width / 2 + gap * far)
-            bottom = y - height / 2 + up * (height / 2 + gap * far)
+            left = x - width / 2 + across * (width / 2 + gap * gaps)
+            bottom = y - height / 2 + up * (height / 2 + gap * gaps)
             yield Box(left, bottom, left + width, bottom + height)
 
 
@@ -42,6 +47,7 @@ def place(
     taken: Sequence[Box],
     frame: Box,
     gap: float,
+    far: Sequence[float] = FAR,
 ) -> list[Box | None]:
     """A box for each point's name, none on another or on what is taken; None where there is no room.
 
@@ -53,7 +59,7 @@ def place(
     for (x, y), (width, height) in zip(points, sizes, strict=True):
         free = (
             box
-            for box in around(x, y, width, height, gap)
+            for box in around(x, y, width, height, gap, far)
             if box.within(frame) and not any(box.meets(other) for other in obstacles)
         )
         box = next(free, None)

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from roofline.report.charts.figure import FAINT, INK, PALETTE, save
+from roofline.report.charts.figure import FAINT, INK, PALETTE, box_of, evidence_line, footer, pixels_per_point, save
 from roofline.report.charts.placement import Box, place, spread
 from roofline.report.human import quantity, ratio
 
@@ -136,8 +135,7 @@ def _titles(figure: Figure, axes: Axes, drawn: Sequence[Roofs]) -> None:
     if drawn:
         work = drawn[0].result["workload"]
         axes.set_title(f"{work['id']} ({work['model']})", loc="left", fontsize=11, fontweight="bold", pad=22)
-        source = "\n".join(wrap(_source_line(drawn), 190))
-        figure.supxlabel(source, fontsize=6.5, color=FAINT, x=0.01, ha="left", linespacing=1.4)
+        footer(figure, _source_line(drawn))
 
 
 def _lines(axes: Axes, roofs: Roofs, low: float, high: float, *, quiet: bool) -> None:
@@ -199,16 +197,6 @@ def _figures(roofs: Roofs) -> str:
     return f"{peak}{'' if roofs.result['fits'] else ', does not fit'}\n{memory}"
 
 
-def _pixels_per_point(axes: Axes) -> float:
-    """Pixels of one point on paper."""
-    return axes.figure.dpi / 72
-
-
-def _extent(axes: Axes) -> Box:
-    box = axes.get_window_extent()
-    return Box(box.x0, box.y0, box.x1, box.y1)
-
-
 def _slope(axes: Axes) -> float:
     """The angle on paper, in degrees, of a memory's slope."""
     start, end = axes.transData.transform([(1.0, 1.0), (10.0, 10.0)])
@@ -229,14 +217,14 @@ def _name_levels(axes: Axes, drawn: Sequence[Roofs]) -> Iterator[Box]:
                 textcoords="offset points", rotation=_slope(axes), rotation_mode="anchor", ha="center", va="bottom",
                 fontsize=7.5, color=roofs.color,
             )  # fmt: skip
-            yield _box_of(text)
+            yield box_of(text)
 
 
 def _name_ridge(axes: Axes, roofs: Roofs) -> Iterator[Box]:
     """The ridge point's name above it, and what binds on either side of it at the foot of the chart."""
     above = f"ridge point {ratio(roofs.ridge)} FLOP/B"
     style: dict[str, Any] = {"fontsize": 7.5, "textcoords": "offset points"}
-    yield _box_of(
+    yield box_of(
         axes.annotate(above, (roofs.ridge, roofs.peak), (0, 6), ha="center", va="bottom", color=roofs.color, **style)
     )
     axes.plot(
@@ -248,7 +236,7 @@ def _name_ridge(axes: Axes, roofs: Roofs) -> Iterator[Box]:
         foot = axes.annotate(
             text, (roofs.ridge, axes.get_ylim()[0]), (6 * side, 5), ha=align, va="bottom", color=FAINT, **style
         )
-        yield _box_of(foot)
+        yield box_of(foot)
 
 
 def _name_points(axes: Axes, roofs: Roofs, taken: Sequence[Box]) -> None:
@@ -259,15 +247,15 @@ def _name_points(axes: Axes, roofs: Roofs, taken: Sequence[Box]) -> None:
         axes.text(0.5, 0.5, _names(group), transform=axes.transAxes, fontsize=7, color=INK, linespacing=1.15)
         for group in groups
     ]
-    boxes = [_box_of(text) for text in texts]
+    boxes = [box_of(text) for text in texts]
     sizes = [(box.right - box.left + 8, box.top - box.bottom) for box in boxes]
     lines = [*_along(axes, roofs), *_markers(axes, roofs.points), *taken]
-    places = place(centres, sizes, lines, _extent(axes), gap=8.0)
+    places = place(centres, sizes, lines, box_of(axes), gap=8.0)
     for text, (x, y), box in zip(texts, centres, places, strict=True):
         text.remove()
         if box is None:
             continue
-        scale = _pixels_per_point(axes)
+        scale = pixels_per_point(axes)
         middle = ((box.left + box.right) / 2, (box.bottom + box.top) / 2)
         near = abs(middle[1] - y) < 1 or (box.left <= x <= box.right and abs(middle[1] - y) < 28)
         axes.annotate(
@@ -298,14 +286,9 @@ def _names(group: Sequence[Point]) -> str:
     return (", " if len(names) < 3 else "\n").join(names)
 
 
-def _box_of(text: Any) -> Box:
-    box = text.get_window_extent()
-    return Box(box.x0, box.y0, box.x1, box.y1)
-
-
 def _markers(axes: Axes, points: Sequence[Point]) -> Iterator[Box]:
     """The squares on paper that the markers cover."""
-    scale = _pixels_per_point(axes)
+    scale = pixels_per_point(axes)
     for point in points:
         x, y = axes.transData.transform((point.intensity, point.rate))
         half = math.sqrt(point.area) / 2 * scale
@@ -339,8 +322,5 @@ def _key(axes: Axes, drawn: Sequence[Roofs]) -> None:
 
 
 def _source_line(drawn: Sequence[Roofs]) -> str:
-    by_kind: dict[str, list[str]] = {}
-    for item in drawn:
-        by_kind.setdefault(item.result["evidence"]["calibration"], []).append(item.label)
-    kinds = "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in by_kind.items())
-    return f"roofline {drawn[0].result['version']}; roofs: dense datasheet peaks; points: expected times ({kinds})"
+    behind = evidence_line([item.result for item in drawn])
+    return f"roofline {drawn[0].result['version']}; roofs: dense datasheet peaks; points: expected times ({behind})"

@@ -60,8 +60,8 @@ def layout_text(deployment: Mapping[str, Any]) -> str:
     return " : ".join(plan_text(plan) for plan in found)
 
 
-def work_text(work: Result) -> str:
-    """A workload in one line."""
+def work_text(work: Result, *, at_once: bool = True) -> str:
+    """A workload in one line; how many requests run `at_once` may be what varies."""
     imbalance = work.get("imbalance") or 1.0
     hottest = f", the hottest rank of experts with {imbalance:.3g} times the mean" if imbalance > 1.0 else ""
     if work["kind"] == "training":
@@ -70,7 +70,8 @@ def work_text(work: Result) -> str:
     steps = steps_text(work["steps"])
     more = f"{_reused(work)}{_drafts(work)}{hottest}"
     requests = "as many requests as memory holds" if work["batch"] is None else f"{count(work['batch'])} requests"
-    return f"{work['id']}: {work['model']}, {requests} at once; each: {steps}{more}"
+    running = f", {requests} at once; each" if at_once else ", each request"
+    return f"{work['id']}: {work['model']}{running}: {steps}{more}"
 
 
 def _reused(work: Result) -> str:

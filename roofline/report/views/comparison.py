@@ -7,7 +7,7 @@ from typing import Any
 
 from roofline.report.document import Cell, Column, Document, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, duration, percent, quantity, rate, usd
-from roofline.report.views import economics, ranking
+from roofline.report.views import economics, frontier, ranking
 from roofline.report.views.common import between, layout_text, notes, work_text
 
 Result = Mapping[str, Any]
@@ -19,11 +19,13 @@ def view(
 ) -> Document:  # fmt: skip
     """The table, why rows do not fit, why plans are as they are, what is behind the numbers."""
     rows = result["rows"]
+    if any(row.get("frontier") for row in rows):
+        return (Heading(work_text(result["workload"], at_once=False)), *frontier.ends(rows), *_below(rows))
+    heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
     training = bool(rows) and rows[0]["workload"]["kind"] == "training"
     fields = list(_training(full_attention) if training else _serving(_hides(result)))
     heads = (Column("deployment"), Column("fits"), *(column for column, _ in fields))
     table = Grid.of(heads, [_row(row, fields) for row in rows], turns=True)
-    heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
     return (heading, table, *_apart(result), *_plans(rows), *_costs(result, costs), *_below(rows))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from roofline.report import terminal_chart
 from roofline.report.document import Cell, Column, Document, Drawing, Grid, Heading, Part, Text
 from roofline.report.human import UNKNOWN, count, duration, many, percent, quantity, rate, ratio
-from roofline.report.views import economics, ranking, scaling, steps
+from roofline.report.views import economics, frontier, ranking, scaling, steps
 from roofline.report.views.common import between, evidence_text, layout_text, notes, work_text
 from roofline.report.views.costs import costs_text, layers_text
 
@@ -26,9 +26,12 @@ def view(
     costs: bool = False,
     **_: Any,
 ) -> Document:
-    """The whole report; of a deployment that does not fit, why; of a run that scales, what more chips make of it."""
+    """The whole report; of a deployment that does not fit, why; of a run that scales, what more chips make of it; of a
+    service that trades, what it trades."""
     if result.get("scaling"):
         return (*_head(result), *scaling.parts(result["scaling"]), *notes([result]))
+    if result.get("frontier"):
+        return (*_head(result), *frontier.curve(result, all_rows=all_rows), *notes([result]))
     plans = tuple(ranking.parts(result["plans"])) if result.get("plans") else ()
     if not result["fits"]:
         return (*_head(result), _memory(result), *plans, *notes([result]))
@@ -40,7 +43,7 @@ def _head(result: Result) -> Iterator[Part]:
     """What runs on what, and the verdict."""
     deployment = result["deployment"]
     yield Heading(f"{deployment['label']} ({deployment['chip_name']}), {layout_text(deployment)}")
-    yield Text(work_text(result["workload"]))
+    yield Text(work_text(result["workload"], at_once=not result.get("frontier")))
     formats = f"weights {deployment['weights']}, activations {deployment['activations']}"
     formats += f", cache {deployment['kv_cache']}" if result["workload"]["kind"] == "serving" else ""
     yield Text(f"{formats}; products in {deployment['arithmetic']}; stack {deployment['stack']}")
