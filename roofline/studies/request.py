@@ -78,8 +78,9 @@ class Options:
     `scenario` names what requests to a bare model do. Lengths are tokens. `cached_share` of the first prompt is found
     in the prefix cache; `draft_tokens` are guessed in each step by the model `draft` (by nothing that costs time
     without one) and right with probability `acceptance`; `imbalance` are the rows of the hottest expert-parallel rank
-    over the mean. `lora_rank` trains adapters of that rank beside `lora_targets` instead of weights, `optimizer` updates
-    them. `settings` are plan degrees, `recompute`, `stack` and formats for every deployment that does not say its own.
+    over the mean. `lora_rank` trains adapters of that rank beside `lora_targets` instead of weights, `optimizer`
+    updates them. `settings` are plan degrees, `recompute`, `stack` and formats for every deployment that does not say
+    its own.
     """
 
     phase: str | None = None
