@@ -85,7 +85,8 @@ def predict(
     `seq_len`, `global_batch`, `tokens`, `draft_tokens` [tokens, sequences], `cached_share`, `acceptance`, `draft`,
     `imbalance`, `lora_rank`, `lora_targets`, `optimizer`, and the settings of a deployment (`tp`, `zero`, `flash`,
     `stack`, `weights` …). Of training `explain_plan` adds why its plan is the fastest, under "plans", and `scaling`
-    ("strong" or "weak") what more chips make of it. With `vary` ("NAME=RANGE", or several of these) there is a row for each value.
+    ("strong" or "weak") what more chips make of it. With `vary` ("NAME=RANGE", or several of these) there is a row for
+    each value.
     Raises `RooflineError` for anything that is wrong with them.
 
     >>> predict("llama-3.1-8b", "h100-sxm", phase="decode", batch=16)["phases"][0]["bound"]
