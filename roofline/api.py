@@ -118,18 +118,17 @@ def predict(
     catalog = catalog or Catalog()
     if vary:
         return Result(_vary(workload, deployment, [vary] if isinstance(vary, str) else vary, asked, catalog))
-    return Result(
-        analyze.analyze(
-            workload,
-            deployment,
-            asked,
-            catalog,
-            explain_plan=explain_plan,
-            scaling=scaling,
-            costs=costs,
-            frontier=frontier,
-        )  # fmt: skip
+    found = analyze.analyze(
+        workload,
+        deployment,
+        asked,
+        catalog,
+        explain_plan=explain_plan,
+        scaling=scaling,
+        costs=costs,
+        frontier=frontier,
     )
+    return Result(found)
 
 
 def compare(

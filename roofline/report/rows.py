@@ -10,7 +10,7 @@ Result = Mapping[str, Any]
 
 def flat_rows(result: Result) -> list[dict[str, Any]]:
     """One row per deployment compared, phase of a contrast, operator of a prediction (number of chips, if it scales;
-    point, if it trades), constant of a calibration, option of a decision (each of its parts), entry of anything else."""
+    point, if it trades), constant of a calibration, part of an option of a decision, entry of anything else."""
     schema = str(result.get("schema", ""))
     if result.get("scaling"):
         return [_scaled(result, row) for row in result["scaling"]["rows"]]

@@ -152,7 +152,7 @@ def steps_called(job: Serving, name: str) -> list[int]:
     if named:
         return named
     word, _, number = name.partition(".")
-    by_word = {kind: other for other, kind in KINDS.items()} | (SINGLE if not number else {})
+    by_word = {kind: other for other, kind in KINDS.items()} | ({} if number else dict(SINGLE))
     found = [at for at, step in enumerate(job.steps) if word in by_word and isinstance(step, by_word[word])]
     if not found:
         known = names(job)

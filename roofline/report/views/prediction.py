@@ -14,6 +14,7 @@ from roofline.report.views.costs import costs_text, layers_text
 
 Result = Mapping[str, Any]
 TOP = 8
+MOST_PHASES = 8  # that are told one by one
 
 
 def view(
@@ -68,12 +69,15 @@ def _speed(
     """Metrics, phases, parts, plans, operators, the chart and what they are worth."""
     yield _metrics(result, full_attention)
     yield from steps.parts(result, all_rows)
-    yield _phases(result, full_attention)
+    told = _told(result["phases"], all_rows)
+    yield _phases(result, told, full_attention)
+    if len(told) < len(result["phases"]):
+        yield Text(f"the longest of {len(result['phases'])} phases of each kind (--all)", "quiet")
     for phase in result["phases"]:
         if phase.get("parts"):
             yield ranking.parts_of_step(phase["parts"])
     yield from plans
-    for phase in result["phases"]:
+    for phase in told:
         if phase["operators"]:
             yield from _operators(phase, all_rows)
             yield Text(costs_text(phase))
@@ -194,7 +198,19 @@ def _memory(result: Result) -> Grid:
     return Grid.of((Column(title), Column("size", right=True), Column("share", right=True)), rows)
 
 
-def _phases(result: Result, full_attention: bool) -> Grid:
+def _told(phases: Sequence[Result], all_rows: bool) -> Sequence[Result]:
+    """The phases that are told; of many, the longest of each kind."""
+    if all_rows or len(phases) <= MOST_PHASES:
+        return phases
+    names = dict.fromkeys(phase["phase"] for phase in phases)
+    return [max((phase for phase in phases if phase["phase"] == name), key=_seconds) for name in names]
+
+
+def _seconds(phase: Result) -> float:
+    return float(phase["time_s"] or 0.0)
+
+
+def _phases(result: Result, told: Sequence[Result], full_attention: bool) -> Grid:
     """One row for each phase."""
     whole = result["metrics"].get("mfu_full_attention") if full_attention else None
     columns = (
@@ -218,7 +234,7 @@ def _phases(result: Result, full_attention: bool) -> Grid:
             percent(phase["mfu"] if whole is None else whole),
             percent(phase["mbu"]),
         )
-        for phase in result["phases"]
+        for phase in told
     ]
     return Grid.of(columns, rows, turns=True)
 

@@ -95,9 +95,9 @@ def _verdict(pauses: Result) -> str:
         return f"{held}, none of which is needed again: drop it"
     keep, again = ratio(pauses["keep_chip_seconds"]), ratio(pauses["recompute_chip_seconds"])
     verb = {"keep": "keep it", "recompute": "drop it and read the context again"}[pauses["cheaper"]]
-    costs = f"keeping it through {times} of {duration(pauses['seconds'])} takes memory worth {keep} chip-seconds"
+    costs = f"Keeping it through {times} of {duration(pauses['seconds'])} takes memory worth {keep} chip-seconds"
     costs += f", reading again {again} and {duration(pauses['recompute_time_s'])} of the user's time"
     equal = pauses["break_even_s"]
     at = f"; both are equal at {duration(equal)}" if equal is not None else ""
     room = "" if pauses["memory_full"] else "; there is room for more requests, so keeping displaces none"
-    return f"{held}: {verb}. {costs.capitalize()}{at}{room}"
+    return f"{held}: {verb}. {costs}{at}{room}"

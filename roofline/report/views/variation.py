@@ -25,6 +25,10 @@ _METRICS: tuple[tuple[str, str, Show], ...] = (
 )
 
 
+def _fits(row: Result) -> Cell:
+    return Cell("yes", "good") if row["fits"] else Cell("no", "bad")
+
+
 def view(result: Result, **_: Any) -> Document:
     """What is varied on what, and the table."""
     deployment = result["deployment"]
@@ -33,14 +37,8 @@ def view(result: Result, **_: Any) -> Document:
     varied = [(item["name"], _VALUES.get(item["unit"], count)) for item in result["vary"]]
     heads = [Column(name, right=True) for name, _ in varied]
     heads += [Column(head, right=True) for _, head, _ in shown] + [Column("fits")]
-    rows = [
-        [
-            *(show(row[name]) for name, show in varied),
-            *(show(row[name]) for name, _, show in shown),
-            Cell("yes", "good") if row["fits"] else Cell("no", "bad"),
-        ]
-        for row in result["rows"]
-    ]
+    fields = [*varied, *((name, show) for name, _, show in shown)]
+    rows = [[*(Cell(show(row[name])) for name, show in fields), _fits(row)] for row in result["rows"]]
     return (
         Heading(f"{deployment['label']} ({deployment['chip_name']}), {layout_text(deployment)}"),
         Text(work_text(result["workload"])),
