@@ -141,8 +141,9 @@ def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> 
 
 def _within(priced: tuple[Priced, ...], stages: Stages, plan: Plan, stack: Stack) -> tuple[Priced, ...]:
     """Messages inside a pass behind its kernels, one kind after another: together they hide no more than there is to
-    hide behind, a ring of keys and values only behind attention, and messages between stages behind what one stage
-    does while it sends as often as it has chunks."""
+    hide behind, a ring of keys and values only behind attention, and messages between stages behind what the layers of
+    one stage do while it sends as often as it has chunks."""
+    outside = _sum(item.taken for item in priced if item.op.kind not in (COLLECTIVE, OVERHEAD) and not item.op.layer)
     work = _sum(item.taken for item in priced if item.op.kind not in (COLLECTIVE, OVERHEAD))
     attending = _sum(item.taken for item in priced if item.op.kind == ATTENTION)
     hidden: dict[str, Num] = {}
@@ -150,7 +151,7 @@ def _within(priced: tuple[Priced, ...], stages: Stages, plan: Plan, stack: Stack
         taken = _sum(item.taken for item in priced if item.op.kind == COLLECTIVE and served(item.op) == kind)
         allowed = stack.overlaps.get(kind, 1.0) if kind != CONTEXT or plan.context == "ring" else 0.0
         if kind == PIPELINE:
-            taken, work = taken * _hops(plan), work * stages.fullest
+            taken, work = taken * _hops(plan), larger(work - outside, 0.0) * stages.fullest
         behind = smaller(taken * allowed, smaller(attending, work) if kind == CONTEXT else work)
         work = work - behind
         hidden[kind] = behind / where(taken > 0.0, taken, 1.0)
