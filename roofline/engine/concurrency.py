@@ -60,6 +60,7 @@ def working(
         tried = low * ratio**inside
         below = np.sum(np.greater(seen(tried), tried), axis=0)
         low, high = low * ratio ** (below / PARTS), low * ratio ** ((below + 1.0) / PARTS)
+    high = np.minimum(high, running)
     return Beside(high * dp, high - 1.0, high / running)
 
 

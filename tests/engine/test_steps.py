@@ -217,6 +217,22 @@ def test_longer_pauses_never_serve_more(pause: float, more: float) -> None:
     assert metric(found[1], "requests_per_s") <= metric(found[0], "requests_per_s") * 1.002
 
 
+@pytest.mark.parametrize("degrees", [{}, {"dp": 3.0}])
+def test_pauses_as_an_axis_are_their_points(degrees: dict[str, float]) -> None:
+    """Also where some of them are none."""
+    pauses = np.array([0.0, 0.5, 30.0])
+
+    def paused(length: Any) -> Prediction:
+        steps = (replace(step, seconds=length) if isinstance(step, Pause) else step for step in TOOL)
+        return run(job(*steps, batch=17.0), STACK, CHIP, **degrees)
+
+    together = paused(pauses)
+    for name in ("ttft_s", "tpot_s", "e2e_latency_s", "requests_per_s", "decode_tokens_per_s", "usd_per_request"):
+        found = np.asarray(together.metrics[name])
+        for value, length in zip(found, pauses, strict=True):
+            assert value == pytest.approx(metric(paused(float(length)), name), rel=1e-9), (name, length)
+
+
 def test_a_static_batch_pauses_as_a_whole() -> None:
     static = replace(STACK, batching="static")
     found = run(job(*TOOL, batch=16.0), static)
