@@ -98,3 +98,13 @@ def test_a_comparison_shows_what_nothing_holds_as_a_row() -> None:
     assert (held["fits"], unheld["fits"]) == (True, False)
     assert (unheld["deployment"]["num_chips"], unheld["deployment"]["label"]) == (8, "8xrtx-4090")
     assert unheld["why"].startswith("needs ")
+
+
+def test_scenarios_and_ranges_are_keywords() -> None:
+    found = rl.predict("llama-3.1-8b", "h100-sxm", scenario="retrieval")
+    assert [step["name"] for step in found["steps"] if step["hidden"]] == ["query"]
+    rows = rl.predict("llama-3.1-8b", "h100-sxm", scenario="retrieval", vary="passages=1000,2000")["rows"]
+    assert [row["passages"] for row in rows] == [1000.0, 2000.0]
+    assert len(rl.predict("llama-3.1-8b", "h100-sxm", vary=["batch=1,2", "input=10,20"]).to_frame()) == 4
+    with pytest.raises(rl.RooflineError, match="must be the name of a scenario"):
+        rl.predict("llama-3.1-8b", "h100-sxm", scenario=3)

@@ -9,11 +9,11 @@ import numpy as np
 
 from roofline.engine.deployment import Deployment
 from roofline.engine.phases import decode_phase, draft_phase, replica_batch
-from roofline.engine.steps import Stretch, parts
+from roofline.engine.steps import Stretch, parts, sweep_axes
 from roofline.numeric import Num, added, some
 from roofline.workload import Decode, Precision, Prefill, Serving
 
-HALVINGS = 12  # in which the number of requests at work is found
+PARTS, ROUNDS = 16, 3  # into which the ratio between one request and all is divided, and how often
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +33,8 @@ def working(
 
     A request at work sees each of the others at work for the same share of its cycle: `1 + (N − 1)·a/(a + p)` of them,
     with `a` seconds of work, which grow with their number, and `p` of pauses (mean value analysis of a closed network
-    with delays, Reiser and Lavenberg 1980, in Schweitzer's approximation of 1979). The number is found by halving the
-    ratio between one and all, with every token at the mean context. A static batch pauses as a whole.
+    with delays, Reiser and Lavenberg 1980, in Schweitzer's approximation of 1979). The number is found between
+    one and all, in parts of equal ratio, with every token at the mean context. A static batch pauses as a whole.
     """
     running, pause = replica_batch(serving.batch, deployment), serving.pause_s
     most = np.maximum(running - 1.0, 0.0)
@@ -54,10 +54,13 @@ def working(
         return 1.0 + most * busy / (busy + pause)
 
     low, high = np.ones(np.shape(running)), running
-    for _ in range(HALVINGS):
-        middle = np.sqrt(low * high)
-        more = np.greater(seen(middle), middle)
-        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    inside = np.arange(1.0, PARTS).reshape(-1, *(1,) * sweep_axes(serving, deployment)) / PARTS
+    for _ in range(ROUNDS):
+        ratio = high / low
+        tried = low * ratio**inside
+        below = np.sum(np.greater(seen(tried), tried), axis=0)
+        low, high = low * ratio ** (below / PARTS), low * ratio ** ((below + 1.0) / PARTS)
+    high = np.minimum(high, running)
     return Beside(high * dp, high - 1.0, high / running)
 
 

@@ -71,7 +71,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         evidence=evidence,
         sources=sources,
         fullest=np.where(fuller, 1.0, 0.0),
-        uses=uses(serving, deployment, _served(serving, read, write, prompts, decodes), {}),
+        account=lambda: uses(serving, deployment, _served(serving, read, write, prompts, decodes), {}),
         waiting=times[False].waiting,
     )
 

@@ -82,7 +82,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         weight_bytes=total_weight_bytes(serving.model, precision),
         evidence=evidence,
         sources=sources,
-        uses=uses(running, deployment, _served(running, beside, deployment, stretches, times[False]), held),
+        account=lambda: uses(running, deployment, _served(running, beside, deployment, stretches, times[False]), held),
         waiting=times[False].waiting + times[False].e2e * (serving.batch / running.batch - 1.0),
     )
 

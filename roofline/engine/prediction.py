@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -92,8 +92,8 @@ class Prediction:
     """A workload on a deployment. Every number may be an array over a sweep's axes.
 
     `metrics` holds SI numbers by their contract names, each time and rate also with the suffix `_ideal`. `memory` is
-    that of the fullest chip; with prefill and decode apart `fullest` is its pool, as an index into `POOLS`. `uses` are
-    what each step of a request uses, and `waiting` the seconds that pass before it is its turn.
+    that of the fullest chip; with prefill and decode apart `fullest` is its pool, as an index into `POOLS`. `account`
+    says, when it is asked, what each step of a request uses; `waiting` are the seconds until it is its turn.
     """
 
     workload: Workload
@@ -110,8 +110,13 @@ class Prediction:
     evidence: Calibration = "datasheet"
     sources: tuple[str, ...] = field(default_factory=tuple)
     fullest: Num | None = None
-    uses: tuple[Use, ...] = ()
+    account: Callable[[], tuple[Use, ...]] = tuple
     waiting: Num = 0.0
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """What each step of a request uses; none of training."""
+        return self.account()
 
 
 def evidence_of(deployment: Deployment) -> tuple[Calibration, tuple[str, ...]]:

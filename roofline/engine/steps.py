@@ -96,7 +96,7 @@ def at_mean(phase: Phase, rank: int) -> Phase:
 
 def reading(serving: Serving, deployment: Deployment, precision: Precision) -> list[Stretch]:
     """Prompts, beside each what drafts, and pauses."""
-    steps, rank = serving.steps, sweep_axes(serving, deployment)
+    steps, rank = serving.steps, _rank(serving, deployment)
     prompts = dict(zip(places_of(serving, Prefill), unread_prompts(serving), strict=True))
     drafting = (True, False) if serving.speculative.drafts else (False,)
     found: list[Stretch] = []
@@ -113,7 +113,7 @@ def reading(serving: Serving, deployment: Deployment, precision: Precision) -> l
 
 def writing(serving: Serving, deployment: Deployment, precision: Precision) -> list[Stretch]:
     """What is generated, beside each what drafts, the context growing from one to the next."""
-    steps, contexts, rank = serving.steps, serving.contexts, sweep_axes(serving, deployment)
+    steps, contexts, rank = serving.steps, serving.contexts, _rank(serving, deployment)
     makers = (draft_phase, decode_phase) if serving.speculative.drafts else (decode_phase,)
     found: list[Stretch] = []
     for kind, places in gathered(steps):
@@ -131,14 +131,18 @@ def places_of(serving: Serving, kind: type[Step]) -> list[int]:
 
 
 def sweep_axes(serving: Serving, deployment: Deployment) -> int:
-    """The most axes that any number has of which a phase is made; nobody asks where each step is by itself."""
-    if all(len(places) == 1 for _, places in gathered(serving.steps)):
-        return 0
+    """The most axes that any number has of which a phase is made."""
     guesses = serving.speculative
     numbers = (serving.batch, serving.cached, serving.cached_share, serving.distinct, serving.imbalance)
     lengths = [step.seconds if isinstance(step, Pause) else step.tokens for step in serving.steps]
     drafted = (guesses.tokens, guesses.acceptance, guesses.cost)
     return axes(numbers, lengths, drafted, deployment.chip, deployment.stack, deployment.plan)
+
+
+def _rank(serving: Serving, deployment: Deployment) -> int:
+    """The axes before which steps are an axis of their own; nobody asks where each is by itself."""
+    alone = all(len(places) == 1 for _, places in gathered(serving.steps))
+    return 0 if alone else sweep_axes(serving, deployment)
 
 
 def unread_prompts(serving: Serving) -> Iterator[tuple[Num, Num]]:

@@ -89,7 +89,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
             phase(item, _ridge(item), interval.of_phase(item.name, deployment), _rounds(result))
             for item in result.phases
         ],
-        **({"steps": timeline.steps(result), "request": timeline.request(result)} if result.uses else {}),
+        **timeline.timeline(result),
         "metrics": metrics(result.metrics),
         "economics": economics.block(result),
         "roofs": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,16 @@ def step(item: Step) -> dict[str, Any]:
     }
 
 
-def steps(result: Prediction) -> list[dict[str, Any]]:
-    """Every step of a request in order, one of those that run; `share` is that of its whole time."""
-    whole = result.waiting + added(use.effort.time for use in result.uses)
-    return [_use(use, whole) for use in result.uses]
+def timeline(result: Prediction) -> dict[str, Any]:
+    """The steps of one request and what it takes of the deployment; nothing of training."""
+    uses = result.uses
+    return {"steps": _steps(result, uses), "request": _request(result, uses)} if uses else {}
+
+
+def _steps(result: Prediction, uses: Sequence[Use]) -> list[dict[str, Any]]:
+    """Every step in order; `share` is that of the request's whole time."""
+    whole = result.waiting + added(use.effort.time for use in uses)
+    return [_use(use, whole) for use in uses]
 
 
 def _use(use: Use, whole: Num) -> dict[str, Any]:
@@ -52,12 +58,12 @@ def _use(use: Use, whole: Num) -> dict[str, Any]:
     }
 
 
-def request(result: Prediction) -> dict[str, Any]:
-    """What one request takes of the deployment: all its chip-seconds, those in which nothing is at work, its wait."""
+def _request(result: Prediction, uses: Sequence[Use]) -> dict[str, Any]:
+    """All chip-seconds of the deployment for one request, those in which nothing works, its wait and its pauses."""
     rate = result.metrics["requests_per_s"]
     whole = result.deployment.num_chips / np.asarray(rate, dtype=np.float64)
-    used = added(use.effort.chip_seconds for use in result.uses)
-    held = [(use.step.seconds, use.hold) for use in result.uses if isinstance(use.step, Pause) and use.hold]
+    used = added(use.effort.chip_seconds for use in uses)
+    held = [(use.step.seconds, use.hold) for use in uses if isinstance(use.step, Pause) and use.hold]
     return {
         "waiting_s": finite(result.waiting),
         "chip_seconds": finite(whole),

@@ -101,7 +101,7 @@ def test_memory_holds_the_longest_context() -> None:
     assert float(run(shrinking).memory.kv_cache) == float(longest.memory.kv_cache)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 500)), min_size=1, max_size=6),
     cached=st.integers(0, 3000),
@@ -130,7 +130,7 @@ def test_of_one_request_the_first_useful_token_comes_after_all_that_is_before_it
     assert metric(found, "time_to_first_useful_token_s_ideal") == pytest.approx(ideal, rel=1e-12)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(thinking=st.floats(10.0, 20000.0), more=st.floats(1.0, 3.0), batch=st.sampled_from([1.0, 16.0, 300.0]))
 def test_more_thinking_is_never_faster(thinking: float, more: float, batch: float) -> None:
     found = [
@@ -207,7 +207,7 @@ def test_a_server_never_does_more_than_it_can() -> None:
         assert used * metric(found, "requests_per_s") <= 1.0 + 1e-9
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(pause=st.floats(0.01, 100.0), more=st.floats(1.1, 5.0))
 def test_longer_pauses_never_serve_more(pause: float, more: float) -> None:
     found = [
@@ -215,6 +215,22 @@ def test_longer_pauses_never_serve_more(pause: float, more: float) -> None:
         for length in (pause, pause * more)
     ]
     assert metric(found[1], "requests_per_s") <= metric(found[0], "requests_per_s") * 1.002
+
+
+@pytest.mark.parametrize("degrees", [{}, {"dp": 3.0}])
+def test_pauses_as_an_axis_are_their_points(degrees: dict[str, float]) -> None:
+    """Also where some of them are none."""
+    pauses = np.array([0.0, 0.5, 30.0])
+
+    def paused(length: Any) -> Prediction:
+        steps = (replace(step, seconds=length) if isinstance(step, Pause) else step for step in TOOL)
+        return run(job(*steps, batch=17.0), STACK, CHIP, **degrees)
+
+    together = paused(pauses)
+    for name in ("ttft_s", "tpot_s", "e2e_latency_s", "requests_per_s", "decode_tokens_per_s", "usd_per_request"):
+        found = np.asarray(together.metrics[name])
+        for value, length in zip(found, pauses, strict=True):
+            assert value == pytest.approx(metric(paused(float(length)), name), rel=1e-9), (name, length)
 
 
 def test_a_static_batch_pauses_as_a_whole() -> None:
