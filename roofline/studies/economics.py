@@ -13,6 +13,7 @@ from roofline.engine.prediction import Prediction
 from roofline.machine import Chip, Economics
 from roofline.numeric import Num
 from roofline.studies import assumptions, offers
+from roofline.studies.offers import Quote
 from roofline.studies.plain import number
 from roofline.units import HOUR, MONTH
 from roofline.workload import Serving
@@ -90,11 +91,19 @@ def _parts(owned: Owned, economics: Economics) -> dict[str, float | None]:
 
 def _market(result: Prediction) -> dict[str, Any] | None:
     """What the market asks for such requests; None of training, and of models that nobody sells."""
-    serving = result.workload
-    found = offers.quote(offers.read(offers.shipped()), serving) if isinstance(serving, Serving) else None
+    serving, economics = result.workload, result.deployment.economics
+    if not isinstance(serving, Serving):
+        return None
+    if economics is not None and economics.tokens is not None:
+        found: Quote | None = offers.quote(
+            [offers.stated(economics.tokens, economics.sources["tokens"], serving.model.id)], serving
+        )
+    else:
+        found = offers.quote(offers.read(offers.shipped()), serving)
     if found is None:
         return None
     return {
+        "stated": economics is not None and economics.tokens is not None,
         "offers": found.offers,
         "first_date": found.first,
         "last_date": found.last,

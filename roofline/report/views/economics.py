@@ -76,7 +76,8 @@ def _sentences(economics: Result) -> Iterator[str]:
     """Where costs are equal, and what is not known."""
     equal, market, price = economics["break_even"], economics["market"], economics["price"]
     if market:
-        yield f"the market asks {usd(market['usd_per_request'])} for such a request: {_offers(market)}"
+        asks = "the stated price of tokens asks" if market["stated"] else "the market asks"
+        yield f"{asks} {usd(market['usd_per_request'])} for such a request: {_offers(market)}"
     told = (
         ("own_rent", "owning", "renting for the hours of work"),
         ("own_market", "owning", "what the market asks"),
