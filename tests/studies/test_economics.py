@@ -68,7 +68,7 @@ def test_a_chip_without_a_rent_costs_as_much_as_the_cheapest_at_its_break_even(a
     row = before["rows"][2]
     assert row["metrics"]["usd_per_request"] is None
     equal = row["economics"]["break_even"]["at_cheapest"]["hourly"]
-    assert equal == {"against": "8xmi300x", "usd": row["metrics"]["break_even_hourly_usd"]}
+    assert equal == {"against": "8xmi300x", "usd": row["metrics"]["break_even_hourly_usd"], "why": None}
     price = f"prices: {{gaudi3: {{hourly: {{value: {equal['usd']!r} USD/h, source: x}}}}}}\n"
     after = rl.compare(CHAT, where, assumptions=assume(price))
     costs = [row["metrics"]["usd_per_request"] for row in after["rows"]]
@@ -102,6 +102,16 @@ def test_the_cheapest_itself_has_nothing_to_be_compared_with() -> None:
     (row,) = rl.compare(CHAT, ["8xh100-sxm"])["rows"]
     assert row["economics"]["break_even"]["at_cheapest"] == {"hourly": None, "purchase": None}
     assert row["metrics"]["break_even_hourly_usd"] is None
+
+
+def test_why_there_is_no_price_to_be_told() -> None:
+    rows = rl.compare(CHAT, ["8xgaudi3", "8xtpu-v6e", "576xgroq-lpu-v1"])["rows"]
+    found = [row["economics"]["break_even"]["at_cheapest"]["purchase"] for row in rows]
+    assert found[0] is None
+    assert [(item["usd"], item["why"]) for item in found[1:]] == [
+        (None, "its power is not known"),
+        (None, "even for nothing it would cost more"),
+    ]
 
 
 def test_what_does_not_fit_is_no_reference() -> None:
