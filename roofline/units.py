@@ -116,6 +116,13 @@ DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
                 {"/year": (1.0, (NONE,)), "%/year": (0.01, (NONE,))},
                 said="%/year",
             ),
+            Dimension(
+                "price of tokens",
+                "USD/token",
+                "0.59 USD/Mtok",
+                {"USD/token": (1.0, (NONE,)), "USD/Mtok": (1e-6, (NONE,))},
+                said="USD/Mtok",
+            ),
             Dimension("fraction", "1", "85 %", {"%": (0.01, (NONE,))}),
         )
     }

@@ -200,6 +200,9 @@ EnergyPrice = Annotated[
 PowerRent = Annotated[
     float, BeforeValidator(_quantity("USD/W/s")), AfterValidator(_not_negative("USD/W/s")), _schema("USD/W/s")
 ]
+TokenPrice = Annotated[
+    float, BeforeValidator(_quantity("USD/token")), AfterValidator(_positive("USD/token")), _schema("USD/token")
+]
 YearlyRate = Annotated[
     float, BeforeValidator(_quantity("/year")), AfterValidator(_not_negative("/year")), _schema("/year")
 ]

@@ -11,7 +11,7 @@ from roofline.machine.chip import (
     Peak,
     Price,
 )
-from roofline.machine.economics import Economics
+from roofline.machine.economics import Economics, TokenPrices
 from roofline.machine.stack import Stack
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "Peak",
     "Price",
     "Stack",
+    "TokenPrices",
 ]

@@ -14,6 +14,15 @@ CHIP, SERVER, RACK = COVERS = ("chip", "server", "rack")  # what a purchase pric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrices:
+    """What somebody asks for a token [USD]: read, read from a cache (None: as any other that is read), written."""
+
+    input: Num
+    output: Num
+    cached: Num | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Economics:
     """Assumptions, each of which may be an array.
 
@@ -23,7 +32,8 @@ class Economics:
     it cost, `people` [USD/s] the pay for each chip, None if nobody is counted. `server` is what servers cost over the
     price of their chips, `network` what servers with a network cost over servers alone. `owned` and `rented` are the
     shares of its hours for which hardware that is owned, or paid for by the hour, does the work that is predicted.
-    `requests` are those of one user in a month. `prices` come before those that chips' files state.
+    `requests` are those of one user in a month. `tokens` are prices to be compared with instead of the market's,
+    `prices` those of chips that come before what their files state.
     """
 
     id: str
@@ -41,6 +51,7 @@ class Economics:
     rented: Num
     requests: Num
     people: Num | None = None
+    tokens: TokenPrices | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
 

@@ -22,8 +22,8 @@ _LISTED = (
     ("maintenance", "maintenance", "/year", "maintenance"),
     ("server", "server", "", "servers over their chips' price"),
     ("network", "network", "", "network beside servers"),
-    ("utilization.owned", "owned", "1", "use of owned hardware"),
-    ("utilization.rented", "rented", "1", "use of rented hardware"),
+    ("utilization", "owned", "1", "use of owned hardware"),
+    ("rented_utilization", "rented", "1", "use of rented hardware"),
     ("user", "requests", "", "requests of a user in a month"),
     ("people", "people", "USD/h", "people for each chip"),
 )
@@ -51,18 +51,27 @@ def told(economics: Economics) -> list[dict[str, Any]]:
 def _told(economics: Economics) -> Iterator[dict[str, Any]]:
     for path, field, dimension, name in _LISTED:
         value: Num | None = getattr(economics, field)
-        source = economics.sources.get(path)
         if value is None:
             continue
-        yield {
-            "key": path,
-            "name": name,
-            "value": float(value),
-            "unit": "USD/s" if dimension == "USD/h" else dimension,
-            "text": text(float(value), dimension),
-            "source": source.title if source else None,
-            "date": (source.date or None) if source else None,
-        }
+        yield _item(path, name, value, dimension, economics)
+    for kind, verb in (("input", "read"), ("cached", "read from a cache"), ("output", "written")):
+        price = getattr(economics.tokens, kind, None)
+        if price is not None:
+            yield _item("tokens", f"price of tokens {verb}", price, "USD/token", economics)
+
+
+def _item(path: str, name: str, value: Num, dimension: str, economics: Economics) -> dict[str, Any]:
+    """One assumption, with what stands behind it."""
+    source = economics.sources.get(path)
+    return {
+        "key": path,
+        "name": name,
+        "value": float(value),
+        "unit": "USD/s" if dimension == "USD/h" else dimension,
+        "text": text(float(value), dimension),
+        "source": source.title if source else None,
+        "date": (source.date or None) if source else None,
+    }
 
 
 def text(value: float, dimension: str) -> str:

@@ -13,6 +13,7 @@ from roofline.engine.prediction import Prediction
 from roofline.machine import Chip, Economics
 from roofline.numeric import Num
 from roofline.studies import assumptions, offers
+from roofline.studies.offers import Quote
 from roofline.studies.plain import number
 from roofline.units import HOUR, MONTH
 from roofline.workload import Serving
@@ -20,6 +21,8 @@ from roofline.workload import Serving
 POINTS, LEAST_USE = 40, 0.05  # of a curve over utilisation
 ENDS = ("_low", "", "_high")
 MILLION = 1e6
+NO_PRICE, NO_POWER = "no purchase price is known", "its power is not known"
+NO_ASSUMPTIONS, NOT_FREE = "nothing is assumed", "even for nothing it would cost more"
 
 
 def block(result: Prediction) -> dict[str, Any] | None:
@@ -76,7 +79,7 @@ def _price(chip: Chip) -> dict[str, Any]:
 
 def _why(chip: Chip) -> str:
     """Why nobody can say what owning costs."""
-    return "no purchase price is known" if chip.price.purchase is None else "its power is not known"
+    return NO_PRICE if chip.price.purchase is None else NO_POWER
 
 
 def _parts(owned: Owned, economics: Economics) -> dict[str, float | None]:
@@ -90,11 +93,19 @@ def _parts(owned: Owned, economics: Economics) -> dict[str, float | None]:
 
 def _market(result: Prediction) -> dict[str, Any] | None:
     """What the market asks for such requests; None of training, and of models that nobody sells."""
-    serving = result.workload
-    found = offers.quote(offers.read(offers.shipped()), serving) if isinstance(serving, Serving) else None
+    serving, economics = result.workload, result.deployment.economics
+    if not isinstance(serving, Serving):
+        return None
+    if economics is not None and economics.tokens is not None:
+        found: Quote | None = offers.quote(
+            [offers.stated(economics.tokens, economics.sources["tokens"], serving.model.id)], serving
+        )
+    else:
+        found = offers.quote(offers.read(offers.shipped()), serving)
     if found is None:
         return None
     return {
+        "stated": economics is not None and economics.tokens is not None,
         "offers": found.offers,
         "first_date": found.first,
         "last_date": found.last,
@@ -156,17 +167,20 @@ def _point(share: Num, tokens: Num) -> dict[str, float | None]:
     return {"utilization": number(share), "tokens_per_month": number(share * tokens)}
 
 
-def worth(result: Prediction, target: Num) -> dict[str, float | None]:
-    """What a chip may cost where a second of work of all chips is worth `target` [USD]."""
+def worth(result: Prediction, target: Num) -> dict[str, Any]:
+    """What a chip may cost where a second of work of all chips is worth `target` [USD]; why there is no such purchase
+    price, where there is none."""
     deployment, metrics = result.deployment, result.metrics
     economics, chip, chips = deployment.economics, deployment.chip, deployment.num_chips
     if economics is None:
-        return {"hourly_usd": None, "purchase_usd": None}
+        return {"hourly_usd": None, "purchase_usd": None, "why_no_purchase": NO_ASSUMPTIONS}
     power, system = metrics.get("power_w"), billing.system_power(metrics)
     bought = cost.break_even_purchase(target, chip, chips, economics, power, system)
+    price = number(bought)
     return {
         "hourly_usd": number(cost.break_even_hourly(target, chips, economics)),
-        "purchase_usd": number(bought),
+        "purchase_usd": price,
+        "why_no_purchase": None if price is not None else NO_POWER if bought is None else NOT_FREE,
     }
 
 
@@ -181,7 +195,9 @@ def _against(result: Prediction, best: tuple[Prediction, float] | None, kind: st
     if best is None or best[0] is result or not bool(result.fits):
         return None
     label, unit = best[0].deployment.label, best[1]
-    return {"against": label, "usd": worth(result, unit * unit_rate(result))[f"{kind}_usd"]}
+    found = worth(result, unit * unit_rate(result))
+    why = found["why_no_purchase"] if kind == "purchase" else None
+    return {"against": label, "usd": found[f"{kind}_usd"], "why": why}
 
 
 def _cheapest(results: Sequence[Prediction], kind: str) -> tuple[Prediction, float] | None:

@@ -11,6 +11,8 @@ from statistics import median
 
 from roofline.catalog.store import builtin
 from roofline.errors import Finding, SpecError, did_you_mean
+from roofline.machine import TokenPrices
+from roofline.source import Source
 from roofline.workload import Serving
 
 MILLION = 1e6
@@ -68,6 +70,22 @@ def quote(offers: Sequence[Offer], serving: Serving) -> Quote | None:
         return None
     dates = sorted(offer.date for offer in found)
     return Quote(min(prices), median(prices), max(prices), len(prices), dates[0], dates[-1])
+
+
+def stated(prices: TokenPrices, source: Source, model: str) -> Offer:
+    """Prices of tokens that assumptions name, as an offer of a model."""
+    return Offer(
+        id="stated",
+        provider="stated",
+        kind="",
+        chip="",
+        model=model,
+        input=float(prices.input),
+        cached=None if prices.cached is None else float(prices.cached),
+        output=float(prices.output),
+        date=source.date,
+        source=source.title,
+    )
 
 
 def shipped() -> Path:

@@ -40,18 +40,23 @@ def mine(folder: Path, text: str, head: str = HEAD) -> str:
         ("server: {value: 0.5, source: x}", "server.value: must be a number of at least 1, got 0.5"),
         ("network: {value: .inf, source: x}", "network.value: "),
         (
-            "utilization: {owned: {value: 0, source: x}}",
-            "utilization.owned.value: must lie above 0 and not above 1, got 0",
+            "utilization: {value: 0, source: x}",
+            "utilization.value: must lie above 0 and not above 1, got 0",
         ),
         (
-            "utilization: {rented: {value: 101 %, source: x}}",
-            "utilization.rented.value: must lie above 0 and not above 1",
+            "rented_utilization: {value: 101 %, source: x}",
+            "rented_utilization.value: must lie above 0 and not above 1",
         ),
-        ("utilisation: {owned: {value: 0.5, source: x}}", "utilisation: unknown key; did you mean 'utilization'?"),
+        ("utilisation: {value: 0.5, source: x}", "utilisation: unknown key; did you mean 'utilization'?"),
         ("user: {requests: 0, source: x}", "user.requests: must be between 1 and 10^15, got 0"),
         ("people: {value: 100000 USD/year, chips: 0, source: x}", "people.chips: must be between 1 and 10^15, got 0"),
         ("people: {value: 100000 USD/year, source: x}", "people.chips: missing"),
         ("hosting: {value: 150 USD/kW-month, source: y}", "hosting: source 'y' is not in sources"),
+        (
+            "tokens: {input: 0 USD/Mtok, output: 1 USD/Mtok, source: x}",
+            "tokens.input: must be positive, got 0 USD/Mtok",
+        ),
+        ("tokens: {input: 1 USD/Mtok, source: x}", "tokens.output: missing"),
         ("prices: {h100-sxm: {}}", "prices.h100-sxm: states neither 'purchase' nor 'hourly'"),
         ("prices: {h100-sxm: {hourly: {value: 0 USD/h, source: x}}}", "hourly.value: must be positive, got 0 USD/h"),
         (

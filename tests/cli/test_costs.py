@@ -40,14 +40,14 @@ def test_broken_assumptions_exit_with_2_and_the_place(run: Run, tmp_path: Path, 
     path = tmp_path / "mine.yaml"
     path.write_text(
         "format: 1\nid: mine\nname: Mine\nextends: default\n"
-        "residual: {value: 100 %, source: x}\nutilization: {owned: {value: 0, source: x}}\n"
+        "residual: {value: 100 %, source: x}\nutilization: {value: 0, source: x}\n"
         "sources: {x: {title: X, date: 2026-01-05}}\n",
         encoding="utf-8",
     )
     ran = run(*command, "--assumptions", str(path))
     assert (ran.code, ran.out) == (2, "")
     assert f"{path}:5:19: residual.value: must lie from 0 to below 1, got 1" in ran.err
-    assert f"{path}:6:30: utilization.owned.value: must lie above 0 and not above 1, got 0" in ran.err
+    assert f"{path}:6:22: utilization.value: must lie above 0 and not above 1, got 0" in ran.err
 
 
 def test_the_chart_of_costs_is_drawn(run: Run, tmp_path: Path) -> None:

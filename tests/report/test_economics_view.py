@@ -63,6 +63,7 @@ def test_comparisons_tell_what_chips_without_a_price_may_cost() -> None:
 
 def test_comparisons_at_length_have_each_price_once() -> None:
     told = rl.compare(CHAT, ["8xh100-sxm", "16xh100-sxm"]).render("table", costs=True)
+    assert "16xh100-sxm: a chip is $3.90 an hour; at $" in told
     assert told.count("h100-sxm, an hour") == 1
     assert "assumption (default)" in told
 

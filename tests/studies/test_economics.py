@@ -30,7 +30,7 @@ def assume(tmp_path: Path) -> Assume:
 
 
 def owned(share: float) -> str:
-    return f"utilization: {{owned: {{value: {share!r}, source: x}}}}\n"
+    return f"utilization: {{value: {share!r}, source: x}}\n"
 
 
 def test_owning_costs_what_renting_costs_at_the_break_even(assume: Assume) -> None:
@@ -57,7 +57,7 @@ def test_renting_around_the_clock_costs_what_the_market_asks_at_the_break_even(a
     share = rl.predict(CHAT, "8xh100-sxm", assumptions=assume(cheap))["economics"]["break_even"]["rent_market"][
         "utilization"
     ]
-    always = cheap + f"utilization: {{rented: {{value: {share!r}, source: x}}}}\n"
+    always = cheap + f"rented_utilization: {{value: {share!r}, source: x}}\n"
     after = rl.predict(CHAT, "8xh100-sxm", assumptions=assume(always))
     assert after["metrics"]["usd_per_request"] == pytest.approx(after["economics"]["market"]["usd_per_request"])
 
@@ -68,7 +68,7 @@ def test_a_chip_without_a_rent_costs_as_much_as_the_cheapest_at_its_break_even(a
     row = before["rows"][2]
     assert row["metrics"]["usd_per_request"] is None
     equal = row["economics"]["break_even"]["at_cheapest"]["hourly"]
-    assert equal == {"against": "8xmi300x", "usd": row["metrics"]["break_even_hourly_usd"]}
+    assert equal == {"against": "8xmi300x", "usd": row["metrics"]["break_even_hourly_usd"], "why": None}
     price = f"prices: {{gaudi3: {{hourly: {{value: {equal['usd']!r} USD/h, source: x}}}}}}\n"
     after = rl.compare(CHAT, where, assumptions=assume(price))
     costs = [row["metrics"]["usd_per_request"] for row in after["rows"]]
@@ -102,6 +102,16 @@ def test_the_cheapest_itself_has_nothing_to_be_compared_with() -> None:
     (row,) = rl.compare(CHAT, ["8xh100-sxm"])["rows"]
     assert row["economics"]["break_even"]["at_cheapest"] == {"hourly": None, "purchase": None}
     assert row["metrics"]["break_even_hourly_usd"] is None
+
+
+def test_why_there_is_no_price_to_be_told() -> None:
+    rows = rl.compare(CHAT, ["8xgaudi3", "8xtpu-v6e", "576xgroq-lpu-v1"])["rows"]
+    found = [row["economics"]["break_even"]["at_cheapest"]["purchase"] for row in rows]
+    assert found[0] is None
+    assert [(item["usd"], item["why"]) for item in found[1:]] == [
+        (None, "its power is not known"),
+        (None, "even for nothing it would cost more"),
+    ]
 
 
 def test_what_does_not_fit_is_no_reference() -> None:
@@ -159,6 +169,22 @@ def test_at_the_markets_price_a_chip_pays_for_itself(assume: Assume) -> None:
     price = f"prices: {{groq-lpu-v1: {{hourly: {{value: {usd!r} USD/h, source: x}}}}}}\n"
     after = rl.predict(CHAT, "576xgroq-lpu-v1", assumptions=assume(price))
     assert after["metrics"]["usd_per_request"] == pytest.approx(before["economics"]["market"]["usd_per_request"])
+
+
+def test_stated_prices_of_tokens_come_before_the_markets(assume: Assume) -> None:
+    tokens = "tokens: {input: 2 USD/Mtok, cached: 1 USD/Mtok, output: 8 USD/Mtok, source: x}\n"
+    result = rl.predict("opt-13b", "h100-sxm", input_len=1000, output_len=100, assumptions=assume(tokens))
+    market = result["economics"]["market"]
+    assert (market["stated"], market["offers"]) == (True, 1)
+    assert market["usd_per_request"] == pytest.approx((1000 * 2 + 100 * 8) / 1e6)
+    share = result["economics"]["break_even"]["own_market"]["utilization"]
+    after = rl.predict(
+        "opt-13b", "h100-sxm", input_len=1000, output_len=100, assumptions=assume(tokens + owned(share))
+    )  # fmt: skip
+    assert after["metrics"]["own_usd_per_request"] == pytest.approx(market["usd_per_request"])
+    told = str(result)
+    assert "the stated price of tokens asks $0.0028 for such a request: one offer, 2026-01" in told
+    assert "price of tokens read 2 USD/Mtok, price of tokens read from a cache 1 USD/Mtok" in told
 
 
 def test_models_that_nobody_sells_have_no_market() -> None:

@@ -16,12 +16,12 @@ from roofline.catalog.fields import (
     HourlyPrice,
     Period,
     PowerRent,
-    Spec,
+    TokenPrice,
     YearlyRate,
 )
 from roofline.catalog.specs.chip import PriceSpec
 from roofline.catalog.specs.common import Id, Identified, Sourced, join_sources
-from roofline.machine import Economics
+from roofline.machine import Economics, TokenPrices
 
 
 class ElectricitySpec(Sourced):
@@ -68,22 +68,23 @@ class PeopleSpec(Sourced):
 
 
 class UseSpec(Sourced):
-    """Share of its hours for which hardware does the work that is predicted."""
+    """Share of its hours for which hardware that is owned, or paid for by the hour, does the work that is predicted."""
 
     value: Fraction
-
-
-class UtilizationSpec(Spec):
-    """Of hardware that is owned, and of hardware that is paid for by the hour."""
-
-    owned: UseSpec
-    rented: UseSpec
 
 
 class UserSpec(Sourced):
     """Requests of one user in a month."""
 
     requests: Count
+
+
+class TokensSpec(Sourced):
+    """Prices of tokens to be compared with: what a provider asks of the user."""
+
+    input: TokenPrice
+    output: TokenPrice
+    cached: TokenPrice | None = None
 
 
 class EconomicsSpec(Identified):
@@ -98,9 +99,11 @@ class EconomicsSpec(Identified):
     maintenance: RateSpec
     server: MultipleSpec
     network: MultipleSpec
-    utilization: UtilizationSpec
+    utilization: UseSpec
+    rented_utilization: UseSpec
     user: UserSpec
     people: PeopleSpec | None = None
+    tokens: TokensSpec | None = None
     prices: Mapping[Id, PriceSpec] = Field(default_factory=dict)
 
     def numbers(self) -> dict[str, str]:
@@ -115,10 +118,11 @@ class EconomicsSpec(Identified):
             "maintenance": self.maintenance,
             "server": self.server,
             "network": self.network,
-            "utilization.owned": self.utilization.owned,
-            "utilization.rented": self.utilization.rented,
+            "utilization": self.utilization,
+            "rented_utilization": self.rented_utilization,
             "user": self.user,
             "people": self.people,
+            "tokens": self.tokens,
         }
         for chip, price in self.prices.items():
             groups |= {f"prices.{chip}.purchase": price.purchase, f"prices.{chip}.hourly": price.hourly}
@@ -126,7 +130,7 @@ class EconomicsSpec(Identified):
 
     def build(self) -> Economics:
         """The plain object."""
-        people = self.people
+        people, tokens = self.people, self.tokens
         return Economics(
             id=self.id,
             name=self.name,
@@ -139,10 +143,11 @@ class EconomicsSpec(Identified):
             maintenance=self.maintenance.value,
             server=self.server.value,
             network=self.network.value,
-            owned=self.utilization.owned.value,
-            rented=self.utilization.rented.value,
+            owned=self.utilization.value,
+            rented=self.rented_utilization.value,
             requests=float(self.user.requests),
             people=people.value / units.HOUR / people.chips if people else None,
+            tokens=TokenPrices(input=tokens.input, output=tokens.output, cached=tokens.cached) if tokens else None,
             prices={chip: price.build() for chip, price in self.prices.items()},
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )

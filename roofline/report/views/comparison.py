@@ -127,9 +127,9 @@ def _plans(rows: list[Result]) -> Iterator[Part]:
 
 
 def _costs(result: Result, at_length: bool) -> Iterator[Part]:
-    """What chips without a price may cost, and what costs rest on, with all sources if that is asked for."""
+    """What chips without a price may cost, and what costs rest on; at length that of all chips, and every source."""
     rows, assumptions = result["rows"], result.get("assumptions")
-    yield from economics.beside(rows)
+    yield from economics.beside(rows, at_length=at_length)
     if assumptions and at_length:
         yield economics.prices(rows)
         yield economics.table(assumptions)

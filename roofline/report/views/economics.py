@@ -76,7 +76,8 @@ def _sentences(economics: Result) -> Iterator[str]:
     """Where costs are equal, and what is not known."""
     equal, market, price = economics["break_even"], economics["market"], economics["price"]
     if market:
-        yield f"the market asks {usd(market['usd_per_request'])} for such a request: {_offers(market)}"
+        asks = "the stated price of tokens asks" if market["stated"] else "the market asks"
+        yield f"{asks} {usd(market['usd_per_request'])} for such a request: {_offers(market)}"
     told = (
         ("own_rent", "owning", "renting for the hours of work"),
         ("own_market", "owning", "what the market asks"),
@@ -115,7 +116,7 @@ def _worth(equal: Result, kind: str, what: str) -> str:
         return ""
     value = found[f"{kind}_usd"]
     if value is None:
-        return "; even for nothing it would cost more than the market asks"
+        return f"; at the market's price: {found['why_no_purchase']}"
     return f"; at {usd(value)} {what} it would cost what the market asks"
 
 
@@ -153,17 +154,25 @@ def _dated(date: str | None) -> str:
     return f" ({date})" if date else ""
 
 
-def beside(rows: Sequence[Result]) -> Iterator[Text]:
-    """Of chips that lack a price, at which they would cost as much as the cheapest that has one."""
-    for kind, what, paid in (("hourly", "rent", "an hour"), ("purchase", "purchase price", "to buy")):
+def beside(rows: Sequence[Result], *, at_length: bool = False) -> Iterator[Text]:
+    """At which price chips would cost as much as the cheapest: of those that lack one, `at_length` of all."""
+    for kind, paid in (("hourly", "an hour"), ("purchase", "to buy")):
         for row in rows:
             economics = row.get("economics") or {"break_even": {}}
             found = economics["break_even"].get("at_cheapest", {}).get(kind)
-            if not found or economics["price"][f"{kind}_usd"] is not None:
-                continue
-            head = f"{row['deployment']['label']}: no {what} of the chip is known"
-            cheapest = f"{found['against']}, the cheapest that is {'rented' if kind == 'hourly' else 'owned'}"
-            if found["usd"] is None:
-                yield Text(f"{head}; even for nothing it would cost more than {cheapest}")
-            else:
-                yield Text(f"{head}; at {usd(found['usd'])} {paid} it would cost as much as {cheapest}")
+            if found and (at_length or economics["price"][f"{kind}_usd"] is None):
+                yield Text(_equal_price(row, found, kind, paid))
+
+
+def _equal_price(row: Result, found: Result, kind: str, paid: str) -> str:
+    """What one chip may cost, beside what it does cost."""
+    known = row["economics"]["price"][f"{kind}_usd"]
+    cheapest = f"{found['against']}, the cheapest that is {'rented' if kind == 'hourly' else 'owned'}"
+    head = row["deployment"]["label"]
+    if known is None:
+        head += f": no {'rent' if kind == 'hourly' else 'purchase price'} of the chip is known"
+    else:
+        head += f": a chip is {usd(known)} {paid}"
+    if found["usd"] is None:
+        return f"{head}; beside {cheapest}: {found['why']}"
+    return f"{head}; at {usd(found['usd'])} {paid} it would cost as much as {cheapest}"
