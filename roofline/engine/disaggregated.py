@@ -55,6 +55,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         among=np.greater(serving.batch, 1.0),
         saturated=False,
     )
+    metrics |= interval.around_power(metrics, deployment.spreads)
     evidence, sources = evidence_of(deployment)
     fuller = np.greater(write.room.held.total, read.room.held.total)
     return Prediction(
@@ -364,9 +365,10 @@ def _costs(
         _pool_power(chip, write.plan, writing, running / times.rate),
     )
     power = None if powers[0] is None or powers[1] is None else powers[0] + powers[1]
+    both = np.asarray(metrics["total_tokens_per_s"], dtype=np.float64)
+    more: dict[str, Num] = {"total_token": both, "request": times.rate}
     return {
-        "power_w": power,
-        "energy_j_per_token": None if power is None else power / tokens,
+        **energy.metrics(chip, power, deployment.num_chips, tokens_per_s=tokens, more=more),
         "usd_per_million_tokens": cost.usd_per_million(cost.usd_per_second(chip, deployment.num_chips), tokens),
     }
 

@@ -27,7 +27,7 @@ from roofline.engine.deployment import Deployment, dtype_notes
 from roofline.engine.lower import Pass, lower
 from roofline.engine.memory import Memory
 from roofline.engine.ops import OVERHEAD, Op
-from roofline.engine.prediction import Phase, Prediction, evidence_of
+from roofline.engine.prediction import PROMPTS, Phase, Prediction, evidence_of
 from roofline.engine.roof import Priced, total
 from roofline.machine.chip import PASSING
 from roofline.numeric import Num, ceil_div
@@ -51,6 +51,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         among=np.greater(serving.batch, 1.0),
         saturated=saturated,
     )
+    metrics |= interval.around_power(metrics, deployment.spreads)
     evidence, sources = evidence_of(deployment)
     return Prediction(
         workload=serving,
@@ -388,19 +389,25 @@ def _metrics(
             f"decode_tokens_per_s{suffix}": _rate(served, times.tpot),
             f"decode_tokens_per_s_per_chip{suffix}": _rate(served / chips, times.tpot),
         }
-    running = replica_batch(serving.batch, deployment)
-    shares = [
-        (phase, phase.time * (running / deployment.plan.pp if isinstance(step, Prefill) else 1.0))
-        for step, phase in phases
-        if not isinstance(step, Pause)
-    ]
-    power = energy.mean_power(chip, shares)
-    rate = np.asarray(metrics["output_tokens_per_s"], dtype=np.float64)
-    metrics["power_w"] = None if power is None else power * chips
+    power = energy.mean_power(chip, at_work((phase for _, phase in phases), serving.batch, deployment))
+    rate, both = (np.asarray(metrics[name], dtype=np.float64) for name in ("output_tokens_per_s", "total_tokens_per_s"))
     some = bool(np.all(rate > 0))
-    metrics["energy_j_per_token"] = None if power is None or not some else power * chips / rate
+    metrics |= energy.metrics(
+        chip,
+        None if power is None else power * chips,
+        chips,
+        tokens_per_s=rate,
+        more={"total_token": both, "request": rate / serving.output_len if some else np.asarray(0.0)},
+    )
     metrics["usd_per_million_tokens"] = cost.usd_per_million(cost.usd_per_second(chip, chips), rate) if some else None
     return metrics
+
+
+def at_work(phases: Iterable[Phase], running: Num, deployment: Deployment) -> list[tuple[Phase, Num]]:
+    """Seconds for which a chip works on each phase while one request is served: it reads the prompts of all that run
+    meanwhile, and generates for all at once. A pause is one for that request alone."""
+    prompts = replica_batch(running, deployment) / deployment.plan.pp
+    return [(phase, phase.time * (prompts if phase.name in PROMPTS else 1.0)) for phase in phases if phase.operators]
 
 
 def notes(serving: Serving, deployment: Deployment, precision: Precision, room: Room) -> tuple[str, ...]:
@@ -421,6 +428,5 @@ def notes(serving: Serving, deployment: Deployment, precision: Precision, room: 
     longest = np.max(serving.context_len)
     if limit and longest > limit:
         notes.append(f"context of {longest:,.0f} tokens is beyond the {limit:,} that {serving.model.id} was made for")
-    if deployment.chip.energy is None and deployment.chip.tdp is not None:
-        notes.append("power is the TDP, an upper bound: the chip file has no measured power")
+    notes += energy.notes(deployment.chip)
     return tuple(notes)

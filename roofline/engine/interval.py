@@ -10,13 +10,16 @@ import numpy as np
 from roofline.engine.deployment import Deployment
 from roofline.machine.evidence import (
     DECODE,
+    ENERGY,
     FIRST_TOKEN,
     OFFLINE,
+    POWER,
     PREFILL,
     REQUEST,
     SERVER_DECODE,
     SERVER_REQUEST,
     STEP,
+    SYSTEM,
     Spread,
     Spreads,
     spread_of,
@@ -75,6 +78,27 @@ def around(
         if name == "ttft_s" and served:
             shortest, longest = _queueing(spreads, spread, among)
         yield from _edges(name, value, ideal, shortest, longest, time=name in TIMES)
+
+
+# What each metric of power and energy is told by; none has a bound but the TDP.
+DRAWN: Mapping[str, str] = MappingProxyType(
+    {
+        "power_w": POWER,
+        "energy_j_per_token": ENERGY,
+        "system_power_w": SYSTEM,
+        "system_energy_j_per_token": SYSTEM,
+    }
+)
+
+
+def around_power(metrics: Metrics, spreads: Spreads) -> Iterator[tuple[str, Num]]:
+    """`_low` and `_high` of power and energy, where their like was measured: measured over predicted is above 1 where
+    more was drawn."""
+    for name, figure_of in DRAWN.items():
+        value, within = metrics.get(name), factors(spreads, figure_of)
+        if value is not None and within is not None:
+            yield f"{name}_low", value * within[0]
+            yield f"{name}_high", value * within[1]
 
 
 def _edges(

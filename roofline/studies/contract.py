@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from roofline import __version__
-from roofline.engine import interval, roof, training
+from roofline.engine import energy, interval, roof, training
 from roofline.engine.memory import Memory
 from roofline.engine.ops import COLLECTIVE
 from roofline.engine.prediction import POOLS, Phase, Prediction
@@ -92,7 +92,13 @@ def prediction(result: Prediction) -> dict[str, Any]:
             **_stage(result),
         },
         "phases": [
-            phase(item, _ridge(item), interval.of_phase(item.name, deployment), _rounds(result))
+            phase(
+                item,
+                _ridge(item),
+                interval.of_phase(item.name, deployment),
+                _rounds(result),
+                _phase_power(result, item),
+            )
             for item in result.phases
         ],
         "metrics": _metrics(result.metrics),
@@ -112,6 +118,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
         "evidence": {
             "calibration": result.evidence,
             **_worth(interval.headline(deployment, result.metrics)),
+            "power": chip.energy_evidence if chip.energy is not None else None,
             "sources": list(result.sources),
         },
         "notes": list(result.notes),
@@ -229,7 +236,8 @@ def plan_fields(plan: Plan, *, trains: bool) -> dict[str, Any]:
 
 
 def _metrics(metrics: Mapping[str, Num | None]) -> dict[str, float | None]:
-    """Every metric, and `_low` and `_high` for each that has an ideal; unknown where nothing like it was measured."""
+    """Every metric, `_low` and `_high` for each that has an ideal and for power and energy; unknown where nothing like
+    it was measured."""
     found: dict[str, float | None] = {}
     for name, value in metrics.items():
         if name.endswith(BESIDE):
@@ -237,6 +245,8 @@ def _metrics(metrics: Mapping[str, Num | None]) -> dict[str, float | None]:
         found[name] = number(value)
         if f"{name}_ideal" in metrics:
             found |= {f"{name}{suffix}": number(metrics.get(f"{name}{suffix}")) for suffix in BESIDE}
+        elif name in interval.DRAWN:
+            found |= {f"{name}{suffix}": number(metrics.get(f"{name}{suffix}")) for suffix in BESIDE[1:]}
     return found
 
 
@@ -252,10 +262,14 @@ def _worth(spread: Spread | None) -> dict[str, float | None]:
 
 
 def phase(
-    item: Phase, chip_ridge: Num, factors: tuple[Num, Num] | None = None, rounds: Num = 1.0
-) -> dict[str, Any]:  # fmt: skip
-    """One phase with its operators, most expensive first; `factors` of its time make the interval, and each layer works
-    `rounds` times in a pass."""
+    item: Phase,
+    chip_ridge: Num,
+    factors: tuple[Num, Num] | None = None,
+    rounds: Num = 1.0,
+    power: Num | None = None,
+) -> dict[str, Any]:
+    """One phase with its operators, most expensive first; `factors` of its time make the interval, each layer works
+    `rounds` times in a pass, and all chips together draw `power` [W]."""
     operators = [_operator(priced, item) for priced in item.operators]
     return {
         "phase": item.name,
@@ -271,10 +285,18 @@ def phase(
         "ridge_point": number(chip_ridge),
         "mfu": number(item.mfu) if item.operators else None,
         "mbu": number(item.mbu) if item.operators else None,
+        "power_w": number(power),
+        "energy_j": None if power is None else number(power * item.time),
         "layers": _layers(item, rounds),
         **({"parts": parts(item)} if item.name == TRAINING else {}),
         "operators": sorted(operators, key=lambda operator: -(operator["time_s"] or 0.0)),
     }
+
+
+def _phase_power(result: Prediction, item: Phase) -> Num | None:
+    """Watts of all chips that work on a phase."""
+    power = energy.chip_power(result.deployment.chip, item)
+    return None if power is None else power * result.chips_of(item)
 
 
 def parts(step: Phase) -> list[dict[str, Any]]:

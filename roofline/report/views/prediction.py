@@ -133,14 +133,23 @@ _METRICS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
     ("job_mtbf_s", "time between failures", duration),
     ("checkpoint_interval_s", "time between checkpoints", duration),
     ("chip_hours", "chip-hours", rate),
-    ("power_w", "power", _watts),
+    ("power_w", "power of the chips", _watts),
+    ("system_power_w", "power with hosts", _watts),
     ("energy_j_per_token", "energy per token", _joules),
+    ("system_energy_j_per_token", "energy per token with hosts", _joules),
     ("usd_per_million_tokens", "USD per million tokens", usd),
     ("energy_j", "energy of the run", _megawatt_hours),
     ("cost_usd", "cost of the run", usd),
 )
 
-IF_KNOWN = ("goodput", "job_mtbf_s", "checkpoint_interval_s", "energy_j")  # a note says why they are not
+IF_KNOWN = (
+    "goodput",
+    "job_mtbf_s",
+    "checkpoint_interval_s",
+    "energy_j",
+    "system_power_w",
+    "system_energy_j_per_token",
+)  # a note says why they are not
 ALWAYS = tuple(name for name, _, _ in _METRICS if not name.startswith("mfu"))
 
 _PARTS = (
@@ -186,6 +195,8 @@ def _phases(result: Result, full_attention: bool) -> Grid:
         Column("ridge", right=True),
         Column("MFU" if whole is None else "MFU (full attention)", right=True),
         Column("MBU", right=True),
+        Column("power", right=True),
+        Column("energy", right=True),
     )
     rows = [
         (
@@ -197,6 +208,8 @@ def _phases(result: Result, full_attention: bool) -> Grid:
             ratio(phase["ridge_point"]),
             percent(phase["mfu"] if whole is None else whole),
             percent(phase["mbu"]),
+            _watts(phase["power_w"]),
+            _joules(phase["energy_j"]),
         )
         for phase in result["phases"]
     ]

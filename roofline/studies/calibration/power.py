@@ -1,0 +1,213 @@
+"""Fitting what makes the power of chips, of whole families and of all of a kind, to measured power of boards.
+
+Constants are shares of a chip's TDP (see `roofline.machine.EnergyShares`). All chips of a kind are fitted first, then
+each family, pulled towards its kind by as much as its rows are few. Stacks come before: only rows whose rate they
+predict tell power, as a chip that is thought to work while it waits would pass for a cool one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from roofline.catalog.store import Catalog
+from roofline.engine import energy, inference
+from roofline.engine.prediction import Prediction
+from roofline.errors import UnknownNameError
+from roofline.machine import EnergyShares
+from roofline.numeric import Num
+from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
+from roofline.studies.calibration.stacks import MOST, Part
+from roofline.studies.measured.reading import grouped
+from roofline.studies.measured.split import SET_ASIDE, on_side
+from roofline.studies.measured.table import POWERS, Case, SkipError
+from roofline.workload import Serving
+
+FEWEST = 12  # rows that a kind or family needs for constants of its own
+PULL = 1.0  # of the kind, and of what the catalogue states
+CLOSE = 0.15  # logarithm of predicted over stated rate within which a row's power is told by its work
+BOARD = "power_w_per_chip"  # the metric that is fitted to: a board's sensor has no host in it
+BLOCK = "fp8-block"  # the format whose cost beyond its rate is told
+# Physical limits of each constant, where it starts if nothing is stated, how far from there is far.
+CONSTANTS: Mapping[str, Constant] = MappingProxyType(
+    {
+        constant.name: constant
+        for constant in (
+            Constant("base", 0.2, 0.05, 0.4, 0.03),
+            Constant("busy", 0.0, 0.0, 0.6, 0.1),
+            Constant("memory", 0.6, 0.0, 2.0, 0.2),
+            Constant("compute", 1.8, 0.2, 5.0, 0.6),
+            Constant(BLOCK, 1.5, 0.5, 6.0, 0.5),
+        )
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Powered:
+    """What was fitted for a kind or family: its shares, the chips that told them, and the fit."""
+
+    id: str
+    shares: EnergyShares
+    chips: tuple[str, ...]
+    fit: Fit
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """Rows of power that can be predicted, and the others with the reason."""
+
+    parts: list[Part] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+
+def usable(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) -> Usable:
+    """Rows of power of one side of the split, or of both, as they are predicted."""
+    found = Usable()
+    for reading, groups, left_out in grouped([case for case in cases if case["metric"] in POWERS], catalog):
+        found.skipped.extend(left_out)
+        for setup, members in groups.items():
+            try:
+                if not on_side(calibration, setup.chip, setup.model, setup.stack):
+                    raise SkipError(SET_ASIDE)
+                model, stack = reading.model_of(setup, catalog), reading.stack_of(setup, catalog)
+                where = reading.deployment(setup, catalog, model, stack, members)
+            except SkipError as reason:
+                found.skipped.extend({"id": case["id"], "reason": str(reason)} for case in members)
+                continue
+            found.parts.append(Part(reading, setup, model, where, members, [reading.of_case(case) for case in members]))
+    return found
+
+
+def fit_all(rows: Sequence[Part], catalog: Catalog) -> list[Powered]:
+    """Constants of every kind of chips, then of every family, that has rows enough."""
+    known = [_Row.of(part) for part in rows]
+    told = [row for row in known if row is not None]
+    found: list[Powered] = []
+    for kind, own in _by(told, "kind"):
+        start = _stated(catalog, kind)
+        whole = _fitted(kind, own, start) if start else None
+        found += [whole] if whole else []
+        for family, members in _by(own, "family"):
+            near = _over(whole.shares, _stated(catalog, family)) if whole else _stated(catalog, family)
+            one = _fitted(family, members, near) if near and family != kind else None
+            found += [one] if one else []
+    return found
+
+
+def _over(kind: EnergyShares, family: EnergyShares | None) -> EnergyShares | None:
+    """A kind's constants with what its family states of hardware."""
+    return None if family is None else replace(kind, rows=family.rows, idle=family.idle)
+
+
+def _stated(catalog: Catalog, name: str) -> EnergyShares | None:
+    try:
+        return catalog.family(name).energy
+    except UnknownNameError:
+        return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    """Rows of one prediction whose rate it meets: their work, which no constant of power changes."""
+
+    part: Part
+    work: Sequence[tuple[Any, Num]]
+
+    @classmethod
+    def of(cls, part: Part) -> _Row | None:
+        """Those of a board's power, None if there are none."""
+        board = np.array([metric.name == BOARD for metric in part.metrics])
+        if not board.any() or part.where.chip.tdp is None:
+            return None
+        kept = part.only(board)
+        found = kept.prediction()
+        near = _near(kept, found)
+        if not near.any():
+            return None
+        kept = kept.only(near)
+        return cls(kept, _work(kept.prediction(), kept))
+
+    @property
+    def measured(self) -> Array:
+        """Watts of one chip."""
+        return self.part.measured
+
+    def predicted(self, shares: EnergyShares) -> Num:
+        """Watts of one chip with these constants."""
+        chip = self.part.where.chip
+        costs = shares.of(chip.tdp if chip.tdp is not None else np.inf, chip.bandwidth)
+        power = energy.mean_power(replace(chip, energy=costs), self.work)
+        return np.inf if power is None else power
+
+
+def _near(part: Part, found: Prediction) -> Any:
+    """Which rows' rate the prediction meets; those that state none are taken at its word."""
+    stated = np.array([case.numbers.get("tokens_per_s") or np.nan for case in part.cases])
+    rate = np.broadcast_to(np.asarray(found.metrics.get("output_tokens_per_s", np.nan), dtype=np.float64), stated.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.abs(np.log(rate / stated))
+    return ~(off > CLOSE)
+
+
+def _work(found: Prediction, part: Part) -> list[tuple[Any, Num]]:
+    """Phases with the seconds for which a chip works on each."""
+    job = found.workload
+    if isinstance(job, Serving):
+        return inference.at_work(found.phases, job.batch, part.where)
+    return [(phase, phase.time) for phase in found.phases]
+
+
+def _by(rows: Sequence[_Row], what: str) -> list[tuple[str, list[_Row]]]:
+    found: dict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        found[getattr(row.part.where.chip, what)].append(row)
+    return sorted(found.items())
+
+
+def _fitted(name: str, rows: Sequence[_Row], start: EnergyShares | None) -> Powered | None:
+    """Constants for all of these rows alike; None if they are too few."""
+    if start is None or sum(len(row.part.cases) for row in rows) < FEWEST:
+        return None
+    blocked = sum(len(row.part.cases) for row in rows if row.part.reading.weights_of(row.part.setup) == BLOCK)
+    begin = {**_values(start)}
+    free = [
+        replace(constant, start=begin[constant.name])
+        for constant in CONSTANTS.values()
+        if constant.name != BLOCK or blocked >= FEWEST
+    ]
+
+    def predict(values: Values) -> Array:
+        found = [np.atleast_2d(row.predicted(_with(start, values))) for row in rows]
+        points = max(part.shape[0] for part in found)
+        wide = [np.broadcast_to(part, (points, len(row.part.cases))) for part, row in zip(found, rows, strict=True)]
+        return np.concatenate(wide, axis=1)
+
+    measured = np.concatenate([row.measured for row in rows])
+    found = fit(free, predict, measured, pull=PULL, weights=_weights(rows), guess=NO_VALUES)
+    chips = tuple(sorted({row.part.where.chip.id for row in rows}))
+    shares = replace(_with(start, found.values), measured_on=chips)
+    return Powered(name, shares, chips, found)
+
+
+def _values(shares: EnergyShares) -> dict[str, float]:
+    own = {name: float(getattr(shares, name)) for name in CONSTANTS if name != BLOCK}
+    return {**own, BLOCK: float(shares.formats.get(BLOCK, CONSTANTS[BLOCK].start))}
+
+
+def _with(shares: EnergyShares, values: Values) -> EnergyShares:
+    own: dict[str, Any] = {name: value for name, value in values.items() if name != BLOCK}
+    formats = {**shares.formats, **({BLOCK: values[BLOCK]} if BLOCK in values else {})}
+    return replace(shares, formats=formats, **own)
+
+
+def _weights(rows: Sequence[_Row]) -> Array:
+    """Rows weigh less the more there are of their chip, model and stack: they share what a prediction gets wrong."""
+    keys = [(row.part.setup.chip, row.part.setup.model, row.part.setup.stack) for row in rows for _ in row.part.cases]
+    count = Counter(keys)
+    return np.array([np.sqrt(min(count[key], MOST) / count[key]) for key in keys])
