@@ -12,10 +12,7 @@ from roofline.cli.help import Command, examples
 from roofline.cli.options import Deployment, Workload
 
 Operator = Annotated[
-    str,
-    typer.Argument(
-        help="Operator as analyze names it, e.g. ffn/up or decode/attention/core; or power, of a phase if it is in front: decode/power."
-    ),
+    str, typer.Argument(help="Operator as analyze names it, e.g. ffn/up or decode/attention/core; or decode/power.")
 ]
 
 

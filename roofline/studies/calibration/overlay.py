@@ -118,7 +118,9 @@ class Writer:
     def _energy(self, found: Powered) -> tuple[Tree, dict[str, str]]:
         """The entry of what makes the power of a family's chips, and its source."""
         own, shares = self.origins[POWERS], found.shares
-        values = {name: number(float(getattr(shares, name))) for name in ("base", "busy", "memory", "compute")}
+        shown = ("idle", "base", "busy", "memory", "compute", "rows")
+        values = {name: number(float(getattr(shares, name))) for name in shown}
+        values["per_link_byte"] = f"{number(float(shares.per_link_byte) * 1e12)} pJ/B"
         formats = ", ".join(f"{name}: {number(float(value))}" for name, value in shares.formats.items())
         values |= {"formats": f"{{{formats}}}", "measured_on": f"[{', '.join(found.chips)}]"}
         return {"energy": _flow(values, own.key)}, own.source(found.fit.rows)

@@ -1,8 +1,8 @@
 """Fitting what makes the power of chips, of whole families and of all of a kind, to measured power of boards.
 
 Constants are shares of a chip's TDP (see `roofline.machine.EnergyShares`). All chips of a kind are fitted first, then
-each family, pulled towards its kind by as much as its rows are few. Stacks come before: only rows whose rate they
-predict tell power, as a chip that is thought to work while it waits would pass for a cool one.
+each family, pulled towards its kind by as much as its rows are few. Where a row states its rate, the work of the
+prediction is done at that rate: what a stack's times get wrong is no matter of watts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from roofline.workload import Serving
 
 FEWEST = 12  # rows that a kind or family needs for constants of its own
 PULL = 1.0  # of the kind, and of what the catalogue states
-CLOSE = 0.15  # logarithm of predicted over stated rate within which a row's power is told by its work
 BOARD = "power_w_per_chip"  # the metric that is fitted to: a board's sensor has no host in it
 BLOCK = "fp8-block"  # the format whose cost beyond its rate is told
 # Physical limits of each constant, where it starts if nothing is stated, how far from there is far.
@@ -42,7 +41,7 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
             Constant("busy", 0.0, 0.0, 0.6, 0.1),
             Constant("memory", 0.6, 0.0, 2.0, 0.2),
             Constant("compute", 1.8, 0.2, 5.0, 0.6),
-            Constant(BLOCK, 1.5, 0.5, 6.0, 0.5),
+            Constant(BLOCK, 1.5, 0.5, 4.0, 0.5),
         )
     }
 )
@@ -114,10 +113,12 @@ def _stated(catalog: Catalog, name: str) -> EnergyShares | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Row:
-    """Rows of one prediction whose rate it meets: their work, which no constant of power changes."""
+    """Rows of one prediction: their work, which no constant of power changes, and their stated over their predicted
+    rate, 1 where none is stated."""
 
     part: Part
     work: Sequence[tuple[Any, Num]]
+    pace: Array
 
     @classmethod
     def of(cls, part: Part) -> _Row | None:
@@ -127,11 +128,7 @@ class _Row:
             return None
         kept = part.only(board)
         found = kept.prediction()
-        near = _near(kept, found)
-        if not near.any():
-            return None
-        kept = kept.only(near)
-        return cls(kept, _work(kept.prediction(), kept))
+        return cls(kept, _work(found, kept), _pace(kept, found))
 
     @property
     def measured(self) -> Array:
@@ -139,20 +136,20 @@ class _Row:
         return self.part.measured
 
     def predicted(self, shares: EnergyShares) -> Num:
-        """Watts of one chip with these constants."""
+        """Watts of one chip with these constants that works at the stated rate, and waits for what is left of the
+        time."""
         chip = self.part.where.chip
-        costs = shares.of(chip.tdp if chip.tdp is not None else np.inf, chip.bandwidth)
+        tdp = chip.tdp if chip.tdp is not None else np.inf
+        costs = shares.of(tdp, chip.bandwidth)
         power = energy.mean_power(replace(chip, energy=costs), self.work)
-        return np.inf if power is None else power
+        return np.inf if power is None else np.minimum(costs.base + (power - costs.base) * self.pace, tdp)
 
 
-def _near(part: Part, found: Prediction) -> Any:
-    """Which rows' rate the prediction meets; those that state none are taken at its word."""
+def _pace(part: Part, found: Prediction) -> Array:
+    """Stated over predicted rate of output tokens."""
     stated = np.array([case.numbers.get("tokens_per_s") or np.nan for case in part.cases])
-    rate = np.broadcast_to(np.asarray(found.metrics.get("output_tokens_per_s", np.nan), dtype=np.float64), stated.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        off = np.abs(np.log(rate / stated))
-    return ~(off > CLOSE)
+    rate = np.asarray(found.metrics.get("output_tokens_per_s", np.nan), dtype=np.float64)
+    return np.where(np.isfinite(stated), stated / np.where(rate > 0.0, rate, np.nan), 1.0)
 
 
 def _work(found: Prediction, part: Part) -> list[tuple[Any, Num]]:
