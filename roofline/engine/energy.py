@@ -19,7 +19,7 @@ from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
 from roofline.engine.prediction import TINY, Phase
 from roofline.engine.roof import Priced, total
 from roofline.machine import Chip, EnergyCosts
-from roofline.machine.chip import EXPERTS, MATMUL
+from roofline.machine.chip import EXPERTS
 from roofline.numeric import Num, larger, smaller
 
 TERMS = ("base", "busy", "memory", "compute", "network")
@@ -81,8 +81,8 @@ def executing(item: Priced, chip: Chip, costs: EnergyCosts) -> Num:
 
 
 def tiled(op: Op, rows: Num) -> Num:
-    """FLOPs that a matrix unit executes over those of a product: a tile of `rows` rows is worked on whole."""
-    return larger(rows / larger(op.rows, 1.0), 1.0) if op.kind in (MATMUL, EXPERTS) else 1.0
+    """FLOPs that a matrix unit executes over those of experts: a tile of `rows` rows is worked on whole."""
+    return larger(rows / larger(op.rows, 1.0), 1.0) if op.kind == EXPERTS else 1.0
 
 
 def mean_power(chip: Chip, phases: Iterable[tuple[Phase, Num]]) -> Num | None:

@@ -113,8 +113,8 @@ class EnergyCosts:
 
     `base` is drawn while the chip waits for its host, `busy` more while any kernel or message occupies it (a share `u`
     of the time). `compute` is what products at the full dense rate of their format would add; `c` is the share of the
-    time that the FLOPs that are executed need at that rate. A product of fewer rows than `rows` executes as many as one
-    of so many: matrix units work on whole tiles. `formats` are multiples of what formats cost beyond their rate.
+    time that the FLOPs that are executed need at that rate. A product of experts with fewer rows than `rows` each executes as
+    many as one of so many: matrix units work on whole tiles. `formats` are multiples of what formats cost beyond their rate.
     """
 
     idle: Num
@@ -129,9 +129,9 @@ class EnergyCosts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyShares:
-    """The same for chips of one design, as shares of a chip's TDP; `memory` is drawn at the full rate of main memory.
-
-    `measured_on` are the chips whose power they were fitted to.
+    """The same for chips of one design or kind, as shares of a chip's TDP; `memory` is drawn at the full rate of main
+    memory. `per_byte` and `per_flop` [J], of 16-bit products, take the place of shares where chips are of one process
+    and differ in their TDP. `measured_on` are the chips whose power they were fitted to.
     """
 
     idle: Num
@@ -139,19 +139,21 @@ class EnergyShares:
     busy: Num = 0.0
     memory: Num = 0.0
     compute: Num = 0.0
+    per_byte: Num | None = None
+    per_flop: Num | None = None
     per_link_byte: Num = 0.0
     rows: Num = 1.0
     formats: Mapping[str, Num] = field(default_factory=dict)
     measured_on: tuple[str, ...] = ()
 
-    def of(self, tdp: Num, bandwidth: Num) -> EnergyCosts:
-        """What they are on a chip of that TDP [W] and memory [B/s]."""
+    def of(self, tdp: Num, bandwidth: Num, peak: Num) -> EnergyCosts:
+        """What they are on a chip of that TDP [W], memory [B/s] and dense rate of 16-bit products [FLOP/s]."""
         return EnergyCosts(
             idle=self.idle * tdp,
             base=self.base * tdp,
             busy=self.busy * tdp,
-            per_byte=self.memory * tdp / bandwidth,
-            compute=self.compute * tdp,
+            per_byte=self.memory * tdp / bandwidth if self.per_byte is None else self.per_byte,
+            compute=self.compute * tdp if self.per_flop is None else self.per_flop * peak,
             per_link_byte=self.per_link_byte,
             rows=self.rows,
             formats=self.formats,

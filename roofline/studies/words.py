@@ -186,9 +186,14 @@ def energy_shares(shares: EnergyShares) -> str:
     'of the TDP: .1 idle, .2 awake, .5 of memory at full rate, 2 of products at full rate'
     """
     terms = {"idle": shares.idle, "awake": shares.base, "busy": shares.busy}
-    terms |= {"of memory at full rate": shares.memory, "of products at full rate": shares.compute}
-    shown = (f"{float(value):.3g} {name}".removeprefix("0") for name, value in terms.items() if value)
-    return f"of the TDP: {', '.join(shown)}"
+    if shares.per_byte is None:
+        terms["of memory at full rate"] = shares.memory
+    if shares.per_flop is None:
+        terms["of products at full rate"] = shares.compute
+    shown = [f"{float(value):.3g} {name}".removeprefix("0") for name, value in terms.items() if value]
+    joules = ((shares.per_byte, "J/B"), (shares.per_flop, "J/FLOP"))
+    more = [in_units(float(value), unit) for value, unit in joules if value is not None]
+    return "; ".join([f"of the TDP: {', '.join(shown)}", *more])
 
 
 def host(beside: Host) -> str:

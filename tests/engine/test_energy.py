@@ -158,10 +158,13 @@ def test_hosts_draw_a_share_and_a_constant() -> None:
 
 def test_shares_are_watts_on_a_chip() -> None:
     shares = EnergyShares(idle=0.1, base=0.2, busy=0.05, memory=0.5, compute=2.0, rows=64.0, measured_on=("any",))
-    costs = shares.of(700.0, 3.5e12)
+    costs = shares.of(700.0, 3.5e12, 1e15)
     assert (costs.idle, costs.base, costs.busy, costs.compute) == (70.0, 140.0, 35.0, 1400.0)
     assert costs.per_byte == pytest.approx(100e-12)
     assert costs.rows == 64.0
+    joules = replace(shares, per_byte=2e-10, per_flop=1.5e-12).of(700.0, 3.5e12, 1e15)
+    assert (joules.per_byte, joules.base) == (2e-10, 140.0)
+    assert joules.compute == pytest.approx(1500.0)
 
 
 def test_metrics_of_nothing_made_have_no_energy() -> None:

@@ -227,8 +227,10 @@ class EnergySharesSpec(Sourced):
     idle: Fraction
     base: Fraction
     busy: FractionOrZero = 0.0
-    memory: Multiple
-    compute: Multiple
+    memory: Multiple = 0.0
+    compute: Multiple = 0.0
+    per_byte: EnergyPerByte | None = None
+    per_flop: EnergyPerFlop | None = None
     per_link_byte: EnergyPerByte = 0.0
     rows: AtLeastOne = 1.0
     formats: Mapping[StoredDType, Multiple] = Field(default_factory=dict)
@@ -431,7 +433,7 @@ class ChipSpec(Identified):
         main = next((level for level in self.memory if level.main), self.memory[-1])
         if family.energy is None or self.power is None:
             return None
-        found = family.energy.of(self.power.tdp, main.bandwidth or float("inf"))
+        found = family.energy.of(self.power.tdp, main.bandwidth or float("inf"), self._sixteen_bit_rate)
         return found if idle is None else dataclasses.replace(found, idle=idle)
 
     def _energy_evidence(self, family: Family) -> Calibration:

@@ -20,7 +20,7 @@ Tree = Mapping[str, "str | Tree"]
 
 TIMES = ("latency", "split", "step")  # constants of kernels and links in seconds
 TIMINGS, REQUESTS, STEPS, POWERS = "timings", "requests", "steps", "powers"  # what rows of each kind are called
-LEAST = 1e-3  # multiples are above zero
+LEAST = 1e-3  # multiples are above zero, shares are nothing below
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,14 @@ class Writer:
     def _energy(self, found: Powered) -> tuple[Tree, dict[str, str]]:
         """The entry of what makes the power of a family's chips, and its source."""
         own, shares = self.origins[POWERS], found.shares
-        shown = ("idle", "base", "busy", "memory", "compute", "rows")
-        values = {name: number(float(getattr(shares, name))) for name in shown}
-        values["per_link_byte"] = f"{number(float(shares.per_link_byte) * 1e12)} pJ/B"
+        shown = ("idle", "base", "busy", *(("memory", "compute") if shares.per_byte is None else ()), "rows")
+        values = {name: number(_told(float(getattr(shares, name)))) for name in shown}
+        joules = (("per_byte", "B"), ("per_flop", "FLOP"), ("per_link_byte", "B"))
+        values |= {
+            name: f"{number(float(value) * 1e12)} pJ/{unit}"
+            for name, unit in joules
+            if (value := getattr(shares, name)) is not None
+        }
         formats = ", ".join(f"{name}: {number(float(value))}" for name, value in shares.formats.items())
         values |= {"formats": f"{{{formats}}}", "measured_on": f"[{', '.join(found.chips)}]"}
         return {"energy": _flow(values, own.key)}, own.source(found.fit.rows)
@@ -161,6 +166,11 @@ class Writer:
                 for name, value in hidden.items()
             },
         }
+
+
+def _told(share: float) -> float:
+    """A share of the TDP; less than a thousandth is nothing."""
+    return share if share >= LEAST else 0.0
 
 
 def _reached(reached: Any, ideal: Any, fitted: Collection[str], source: str) -> str:

@@ -1,7 +1,7 @@
 """Fitting what makes the power of chips, of whole families and of all of a kind, to measured power of boards.
 
-Constants are shares of a chip's TDP (see `roofline.machine.EnergyShares`). All chips of a kind are fitted first, then
-each family, pulled towards its kind by as much as its rows are few. Where a row states its rate, the work of the
+Constants are shares of a chip's TDP (see `roofline.machine.EnergyShares`); joules for a byte and a FLOP where the family
+states some, because its chips are of one process. All chips of a kind are fitted first, then each family, pulled towards its kind by as much as its rows are few. Where a row states its rate, the work of the
 prediction is done at that rate: what a stack's times get wrong is no matter of watts.
 """
 
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from roofline.catalog.store import Catalog
-from roofline.engine import energy, inference
+from roofline.engine import energy, inference, roof
 from roofline.engine.prediction import Prediction
 from roofline.errors import UnknownNameError
-from roofline.machine import EnergyShares
+from roofline.machine import EnergyCosts, EnergyShares
 from roofline.numeric import Num
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
 from roofline.studies.calibration.stacks import MOST, Part
@@ -32,6 +32,8 @@ FEWEST = 12  # rows that a kind or family needs for constants of its own
 PULL = 1.0  # of the kind, and of what the catalogue states
 BOARD = "power_w_per_chip"  # the metric that is fitted to: a board's sensor has no host in it
 BLOCK = "fp8-block"  # the format whose cost beyond its rate is told
+PICO = 1e-12
+SHARES, JOULES = ("memory", "compute"), ("per_byte", "per_flop")
 # Physical limits of each constant, where it starts if nothing is stated, how far from there is far.
 CONSTANTS: Mapping[str, Constant] = MappingProxyType(
     {
@@ -41,6 +43,8 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
             Constant("busy", 0.0, 0.0, 0.6, 0.1),
             Constant("memory", 0.6, 0.0, 2.0, 0.2),
             Constant("compute", 1.8, 0.2, 5.0, 0.6),
+            Constant("per_byte", 150 * PICO, 0.0, 800 * PICO, 40 * PICO),
+            Constant("per_flop", 1.5 * PICO, 0.1 * PICO, 10 * PICO, 0.4 * PICO),
             Constant(BLOCK, 1.5, 0.5, 4.0, 0.5),
         )
     }
@@ -100,8 +104,11 @@ def fit_all(rows: Sequence[Part], catalog: Catalog) -> list[Powered]:
 
 
 def _over(kind: EnergyShares, family: EnergyShares | None) -> EnergyShares | None:
-    """A kind's constants with what its family states of hardware."""
-    return None if family is None else replace(kind, rows=family.rows, idle=family.idle)
+    """A kind's constants with what its family states of hardware, and of joules where its chips are of one process."""
+    if family is None:
+        return None
+    own = {name: getattr(family, name) for name in ("rows", "idle", *JOULES)}
+    return replace(kind, **own)
 
 
 def _stated(catalog: Catalog, name: str) -> EnergyShares | None:
@@ -138,11 +145,21 @@ class _Row:
     def predicted(self, shares: EnergyShares) -> Num:
         """Watts of one chip with these constants that works at the stated rate, and waits for what is left of the
         time."""
-        chip = self.part.where.chip
-        tdp = chip.tdp if chip.tdp is not None else np.inf
-        costs = shares.of(tdp, chip.bandwidth)
+        chip, costs = self.part.where.chip, self.costs(shares)
         power = energy.mean_power(replace(chip, energy=costs), self.work)
-        return np.inf if power is None else np.minimum(costs.base + (power - costs.base) * self.pace, tdp)
+        if power is None or chip.tdp is None:
+            return np.inf
+        return np.minimum(costs.base + (power - costs.base) * self.pace, chip.tdp)
+
+    def costs(self, shares: EnergyShares) -> EnergyCosts:
+        """What constants are on the chip."""
+        chip = self.part.where.chip
+        return shares.of(np.inf if chip.tdp is None else chip.tdp, chip.bandwidth, self.peak)
+
+    @property
+    def peak(self) -> Num:
+        """Dense FLOP/s of 16-bit products."""
+        return roof.peak(self.part.where.chip, "bf16")
 
 
 def _pace(part: Part, found: Prediction) -> Array:
@@ -172,11 +189,11 @@ def _fitted(name: str, rows: Sequence[_Row], start: EnergyShares | None) -> Powe
     if start is None or sum(len(row.part.cases) for row in rows) < FEWEST:
         return None
     blocked = sum(len(row.part.cases) for row in rows if row.part.reading.weights_of(row.part.setup) == BLOCK)
-    begin = {**_values(start)}
+    begin = _values(start)
     free = [
-        replace(constant, start=begin[constant.name])
-        for constant in CONSTANTS.values()
-        if constant.name != BLOCK or blocked >= FEWEST
+        replace(CONSTANTS[constant], start=value)
+        for constant, value in begin.items()
+        if constant != BLOCK or blocked >= FEWEST
     ]
 
     def predict(values: Values) -> Array:
@@ -193,7 +210,9 @@ def _fitted(name: str, rows: Sequence[_Row], start: EnergyShares | None) -> Powe
 
 
 def _values(shares: EnergyShares) -> dict[str, float]:
-    own = {name: float(getattr(shares, name)) for name in CONSTANTS if name != BLOCK}
+    """The constants that are fitted, as they are: shares of a kind, joules of a family."""
+    names = ("base", "busy", *(SHARES if shares.per_byte is None else JOULES))
+    own = {name: float(getattr(shares, name)) for name in names}
     return {**own, BLOCK: float(shares.formats.get(BLOCK, CONSTANTS[BLOCK].start))}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
+from roofline.engine import roof
 from roofline.studies.calibration import power
 from roofline.studies.calibration.stacks import Part
 from roofline.studies.measured.table import SERVING, Case
@@ -48,7 +49,7 @@ def told(found: list[Part], **true: float) -> list[Part]:
     for part in found:
         chip = part.where.chip
         assert chip.tdp is not None
-        costs = replace(shares, **true).of(chip.tdp, chip.bandwidth)  # type: ignore[arg-type]
+        costs = replace(shares, **true).of(chip.tdp, chip.bandwidth, roof.peak(chip, "bf16"))  # type: ignore[arg-type]
         where = replace(part.where, chip=replace(chip, energy=costs))
         watts = np.exp(replace(part, where=where).errors()) * part.measured
         cases = [
