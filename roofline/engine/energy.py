@@ -3,8 +3,9 @@
 A chip draws `base + busy·u + J/B·(B/s) + compute·c + J/B·(sent/s)` [W], never more than its TDP. Everything is told by
 the priced operators: `u` is the share of the time in which a kernel or a message occupies it, `c` the share that its
 FLOPs would need at the full dense rate of their format. What kernels execute beyond what a model needs costs energy all
-the same: matrix units work on tiles of `rows` rows, so that a product of fewer rows, as those of experts are while few
-tokens choose each, executes more. Terms add, they do not overlap (fitted to board power, `studies/calibration/power`).
+the same: those of experts work on tiles of `rows` rows, so that experts that few tokens choose execute more (libraries
+turn other products of few rows round, so that rows lie along the fine side of a tile). Terms add, they do not overlap
+(fitted to board power, `studies/calibration/power.py`).
 """
 
 from __future__ import annotations

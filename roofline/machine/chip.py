@@ -113,8 +113,8 @@ class EnergyCosts:
 
     `base` is drawn while the chip waits for its host, `busy` more while any kernel or message occupies it (a share `u`
     of the time). `compute` is what products at the full dense rate of their format would add; `c` is the share of the
-    time that the FLOPs that are executed need at that rate. A product of experts with fewer rows than `rows` each executes as
-    many as one of so many: matrix units work on whole tiles. `formats` are multiples of what formats cost beyond their rate.
+    time that the FLOPs that are executed need at that rate. Experts with fewer rows than `rows` each execute as many as
+    with so many: matrix units work on whole tiles. `formats` are multiples of what formats cost beyond their rate.
     """
 
     idle: Num

@@ -74,11 +74,14 @@ def test_formats_cost_what_their_rate_says_and_blocks_more() -> None:
 
 
 @given(rows=st.floats(1.0, 64.0))
-def test_tiles_are_worked_on_whole(rows: float) -> None:
-    assert float(energy.tiled(product(rows), 64.0)) == pytest.approx(64.0 / rows)
-    assert float(energy.tiled(product(64.0 + rows), 64.0)) == 1.0
-    passing = ops.elementwise("n", m=rows, i=1.0, o=1.0, f=1.0, r=2.0)
-    assert energy.tiled(passing, 64.0) == 1.0
+def test_tiles_of_experts_are_worked_on_whole(rows: float) -> None:
+    few, many = (
+        ops.expert_matmul("e", 16.0 * each, 16.0, 64.0, 64.0, w=2.0, a=2.0, r=2.0, dtype="bf16")
+        for each in (rows, 64.0 + rows)
+    )
+    assert float(energy.tiled(few, 64.0)) == pytest.approx(64.0 / rows)
+    assert float(energy.tiled(many, 64.0)) == 1.0
+    assert energy.tiled(product(rows), 64.0) == 1.0  # turned round
 
 
 def test_experts_of_few_tokens_cost_more_than_their_flops() -> None:

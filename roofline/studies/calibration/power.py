@@ -1,8 +1,9 @@
 """Fitting what makes the power of chips, of whole families and of all of a kind, to measured power of boards.
 
-Constants are shares of a chip's TDP (see `roofline.machine.EnergyShares`); joules for a byte and a FLOP where the family
-states some, because its chips are of one process. All chips of a kind are fitted first, then each family, pulled towards its kind by as much as its rows are few. Where a row states its rate, the work of the
-prediction is done at that rate: what a stack's times get wrong is no matter of watts.
+Constants are shares of a chip's TDP (see `roofline.machine.EnergyShares`); joules for a byte and a FLOP where the
+family states some, because its chips are of one process. All chips of a kind are fitted first, then each family, pulled
+towards its kind by as much as its rows are few. Where a row states its rate, the work of the prediction is done at that
+rate: what a stack's times get wrong is no matter of watts.
 """
 
 from __future__ import annotations

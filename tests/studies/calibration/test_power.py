@@ -61,17 +61,18 @@ def told(found: list[Part], **true: float) -> list[Part]:
 
 
 def test_constants_follow_what_rows_tell() -> None:
-    """Few rows are pulled back to where the fit starts, and what draws by bytes may as well draw by tiles: but the
-    power is met, and more for bytes shows as more."""
+    """Few rows are pulled back to where the fit starts: but the power is met, and more for bytes shows as more."""
     fits = []
-    for memory, compute in ((0.3, 3.0), (0.9, 1.2)):
-        found = power.fit_all(told(parts(rows()), memory=memory, compute=compute), snapshot())
+    for byte, flop in ((80e-12, 2e-12), (200e-12, 1e-12)):
+        found = power.fit_all(told(parts(rows()), per_byte=byte, per_flop=flop), snapshot())
         (own,) = [one for one in found if one.id == "hopper"]
         assert own.chips == ("h100-sxm",) == own.shares.measured_on
         assert own.fit.after < 0.08
         assert own.shares.rows == 64.0  # of the hardware, not fitted
         fits.append(own.shares)
-    assert fits[0].memory < fits[1].memory
+    assert fits[0].per_byte is not None
+    assert fits[1].per_byte is not None
+    assert fits[0].per_byte < fits[1].per_byte
 
 
 def test_a_kind_is_told_by_all_of_its_chips_and_a_family_by_its_own() -> None:
@@ -88,8 +89,8 @@ def test_work_is_done_at_the_stated_rate() -> None:
     plain = told(parts(rows()), base=0.2)
     slow = [half_as_fast(part, watts=0.2 * 700.0) for part in plain]
     one, other = (power.fit_all(found, snapshot())[1].shares for found in (plain, slow))
-    for name in ("base", "memory", "compute"):
-        assert getattr(one, name) == pytest.approx(getattr(other, name), rel=0.15), name
+    for name in ("base", "per_byte", "per_flop"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name), rel=0.25), name
 
 
 def half_as_fast(part: Part, watts: float) -> Part:
