@@ -55,7 +55,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         among=np.greater(serving.batch, 1.0),
         saturated=False,
     )
-    metrics |= interval.around_power(metrics, deployment.spreads)
+    metrics |= interval.around_power(metrics, deployment)
     evidence, sources = evidence_of(deployment)
     fuller = np.greater(write.room.held.total, read.room.held.total)
     return Prediction(

@@ -51,7 +51,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         among=np.greater(serving.batch, 1.0),
         saturated=saturated,
     )
-    metrics |= interval.around_power(metrics, deployment.spreads)
+    metrics |= interval.around_power(metrics, deployment)
     evidence, sources = evidence_of(deployment)
     return Prediction(
         workload=serving,

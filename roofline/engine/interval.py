@@ -84,21 +84,24 @@ def around(
 DRAWN: Mapping[str, str] = MappingProxyType(
     {
         "power_w": POWER,
-        "energy_j_per_token": ENERGY,
+        "power_w_per_chip": POWER,
+        **{f"energy_j_per_{what}": ENERGY for what in ("token", "total_token", "request")},
         "system_power_w": SYSTEM,
-        "system_energy_j_per_token": SYSTEM,
+        **{f"system_energy_j_per_{what}": SYSTEM for what in ("token", "total_token", "request")},
     }
 )
 
 
-def around_power(metrics: Metrics, spreads: Spreads) -> Iterator[tuple[str, Num]]:
+def around_power(metrics: Metrics, where: Deployment) -> Iterator[tuple[str, Num]]:
     """`_low` and `_high` of power and energy, where their like was measured: measured over predicted is above 1 where
-    more was drawn."""
-    for name, figure_of in DRAWN.items():
-        value, within = metrics.get(name), factors(spreads, figure_of)
+    more was drawn. No chip draws more than its TDP."""
+    tdp, each = where.chip.tdp, metrics.get("power_w_per_chip")
+    most = np.inf if tdp is None or each is None else tdp / larger(each, 1e-300)
+    for name, told_by in DRAWN.items():
+        value, within = metrics.get(name), factors(where.spreads, told_by)
         if value is not None and within is not None:
             yield f"{name}_low", value * within[0]
-            yield f"{name}_high", value * within[1]
+            yield f"{name}_high", value * (smaller(within[1], most) if told_by == POWER else within[1])
 
 
 def _edges(

@@ -29,7 +29,7 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
     full = passes.useful_flops(training, deployment.plan, precision, ahead)[1]
     metrics = _metrics(training, deployment, phase, full)
     metrics |= interval.around_step(metrics, deployment.spreads)
-    metrics |= interval.around_power(metrics, deployment.spreads)
+    metrics |= interval.around_power(metrics, deployment)
     beyond = offload.host(deployment.chip, deployment.plan)
     room = np.inf if beyond is None else beyond.capacity
     evidence, sources = evidence_of(deployment)
