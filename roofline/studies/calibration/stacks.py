@@ -407,6 +407,11 @@ def _remembers_long(part: Part) -> bool:
     )
 
 
+def _chooses_wide(part: Part) -> bool:
+    """Experts in mxfp4 have kernels of their own, often of another age: they tell nothing of those in other formats."""
+    return _chooses(part) and part.reading.weights_of(part.setup) != "mxfp4"
+
+
 def _scans(part: Part) -> bool:
     return any(
         isinstance(block.mixer, (Mamba1, Mamba2, GatedDeltaNet, LightningAttention)) for block in part.model.blocks
@@ -441,6 +446,7 @@ TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
         ATTENTION: _several(_reads_long),
         DECODE_ATTENTION: _several(_remembers_long),
         SCAN: _several(_scans),
+        EXPERTS: _several(_chooses_wide),
     }
 )
 
