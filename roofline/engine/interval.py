@@ -26,6 +26,7 @@ from roofline.machine.evidence import (
 )
 from roofline.numeric import Num, larger, smaller
 
+TINY = 1e-300
 Metrics = Mapping[str, "Num | None"]
 
 # What each metric of serving spans; times first, then rates.
@@ -96,12 +97,12 @@ def around_power(metrics: Metrics, where: Deployment) -> Iterator[tuple[str, Num
     """`_low` and `_high` of power and energy, where their like was measured: measured over predicted is above 1 where
     more was drawn. No chip draws more than its TDP."""
     tdp, each = where.chip.tdp, metrics.get("power_w_per_chip")
-    most = np.inf if tdp is None or each is None else tdp / larger(each, 1e-300)
+    most = np.inf if tdp is None or each is None else tdp / larger(each, TINY)
     for name, told_by in DRAWN.items():
         value, within = metrics.get(name), factors(where.spreads, told_by)
         if value is not None and within is not None:
             yield f"{name}_low", value * within[0]
-            yield f"{name}_high", value * (smaller(within[1], most) if told_by == POWER else within[1])
+            yield f"{name}_high", value * (larger(smaller(within[1], most), 1.0) if told_by == POWER else within[1])
 
 
 def _edges(
