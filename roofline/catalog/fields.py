@@ -187,6 +187,7 @@ ArithmeticRate = Annotated[
 Bandwidth = Annotated[float, BeforeValidator(_quantity("B/s")), AfterValidator(_positive("B/s")), _schema("B/s")]
 Data = Annotated[float, BeforeValidator(_quantity("B")), AfterValidator(_positive("B")), _schema("B")]
 Power = Annotated[float, BeforeValidator(_quantity("W")), AfterValidator(_positive("W")), _schema("W")]
+Watts = Annotated[float, BeforeValidator(_quantity("W")), AfterValidator(_not_negative("W")), _schema("W")]
 Frequency = Annotated[float, BeforeValidator(_quantity("Hz")), AfterValidator(_positive("Hz")), _schema("Hz")]
 Duration = Annotated[float, BeforeValidator(_quantity("s")), AfterValidator(_not_negative("s")), _schema("s")]
 Period = Annotated[float, BeforeValidator(_quantity("s")), AfterValidator(_positive("s")), _schema("s")]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from roofline.errors import Finding, SpecError
 from roofline.machine import Chip
-from roofline.machine.evidence import Calibration, Spread
+from roofline.machine.chip import Calibration
+from roofline.machine.evidence import Spread
 
 FILE = "spreads.csv"
 KEYS = ("evidence", "stack", "kind", "chip", "figure")

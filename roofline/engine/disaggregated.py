@@ -52,6 +52,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         among=np.greater(serving.batch, 1.0),
         saturated=False,
     )
+    metrics |= interval.around_power(metrics, deployment)
     if not serving.hides:
         metrics |= {f"{USEFUL}{suffix}": metrics[f"ttft_s{suffix}"] for suffix in EDGES if f"ttft_s{suffix}" in metrics}
     evidence, sources = evidence_of(deployment)
@@ -380,10 +381,10 @@ def _costs(
         _pool_power(chip, write.plan, writing, running / times.rate),
     )
     power = None if powers[0] is None or powers[1] is None else powers[0] + powers[1]
+    both = np.asarray(metrics["total_tokens_per_s"], dtype=np.float64)
+    more: dict[str, Num] = {"total_token": both, "request": times.rate}
     found = {
-        "power_w": power,
-        "energy_j_per_request": None if power is None else power / times.rate,
-        "energy_j_per_token": None if power is None else power / tokens,
+        **energy.metrics(chip, power, deployment.num_chips, tokens_per_s=tokens, more=more),
     }
     part = read.plan.num_chips / deployment.num_chips  # each pool is there for one kind of tokens, at work or not
     drawn = part if power is None or powers[0] is None else powers[0] / np.maximum(power, LEAST)

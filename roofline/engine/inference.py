@@ -29,11 +29,11 @@ from roofline.engine.interval import USEFUL
 from roofline.engine.memory import Memory
 from roofline.engine.pauses import Hold, holds
 from roofline.engine.phases import replica_batch, work_time
-from roofline.engine.prediction import Prediction, evidence_of
+from roofline.engine.prediction import PROMPTS, Phase, Prediction, evidence_of
 from roofline.engine.steps import Part, Stretch, parts, reading, writing
 from roofline.engine.usage import Served, uses
 from roofline.numeric import Num
-from roofline.workload import Decode, Model, Pause, Plan, Precision, Prefill, Serving
+from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving
 
 EDGES = ("", "_ideal", "_low", "_high")  # of a metric
 
@@ -65,6 +65,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         among=np.greater(serving.batch, 1.0),
         saturated=saturated,
     )
+    metrics |= interval.around_power(metrics, deployment)
     if not serving.hides:
         metrics |= {f"{USEFUL}{suffix}": metrics[f"ttft_s{suffix}"] for suffix in EDGES if f"ttft_s{suffix}" in metrics}
     evidence, sources = evidence_of(deployment)
@@ -244,20 +245,27 @@ def _metrics(
             f"decode_tokens_per_s{suffix}": _rate(decoding, times.tpot),
             f"decode_tokens_per_s_per_chip{suffix}": _rate(decoding / chips, times.tpot),
         }
-    running = beside.others + 1.0
-    shares = [
-        (stretch.shown, stretch.shown.time * (running / deployment.plan.pp if stretch.kind is Prefill else 1.0))
-        for stretch in stretches
-        if stretch.kind is not Pause
-    ]
-    power = energy.mean_power(chip, shares)
-    rate = np.asarray(metrics["output_tokens_per_s"], dtype=np.float64)
-    metrics["power_w"] = None if power is None else power * chips
-    every = np.asarray(metrics["requests_per_s"], dtype=np.float64)
-    metrics["energy_j_per_request"] = None if power is None else power * chips / every
-    produces = bool(np.all(rate > 0))
-    metrics["energy_j_per_token"] = None if power is None or not produces else power * chips / rate
+    phases = (stretch.shown for stretch in stretches)
+    power = energy.mean_power(chip, at_work(phases, beside.others + 1.0, deployment))
+    rate, total, every = (
+        np.asarray(metrics[name], dtype=np.float64)
+        for name in ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
+    )
+    metrics |= energy.metrics(
+        chip,
+        None if power is None else power * chips,
+        chips,
+        tokens_per_s=rate,
+        more={"total_token": total, "request": every},
+    )
     return metrics
+
+
+def at_work(phases: Iterable[Phase], working: Num, deployment: Deployment) -> list[tuple[Phase, Num]]:
+    """Seconds for which a chip works on each phase while one request is served: it reads the prompts of all that are
+    `working` in a replica meanwhile, and generates for all at once. Pauses are those of a request alone."""
+    prompts = working / deployment.plan.pp
+    return [(phase, phase.time * (prompts if phase.name in PROMPTS else 1.0)) for phase in phases if phase.operators]
 
 
 def _traffic(
@@ -333,6 +341,5 @@ def notes(serving: Serving, deployment: Deployment, precision: Precision, room: 
     longest = np.max(serving.context_len)
     if limit and longest > limit:
         notes.append(f"context of {longest:,.0f} tokens is beyond the {limit:,} that {serving.model.id} was made for")
-    if deployment.chip.energy is None and deployment.chip.tdp is not None:
-        notes.append("power is the TDP, an upper bound: the chip file has no measured power")
+    notes += energy.notes(deployment.chip)
     return tuple(notes)

@@ -10,19 +10,23 @@ import numpy as np
 from roofline.engine.deployment import Deployment
 from roofline.machine.evidence import (
     DECODE,
+    ENERGY,
     FIRST_TOKEN,
     OFFLINE,
+    POWER,
     PREFILL,
     REQUEST,
     SERVER_DECODE,
     SERVER_REQUEST,
     STEP,
+    SYSTEM,
     Spread,
     Spreads,
     spread_of,
 )
 from roofline.numeric import Num, larger, smaller
 
+TINY = 1e-300
 Metrics = Mapping[str, "Num | None"]
 
 # What each metric of serving spans; times first, then rates.
@@ -80,6 +84,30 @@ def around(
         if name == "ttft_s" and served:
             shortest, longest = _queueing(spreads, spread, among)
         yield from _edges(name, value, ideal, shortest, longest, time=name in TIMES)
+
+
+# What each metric of power and energy is told by; none has a bound but the TDP.
+DRAWN: Mapping[str, str] = MappingProxyType(
+    {
+        "power_w": POWER,
+        "power_w_per_chip": POWER,
+        **{f"energy_j_per_{what}": ENERGY for what in ("token", "total_token", "request")},
+        "system_power_w": SYSTEM,
+        **{f"system_energy_j_per_{what}": SYSTEM for what in ("token", "total_token", "request")},
+    }
+)
+
+
+def around_power(metrics: Metrics, where: Deployment) -> Iterator[tuple[str, Num]]:
+    """`_low` and `_high` of power and energy, where their like was measured: measured over predicted is above 1 where
+    more was drawn. No chip draws more than its TDP."""
+    tdp, each = where.chip.tdp, metrics.get("power_w_per_chip")
+    most = np.inf if tdp is None or each is None else tdp / larger(each, TINY)
+    for name, told_by in DRAWN.items():
+        value, within = metrics.get(name), factors(where.spreads, told_by)
+        if value is not None and within is not None:
+            yield f"{name}_low", value * within[0]
+            yield f"{name}_high", value * (larger(smaller(within[1], most), 1.0) if told_by == POWER else within[1])
 
 
 def _edges(

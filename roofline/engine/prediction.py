@@ -13,14 +13,17 @@ from roofline.engine.deployment import Deployment
 from roofline.engine.memory import Memory
 from roofline.engine.roof import Priced, total
 from roofline.machine import Chip, Stack
-from roofline.machine.evidence import Calibration, calibration
-from roofline.numeric import Num
+from roofline.machine.chip import Calibration
+from roofline.machine.evidence import calibration
+from roofline.numeric import Num, larger
 from roofline.workload import Model, Precision, Workload
 
 if TYPE_CHECKING:
     from roofline.engine.usage import Use
 
 POOLS = ("prefill", "decode")
+PROMPTS = ("prefill", "draft-prefill")  # phases that read prompts
+TINY = 1e-30  # s: a phase that takes no time does nothing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +75,12 @@ class Phase:
         return self.repeat * total(self.operators, lambda item: item.op.count * item.op.sent)
 
     @property
+    def passes_per_s(self) -> Num:
+        """How often a chip works off what a single one holds of the operators if they are counted along the pipeline:
+        `busy` passes in the time of one, which is `flowing` steps long."""
+        return self.busy / (self.flowing * larger(self.step_time, TINY))
+
+    @property
     def bound(self) -> Num:
         """What binds the phase, as an index into `roof.BOUNDS`."""
         return roof.bound(self.operators)
@@ -79,12 +88,13 @@ class Phase:
     @property
     def mfu(self) -> Num:
         """Model FLOPs utilization: useful FLOP/s per chip over the dense peak of the arithmetic format."""
-        return self.repeat * self.useful_flops * self.busy / (self.time * self.peak)
+        return self.useful_flops * self.passes_per_s / self.peak
 
     @property
     def mbu(self) -> Num:
         """Model bandwidth utilization: bytes/s of main memory per chip over its datasheet bandwidth."""
-        return self.memory_bytes * self.busy / (self.time * self.bandwidth)
+        moved = total(self.operators, lambda item: item.op.count * item.op.bytes)
+        return moved * self.passes_per_s / self.bandwidth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +127,11 @@ class Prediction:
     def uses(self) -> tuple[Use, ...]:
         """What each step of a request uses; none of training."""
         return self.account()
+
+    def chips_of(self, phase: Phase) -> Num:
+        """Chips that work on a phase: with two pools, those of its own."""
+        read = self.deployment.prefill_plan
+        return self.deployment.plan.num_chips if read is None or phase.name not in PROMPTS else read.num_chips
 
 
 def evidence_of(deployment: Deployment) -> tuple[Calibration, tuple[str, ...]]:

@@ -32,7 +32,7 @@ def chip_seconds(phase: Phase, plan: Plan, sharing: Num | None = None) -> Num:
 
 def joules(chip: Chip, phase: Phase, plan: Plan, sharing: Num | None = None) -> Num | None:
     """Energy of one request in a phase: its chip-seconds at the power of a chip that is at work all the while."""
-    alone = replace(phase, busy=np.divide(1.0, phase.flowing)) if sharing is None else phase
+    alone = replace(phase, busy=1.0) if sharing is None else phase
     power = energy.chip_power(chip, alone)
     return None if power is None else power * chip_seconds(phase, plan, sharing)
 

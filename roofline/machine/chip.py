@@ -13,6 +13,7 @@ from roofline.numeric import Num
 from roofline.source import Source
 
 Scope = Literal["scale-up", "scale-out"]
+Calibration = Literal["measured", "transferred", "datasheet"]
 Topology = Literal["switch", "mesh", "ring", "torus2d", "torus3d", "dragonfly", "pcie"]
 
 MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE, PERMUTE = KERNELS = (
@@ -107,11 +108,71 @@ class LinkEfficiency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyCosts:
-    """Measured power of a chip: `base + per_byte·(bytes/s) + per_flop·(FLOP/s)` [W], never above its TDP."""
+    """What makes the power of a chip's board: `base + busy·u + per_byte·(bytes/s) + per_link_byte·(sent/s) + compute·c`
+    [W], never above its TDP; `idle` [W] while nothing runs.
 
+    `base` is drawn while the chip waits for its host, `busy` more while any kernel or message occupies it (a share `u`
+    of the time). `compute` is what products at the full dense rate of their format would add; `c` is the share of the
+    time that the FLOPs that are executed need at that rate. Experts with fewer rows than `rows` each execute as many as
+    with so many: matrix units work on whole tiles. `formats` are multiples of what formats cost beyond their rate.
+    """
+
+    idle: Num
     base: Num
-    per_byte: Num
-    per_flop: Num
+    busy: Num = 0.0
+    per_byte: Num = 0.0
+    compute: Num = 0.0
+    per_link_byte: Num = 0.0
+    rows: Num = 1.0
+    formats: Mapping[str, Num] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyShares:
+    """The same for chips of one design or kind, as shares of a chip's TDP; `memory` is drawn at the full rate of main
+    memory. `per_byte` and `per_flop` [J], of 16-bit products, take the place of shares where chips are of one process
+    and differ in their TDP. `measured_on` are the chips whose power they were fitted to.
+    """
+
+    idle: Num
+    base: Num
+    busy: Num = 0.0
+    memory: Num = 0.0
+    compute: Num = 0.0
+    per_byte: Num | None = None
+    per_flop: Num | None = None
+    per_link_byte: Num = 0.0
+    rows: Num = 1.0
+    formats: Mapping[str, Num] = field(default_factory=dict)
+    measured_on: tuple[str, ...] = ()
+
+    def of(self, tdp: Num, bandwidth: Num, peak: Num) -> EnergyCosts:
+        """What they are on a chip of that TDP [W], memory [B/s] and dense rate of 16-bit products [FLOP/s]."""
+        return EnergyCosts(
+            idle=self.idle * tdp,
+            base=self.base * tdp,
+            busy=self.busy * tdp,
+            per_byte=self.memory * tdp / bandwidth if self.per_byte is None else self.per_byte,
+            compute=self.compute * tdp if self.per_flop is None else self.per_flop * peak,
+            per_link_byte=self.per_link_byte,
+            rows=self.rows,
+            formats=self.formats,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """Power of what stands beside a chip: processors, memory, network, fans, losses: `power` [W] a chip that is always
+    drawn, and `share` of what the chip draws; `liquid` where a liquid cools it and no fan does."""
+
+    power: Num = 0.0
+    share: Num = 0.0
+    liquid: Num | None = None
+
+    @property
+    def cooled_by_liquid(self) -> Host:
+        """The same without fans, as far as that is known."""
+        return self if self.liquid is None else Host(power=self.power, share=self.liquid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +184,8 @@ class Family:
     kernels: Mapping[str, Efficiency] = field(default_factory=dict)
     links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
     cache: Num | None = None  # bandwidth of the last cache before main memory, as a multiple of the main memory's
+    energy: EnergyShares | None = None
+    host: Host | None = None
     mtbf: Num | None = None  # s between failures of a job, times its chips
     stacks: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
@@ -181,6 +244,8 @@ class Chip:
     achieved_links: Mapping[str, LinkEfficiency] = field(default_factory=dict)
     cache_speed: Num | None = None  # bandwidth of the last cache before main memory, in multiples of the main one's
     energy: EnergyCosts | None = None
+    energy_evidence: Calibration = "datasheet"  # whether its power was measured on it, on its like, or on none
+    host: Host | None = None
     mtbf: Num | None = None  # s between failures of a job, times its chips: whatever fails, told as if one chip had
     calibrated: bool = False
     family: str = ""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
-from roofline.machine.chip import Chip
+from roofline.machine.chip import Calibration, Chip
 from roofline.machine.stack import Stack
-
-Calibration = Literal["measured", "transferred", "datasheet"]
 
 DECODE, PREFILL, REQUEST = "decode", "prefill", "end to end"  # of a batch from start to end
 SERVER_DECODE, FIRST_TOKEN, SERVER_REQUEST = "server decode", "server first token", "server end to end"
 OFFLINE = "offline"  # everything queued at once
 STEP = "training step"
+POWER, ENERGY, SYSTEM = "power", "energy", "system power"  # of chips, of chips for a token or request, with hosts
 # Figures of requests and runs that err alike, each with those that stand in for it where it was never measured.
 FIGURES: Mapping[str, Sequence[str]] = MappingProxyType(
     {
@@ -27,6 +25,9 @@ FIGURES: Mapping[str, Sequence[str]] = MappingProxyType(
         SERVER_REQUEST: (REQUEST, SERVER_DECODE, DECODE),
         OFFLINE: (SERVER_REQUEST, REQUEST),
         STEP: (),
+        POWER: (),
+        ENERGY: (),
+        SYSTEM: (),
     }
 )
 

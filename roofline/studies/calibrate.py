@@ -22,11 +22,13 @@ from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.specs.stack import OVERHEADS
 from roofline.catalog.store import CALIBRATED, Catalog, builtin
 from roofline.errors import OutputError, RooflineError, did_you_mean
-from roofline.studies.calibration import kernels, spread, stacks
+from roofline.machine.evidence import POWER
+from roofline.studies.calibration import kernels, power, spread, stacks
 from roofline.studies.calibration.draft import FOLDERS, Draft, draft, written
 from roofline.studies.calibration.fitting import Array, error
 from roofline.studies.calibration.kernels import RATE, Found, Subject
-from roofline.studies.calibration.overlay import REQUESTS, STEPS, TIMES, TIMINGS, Origin, Writer
+from roofline.studies.calibration.overlay import POWERS, REQUESTS, STEPS, TIMES, TIMINGS, Origin, Writer
+from roofline.studies.calibration.power import Powered
 from roofline.studies.calibration.residuals import KERNEL, Method, Residual, Run, Timings, leave_out, over
 from roofline.studies.calibration.stacks import Fitted, Usable
 from roofline.studies.measured import table
@@ -37,12 +39,19 @@ CALIBRATION_SCHEMA = "roofline.calibration/1"
 CALIBRATION, ALL = "calibration", "all"
 SPLITS = (CALIBRATION, ALL)
 FAMILY, CHIP, STACK = "family", "chip", "stack"
+
+
+def _of_power(case: Case) -> bool:
+    return case["metric"] in table.POWERS
+
+
 # What rows are called that constants are fitted to, with how to tell them.
 NOUNS: Mapping[str, Callable[[Table, Case], bool]] = MappingProxyType(
     {
         TIMINGS: lambda table, case: table.layout is KERNELS,
-        REQUESTS: lambda table, case: table.layout is SERVING and case["phase"] != TRAINING,
-        STEPS: lambda table, case: table.layout is SERVING and case["phase"] == TRAINING,
+        REQUESTS: lambda table, case: table.layout is SERVING and case["phase"] != TRAINING and not _of_power(case),
+        STEPS: lambda table, case: table.layout is SERVING and case["phase"] == TRAINING and not _of_power(case),
+        POWERS: lambda table, case: table.layout is SERVING and _of_power(case),
     }
 )
 NOT_ASKED = "not asked for"
@@ -120,7 +129,7 @@ def report(found: Outcome) -> dict[str, Any]:
              "rows": len(item.table.cases), "split": item.split}
             for item in found.given
         ],
-        "rows": [*_subject_rows(found), *_stack_rows(found)],
+        "rows": [*_subject_rows(found), *_power_rows(found), *_stack_rows(found)],
         "skipped": found.skipped,
         "written": [str(path) for path in found.written],
         "removed": [str(path) for path in found.removed],
@@ -217,10 +226,16 @@ def _fitted(given: Sequence[Given], base: Catalog, wanted: Wanted, files: Draft,
         found = method.requests(stack, rows, None)
         fitted += [found] if found else []
     skipped += requests.skipped
-    if not subjects and not fitted:
-        raise RooflineError(_nothing(timings, requests, skipped))
     writer.write(files, subjects, fitted)
-    return Outcome(given, Run(base, method, writer, timings, requests, subjects, fitted), skipped)
+    say("fitting power")
+    drawn = _powers(given, over(base, files), wanted)
+    skipped += drawn.skipped
+    powered = method.powers(drawn.parts)
+    if not subjects and not fitted and not powered:
+        raise RooflineError(_nothing(timings, requests, skipped))
+    writer.write(files, subjects, fitted, powered)
+    run = Run(base, method, writer, timings, requests, subjects, fitted, drawn.parts, powered)
+    return Outcome(given, run, skipped)
 
 
 def _method(base: Catalog, wanted: Wanted) -> Method:
@@ -234,7 +249,10 @@ def _method(base: Catalog, wanted: Wanted) -> Method:
             return stacks.fit_chip(stack, rows, wanted.chip)
         return stacks.fit_stack(stack, rows, base.stack_spec(stack).variants, near)
 
-    return Method(timings, requests)
+    def powers(rows: Sequence[stacks.Part]) -> list[Powered]:
+        return power.fit_all(rows, base)
+
+    return Method(timings, requests, powers)
 
 
 def _timings(given: Sequence[Given], base: Catalog, wanted: Wanted) -> tuple[dict[str, list[kernels.Part]], Skips]:
@@ -273,6 +291,21 @@ def _requests(given: Sequence[Given], catalog: Catalog, wanted: Wanted) -> Usabl
     return found
 
 
+def _powers(given: Sequence[Given], catalog: Catalog, wanted: Wanted) -> power.Usable:
+    """Rows of power; families are told by all of their chips and stacks, so that a part of them tells nothing."""
+    found = power.Usable()
+    for item in given:
+        if item.table.layout is KERNELS:
+            continue
+        one = power.usable(item.table.cases, catalog, calibration=item.calibration)
+        found.skipped.extend(one.skipped)
+        if wanted.everything:
+            found.parts.extend(one.parts)
+        else:
+            found.skipped.extend({"id": case["id"], "reason": NOT_ASKED} for part in one.parts for case in part.cases)
+    return found
+
+
 def _origin(given: Sequence[Given], noun: str) -> Origin:
     """Where rows of one kind come from; the newest day that one of them states."""
     own = {item.label: (item, [case for case in item.table.cases if NOUNS[noun](item.table, case)]) for item in given}
@@ -301,6 +334,8 @@ def _read_back(run: Run, catalog: Catalog) -> None:
     """Every file is read before any goes to its place."""
     for subject in run.subjects:
         catalog.spec(subject.kind, subject.id)
+    for one in run.powered:
+        catalog.spec(FAMILY, one.id)
     for found in run.fitted:
         catalog.stack_spec(found.stack)
 
@@ -314,6 +349,18 @@ def _subject_rows(found: Outcome) -> Iterator[dict[str, Any]]:
         fits = list(subject.fits.values())
         errors = np.concatenate([fit.start for fit in fits]), np.concatenate([fit.end for fit in fits])
         yield _row((subject.kind, subject.id, ""), _of_kernels(subject), errors, what, own)
+
+
+def _power_rows(found: Outcome) -> Iterator[dict[str, Any]]:
+    """Rows of the contract for the power of kinds and families; each chip is left out of them in turn."""
+    for one in found.run.powered:
+        own = [
+            item.error
+            for item in found.residuals
+            if item.figure == POWER and item.left_out == CHIP and item.chip in one.chips
+        ]
+        constants = {f"power.{name}": value for name, value in one.fit.values.items()}
+        yield _row((FAMILY, one.id, POWER), constants, (one.fit.start, one.fit.end), CHIP, own)
 
 
 def _stack_rows(found: Outcome) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from roofline import __version__
-from roofline.engine import interval, roof, training
+from roofline.engine import energy, interval, roof, training
 from roofline.engine.memory import Memory
 from roofline.engine.ops import COLLECTIVE
 from roofline.engine.prediction import POOLS, Phase, Prediction
@@ -86,7 +86,13 @@ def prediction(result: Prediction) -> dict[str, Any]:
             **_stage(result),
         },
         "phases": [
-            phase(item, _ridge(item), interval.of_phase(item.name, deployment), _rounds(result))
+            phase(
+                item,
+                _ridge(item),
+                interval.of_phase(item.name, deployment),
+                _rounds(result),
+                _phase_power(result, item),
+            )
             for item in result.phases
         ],
         **timeline.timeline(result),
@@ -108,6 +114,7 @@ def prediction(result: Prediction) -> dict[str, Any]:
         "evidence": {
             "calibration": result.evidence,
             **_worth(interval.headline(deployment, result.metrics)),
+            "power": chip.energy_evidence if chip.energy is not None else None,
             "sources": list(result.sources),
         },
         "notes": list(result.notes),
@@ -217,7 +224,8 @@ def plan_fields(plan: Plan, *, trains: bool) -> dict[str, Any]:
 
 
 def metrics(known: Mapping[str, Num | None]) -> dict[str, float | None]:
-    """Every metric, and `_low` and `_high` for each that has an ideal; unknown where nothing like it was measured."""
+    """Every metric, `_low` and `_high` for each that has an ideal and for power and energy; unknown where nothing like
+    it was measured."""
     found: dict[str, float | None] = {}
     for name, value in known.items():
         if name.endswith(BESIDE):
@@ -225,6 +233,8 @@ def metrics(known: Mapping[str, Num | None]) -> dict[str, float | None]:
         found[name] = number(value)
         if f"{name}_ideal" in known:
             found |= {f"{name}{suffix}": number(known.get(f"{name}{suffix}")) for suffix in BESIDE}
+        elif name in interval.DRAWN:
+            found |= {f"{name}{suffix}": number(known.get(f"{name}{suffix}")) for suffix in BESIDE[1:]}
     return found
 
 
@@ -240,10 +250,14 @@ def _worth(spread: Spread | None) -> dict[str, float | None]:
 
 
 def phase(
-    item: Phase, chip_ridge: Num, factors: tuple[Num, Num] | None = None, rounds: Num = 1.0
-) -> dict[str, Any]:  # fmt: skip
-    """One phase with its operators, most expensive first; `factors` of its time make the interval, and each layer works
-    `rounds` times in a pass."""
+    item: Phase,
+    chip_ridge: Num,
+    factors: tuple[Num, Num] | None = None,
+    rounds: Num = 1.0,
+    power: Num | None = None,
+) -> dict[str, Any]:
+    """One phase with its operators, most expensive first; `factors` of its time make the interval, each layer works
+    `rounds` times in a pass, and all chips together draw `power` [W]."""
     operators = [_operator(priced, item) for priced in item.operators]
     return {
         "phase": item.name,
@@ -260,10 +274,18 @@ def phase(
         "ridge_point": number(chip_ridge),
         "mfu": number(item.mfu) if item.operators else None,
         "mbu": number(item.mbu) if item.operators else None,
+        "power_w": number(power),
+        "energy_j": None if power is None else number(power * item.time),
         "layers": _layers(item, rounds),
         **({"parts": parts(item)} if item.name == TRAINING else {}),
         "operators": sorted(operators, key=lambda operator: -(operator["time_s"] or 0.0)),
     }
+
+
+def _phase_power(result: Prediction, item: Phase) -> Num | None:
+    """Watts of all chips that work on a phase."""
+    power = energy.chip_power(result.deployment.chip, item)
+    return None if power is None else power * result.chips_of(item)
 
 
 def parts(step: Phase) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from roofline.engine.prediction import Phase, Prediction
 from roofline.engine.roof import BOUNDS, Priced
 from roofline.errors import RooflineError, UnknownNameError
 from roofline.numeric import Num
+from roofline.studies import explain_power
 from roofline.studies.analyze import predict
 from roofline.studies.arithmetic import Constant, Line, collective, kernel, overhead
 from roofline.studies.formula import evaluate, plain, readable, substituted
@@ -53,16 +54,21 @@ MEANING: Mapping[str, str] = MappingProxyType(
 
 
 def explain(workload: str, deployment: str, operator: str, options: Options, catalog: Catalog) -> dict[str, Any]:
-    """The contract's explanation of one operator, named as `analyze` names it, with or without its phase in front."""
+    """The contract's explanation of one operator, named as `analyze` names it, with or without its phase in front, or
+    of the `power` of a phase."""
     result = predict(workload, deployment, options, catalog)
-    phase, priced = _find(result, operator)
-    lines = list(_lines(result, phase, priced))
-    op = priced.op
-    return {
+    about = {
         "schema": EXPLANATION_SCHEMA,
         "version": __version__,
         "workload": result.workload.id,
         "deployment": result.deployment.label,
+    }
+    if operator.rpartition("/")[2] == explain_power.NAME:
+        return about | _power(result, explain_power.phase_of(result, operator))
+    phase, priced = _find(result, operator)
+    lines = list(_lines(result, phase, priced))
+    op = priced.op
+    return about | {
         "operator": {
             "name": op.name,
             "phase": phase.name,
@@ -72,6 +78,22 @@ def explain(workload: str, deployment: str, operator: str, options: Options, cat
             "bound": BOUNDS[int(priced.bound)],
         },
         "lines": lines,
+    }
+
+
+def _power(result: Prediction, phase: Phase) -> dict[str, Any]:
+    """The explanation of a phase's power."""
+    name = explain_power.NAME
+    return {
+        "operator": {
+            "name": name,
+            "phase": phase.name,
+            "kind": name,
+            "dtype": "",
+            "time_s": float(phase.time),
+            "bound": BOUNDS[int(phase.bound)],
+        },
+        "lines": [_line(*line) for line in explain_power.lines(result, phase)],
     }
 
 

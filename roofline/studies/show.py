@@ -256,8 +256,9 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
     yield "reliability.chip_mtbf", _lifetime(chip.mtbf)
     yield from _reached_fields(chip.achieved, chip.achieved_links, chip.cache_speed)
     if chip.energy is not None:
-        joules = f"{in_units(float(chip.energy.per_byte), 'J/B')} + {in_units(float(chip.energy.per_flop), 'J/FLOP')}"
-        yield "achieved.energy", f"{in_units(float(chip.energy.base), 'W')} + {joules}"
+        yield "energy", words.energy(chip.energy)
+    if chip.host is not None:
+        yield "host", words.host(chip.host)
     for kind, stack in chip.stacks.items():
         yield f"stacks.{kind}", stack
 
@@ -287,6 +288,10 @@ def _stated(reached: Efficiency | LinkEfficiency, otherwise: Efficiency | LinkEf
 def _family_fields(family: Family) -> Iterator[tuple[str, str | None]]:
     yield "reliability.chip_mtbf", _lifetime(family.mtbf)
     yield from _reached_fields(family.kernels, family.links, family.cache)
+    if family.energy is not None:
+        yield "energy", words.energy_shares(family.energy)
+    if family.host is not None:
+        yield "host", words.host(family.host)
     for kind, stack in family.stacks.items():
         yield f"stacks.{kind}", stack
 

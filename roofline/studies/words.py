@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from roofline.machine import EnergyCosts, EnergyShares, Host
+from roofline.units import show as in_units
 from roofline.workload import (
     MLA,
     Attention,
@@ -169,3 +171,41 @@ _WORDS: Mapping[type, Callable[[Any], str]] = MappingProxyType(
         MoE: _moe,
     }
 )
+
+
+def energy(costs: EnergyCosts) -> str:
+    """What makes the power of a chip, of one that sends nothing.
+
+    >>> energy(EnergyCosts(idle=70.0, base=150.0, busy=0.0, per_byte=1e-10, compute=1800.0))
+    '70 W idle, 150 W awake, 100 pJ/B, 1.8 kW of products at full rate'
+    """
+    shown = [f"{in_units(float(costs.idle), 'W')} idle", f"{in_units(float(costs.base), 'W')} awake"]
+    shown += [f"{in_units(float(costs.busy), 'W')} busy"] if costs.busy else []
+    shown += [in_units(float(costs.per_byte), "J/B"), f"{in_units(float(costs.compute), 'W')} of products at full rate"]
+    return ", ".join(shown)
+
+
+def energy_shares(shares: EnergyShares) -> str:
+    """The same for a family, in shares of TDP.
+
+    >>> energy_shares(EnergyShares(idle=0.1, base=0.2, memory=0.5, compute=2.0))
+    'of the TDP: .1 idle, .2 awake, .5 of memory at full rate, 2 of products at full rate'
+    """
+    terms = {"idle": shares.idle, "awake": shares.base, "busy": shares.busy}
+    if shares.per_byte is None:
+        terms["of memory at full rate"] = shares.memory
+    if shares.per_flop is None:
+        terms["of products at full rate"] = shares.compute
+    shown = [f"{float(value):.3g} {name}".removeprefix("0") for name, value in terms.items() if value]
+    joules = ((shares.per_byte, "J/B"), (shares.per_flop, "J/FLOP"))
+    more = [in_units(float(value), unit) for value, unit in joules if value is not None]
+    return "; ".join([f"of the TDP: {', '.join(shown)}", *more])
+
+
+def host(beside: Host) -> str:
+    """What stands beside a chip draws.
+
+    >>> host(Host(power=147.0, share=0.3))
+    '147 W a chip and 0.3 of what it draws'
+    """
+    return f"{in_units(float(beside.power), 'W')} a chip and {float(beside.share):.3g} of what it draws"

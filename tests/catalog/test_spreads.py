@@ -13,7 +13,8 @@ from roofline.catalog.spreads import COLUMNS, Entry, closest
 from roofline.catalog.store import Catalog
 from roofline.errors import SpecError
 from roofline.machine import Chip
-from roofline.machine.evidence import FIGURES, Calibration, Spread
+from roofline.machine.chip import Calibration
+from roofline.machine.evidence import FIGURES, Spread
 from roofline.studies.measured.rows import CLASSES
 
 HEAD = ",".join(COLUMNS) + "\n"

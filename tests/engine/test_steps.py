@@ -33,7 +33,7 @@ CHIP = Chip(
     memory=(Memory(name="HBM", capacity=1e12, bandwidth=4e12),),
     links=(Link(name="near", scope="scale-up", bandwidth=5e11, chips=64.0),),
     achieved={"attention": Efficiency(compute=0.5, latency=2e-6)},
-    energy=EnergyCosts(base=100.0, per_byte=1e-11, per_flop=1e-13),
+    energy=EnergyCosts(idle=100.0, base=100.0, per_byte=1e-11, compute=100.0),
     price=Price(hourly=3.6),
 )
 STACK = Stack(id="any", name="Any", step=5e-4)
@@ -336,7 +336,7 @@ def test_a_step_uses_what_its_phase_takes() -> None:
 
 def test_a_prompt_in_a_pipeline_uses_its_energy_once() -> None:
     """The joules of moving and computing do not depend on how many stages there are; only waiting does."""
-    bare = replace(CHIP, energy=EnergyCosts(base=0.0, per_byte=1e-11, per_flop=1e-13), links=(replace(CHIP.links[0], bandwidth=1e30),))  # fmt: skip
+    bare = replace(CHIP, energy=EnergyCosts(idle=0.0, base=0.0, per_byte=1e-11, compute=100.0), links=(replace(CHIP.links[0], bandwidth=1e30),))  # fmt: skip
     one, staged = (run(job(Prefill(2000.0), Decode(10.0)), STACK, bare, pp=pp).uses[0].effort for pp in (1.0, 4.0))
     assert float(staged.energy or 0.0) == pytest.approx(float(one.energy or 0.0), rel=0.01)
 

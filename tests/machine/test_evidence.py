@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.machine import Chip, Efficiency, LinkEfficiency, Memory, Peak, Stack
-from roofline.machine.evidence import FIGURES, OFFLINE, STEP, Calibration, Spread, calibration, spread_of
+from roofline.machine.chip import Calibration
+from roofline.machine.evidence import FIGURES, OFFLINE, STEP, Spread, calibration, spread_of
 from roofline.studies.calibration.spread import EVIDENCE
 from roofline.studies.measured.serving import SERVED
 

@@ -24,7 +24,7 @@ def phase(name: str, time: float, bound: str | None, operators: list[Result]) ->
     return {
         "phase": name, "passes": 211.0 if name == "decode" else 1.0, "time_s": time, "ideal_time_s": time / 2, "low_time_s": None, "high_time_s": None,
         "bound": bound, "flops": 1e15, "memory_bytes": 1e12, "network_bytes": 1e9, "arithmetic_intensity": 999.7,
-        "ridge_point": 590.7, "mfu": 0.354, "mbu": 0.2306,
+        "ridge_point": 590.7, "mfu": 0.354, "mbu": 0.2306, "power_w": 4210.0, "energy_j": 8420.0,
         "layers": [{"name": "layer", "count": 80.0, "time_s": time / 100},
                    {"name": "outside of layers", "count": 1.0, "time_s": time / 200}],
         "operators": operators,

@@ -11,6 +11,7 @@ from pydantic import Field
 from roofline.catalog.fields import (
     Amount,
     ArithmeticRate,
+    AtLeastOne,
     Bandwidth,
     Count,
     Data,
@@ -20,29 +21,36 @@ from roofline.catalog.fields import (
     EnergyPerFlop,
     Exponent,
     Fraction,
+    FractionOrZero,
     Frequency,
     HourlyPrice,
     Many,
     Money,
+    Multiple,
     Period,
     PipelineExponent,
     Power,
     Spec,
+    Watts,
     Word,
 )
-from roofline.catalog.specs.common import Id, Identified, Sourced, join_sources
+from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, join_sources
 from roofline.machine import (
     Chip,
     Efficiency,
     EnergyCosts,
+    EnergyShares,
     Family,
+    Host,
     Link,
     LinkEfficiency,
     Memory,
     Peak,
     Price,
 )
+from roofline.machine.chip import Calibration
 from roofline.source import Source
+from roofline.workload.dtype import math_dtype
 
 DType = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "fp4", "int4"]
 ChipKind = Literal["gpu", "tpu", "lpu", "asic", "cpu", "npu"]
@@ -207,11 +215,52 @@ class CacheSpec(Sourced):
 
 
 class EnergySpec(Sourced):
-    """Measured power while busy (see `roofline.machine.EnergyCosts`)."""
+    """Measured power while busy (see `roofline.machine.EnergyCosts`); `per_flop` is of 16-bit products."""
 
     base: Power
+    busy: Watts = 0.0
     per_byte: EnergyPerByte
     per_flop: EnergyPerFlop
+    per_link_byte: EnergyPerByte = 0.0
+    rows: AtLeastOne = 1.0
+    formats: Mapping[StoredDType, Multiple] = Field(default_factory=dict)
+
+    def build(self, idle: float | None, peak: float) -> EnergyCosts:
+        """The plain object, of a chip with that dense 16-bit rate [FLOP/s]."""
+        given = self.model_dump(exclude={"source", "per_flop"})
+        return EnergyCosts(idle=self.base if idle is None else idle, compute=self.per_flop * peak, **given)
+
+
+class EnergySharesSpec(Sourced):
+    """Power of chips of one design as shares of their TDP (see `roofline.machine.EnergyShares`)."""
+
+    idle: Fraction
+    base: Fraction
+    busy: FractionOrZero = 0.0
+    memory: Multiple = 0.0
+    compute: Multiple = 0.0
+    per_byte: EnergyPerByte | None = None
+    per_flop: EnergyPerFlop | None = None
+    per_link_byte: EnergyPerByte = 0.0
+    rows: AtLeastOne = 1.0
+    formats: Mapping[StoredDType, Multiple] = Field(default_factory=dict)
+    measured_on: Many[Id] = ()
+
+    def build(self) -> EnergyShares:
+        """The plain object."""
+        return EnergyShares(**self.model_dump(exclude={"source"}))
+
+
+class HostSpec(Sourced):
+    """Power of what stands beside each chip (see `roofline.machine.Host`)."""
+
+    power: Watts = 0.0
+    share: FractionOrZero = 0.0
+    liquid: FractionOrZero | None = None
+
+    def build(self) -> Host:
+        """The plain object."""
+        return Host(power=self.power, share=self.share, liquid=self.liquid)
 
 
 class AchievedSpec(Spec):
@@ -241,6 +290,8 @@ class FamilySpec(Identified):
     kernels: Mapping[KernelKey, KernelSpec] = Field(default_factory=dict)
     links: Mapping[LinkKey, LinkEfficiencySpec] = Field(default_factory=dict)
     cache: CacheSpec | None = None
+    energy: EnergySharesSpec | None = None
+    host: HostSpec | None = None
     reliability: ReliabilitySpec | None = None
     stacks: StacksSpec = Field(default_factory=StacksSpec)
 
@@ -250,6 +301,8 @@ class FamilySpec(Identified):
             **{f"kernels.{kernel}": spec.source for kernel, spec in self.kernels.items()},
             **{f"links.{scope}": spec.source for scope, spec in self.links.items()},
             **({"cache": self.cache.source} if self.cache else {}),
+            **({"energy": self.energy.source} if self.energy else {}),
+            **({"host": self.host.source} if self.host else {}),
             **({"reliability": self.reliability.source} if self.reliability else {}),
         }
 
@@ -262,6 +315,8 @@ class FamilySpec(Identified):
             kernels={name: kernel.build() for name, kernel in self.kernels.items()},
             links={scope: reached.build() for scope, reached in self.links.items()},
             cache=self.cache.speed if self.cache else None,
+            energy=self.energy.build() if self.energy else None,
+            host=self.host.build() if self.host else None,
             mtbf=self.reliability.chip_mtbf if self.reliability else None,
             stacks=self.stacks.named,
             sources={
@@ -277,7 +332,7 @@ def _chip_path(path: str) -> str:
     >>> _chip_path("kernels.matmul"), _chip_path("reliability")
     ('achieved.kernels.matmul', 'reliability')
     """
-    return path if path == "reliability" else f"achieved.{path}"
+    return path if path in ("reliability", "host", "energy") else f"achieved.{path}"
 
 
 class ChipSpec(Identified):
@@ -290,6 +345,7 @@ class ChipSpec(Identified):
     memory: Many[MemorySpec] = Field(min_length=1)
     links: Many[LinkSpec] = ()
     power: PowerSpec | None = None
+    host: HostSpec | None = None
     price: PriceSpec = Field(default_factory=PriceSpec)
     reliability: ReliabilitySpec | None = None
     achieved: AchievedSpec = Field(default_factory=AchievedSpec)
@@ -312,6 +368,7 @@ class ChipSpec(Identified):
             **{f"memory.{level.name}": level for level in self.memory},
             **{f"links.{link.name}": link for link in self.links},
             "power": power,
+            "host": self.host,
             "price.purchase": price.purchase,
             "price.hourly": price.hourly,
             "reliability": self.reliability,
@@ -325,7 +382,7 @@ class ChipSpec(Identified):
     def build(self, family: Family | None = None) -> Chip:
         """The plain object that the engine works with; what was not measured on it is taken from its family."""
         family = family or Family(id=self.relatives, name="")
-        units, vector, energy = self.compute.units, self.compute.vector, self.achieved.energy
+        units, vector = self.compute.units, self.compute.vector
         kernels = {name: kernel.build() for name, kernel in self.achieved.kernels.items()}
         reached: dict[str, LinkEfficiency] = {scope: link.build() for scope, link in self.achieved.links.items()}
         sources: dict[str, Source] = {path: join_sources(key, self.sources) for path, key in self.numbers().items()}
@@ -363,12 +420,34 @@ class ChipSpec(Identified):
             achieved={**family.kernels, **kernels},
             achieved_links={**family.links, **reached},
             cache_speed=self.achieved.cache.speed if self.achieved.cache else family.cache,
-            energy=EnergyCosts(base=energy.base, per_byte=energy.per_byte, per_flop=energy.per_flop)
-            if energy
-            else None,
+            energy=self._energy(family),
+            energy_evidence=self._energy_evidence(family),
+            host=self.host.build() if self.host else family.host,
             mtbf=self.reliability.chip_mtbf if self.reliability else family.mtbf,
             calibrated=bool(kernels or reached),
             family=family.id,
             stacks={**family.stacks, **self.stacks.named},
             sources={**family.sources, **sources},
         )
+
+    def _energy(self, family: Family) -> EnergyCosts | None:
+        """What was measured of its power, else its family's shares of its TDP; None without either."""
+        own, idle = self.achieved.energy, self.power.idle if self.power else None
+        if own is not None:
+            return own.build(idle, self._sixteen_bit_rate)
+        main = next((level for level in self.memory if level.main), self.memory[-1])
+        if family.energy is None or self.power is None:
+            return None
+        found = family.energy.of(self.power.tdp, main.bandwidth or float("inf"), self._sixteen_bit_rate)
+        return found if idle is None else dataclasses.replace(found, idle=idle)
+
+    def _energy_evidence(self, family: Family) -> Calibration:
+        if self.achieved.energy is not None or (family.energy and self.id in family.energy.measured_on):
+            return "measured"
+        return "transferred" if family.energy and family.energy.measured_on else "datasheet"
+
+    @property
+    def _sixteen_bit_rate(self) -> float:
+        """Dense FLOP/s of 16-bit products; of the next wider ones where it has none."""
+        rates: dict[str, float] = {str(dtype): peak.dense for dtype, peak in self.compute.peaks.items()}
+        return rates.get(math_dtype("bf16", rates) or "", 0.0)

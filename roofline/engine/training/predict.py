@@ -29,6 +29,7 @@ def predict(training: Training, deployment: Deployment) -> Prediction:
     full = passes.useful_flops(training, deployment.plan, precision, ahead)[1]
     metrics = _metrics(training, deployment, phase, full)
     metrics |= interval.around_step(metrics, deployment.spreads)
+    metrics |= interval.around_power(metrics, deployment)
     beyond = offload.host(deployment.chip, deployment.plan)
     room = np.inf if beyond is None else beyond.capacity
     evidence, sources = evidence_of(deployment)
@@ -95,9 +96,8 @@ def _spent(deployment: Deployment, phase: Phase, tokens: Num, lasts: Num) -> dic
     power = None if power is None else power * chips
     found: dict[str, Num | None] = {
         "chip_hours": lasts * chips / 3600.0,
-        "power_w": power,
+        **energy.metrics(chip, power, chips, tokens_per_s=rate),
         "energy_j": None if power is None else power * lasts,
-        "energy_j_per_token": None if power is None else power / rate,
     }
     return found | billing.of_training(chip, chips, deployment.economics, found, rate, lasts)
 
@@ -131,6 +131,7 @@ def _notes(training: Training, deployment: Deployment, precision: Precision) -> 
     notes = dtype_notes(deployment.chip, precision)
     uncounted = goodput.unknown(training, deployment.chip)
     notes += [uncounted] if uncounted else []
+    notes += energy.notes(deployment.chip)
     limit = training.model.max_context
     if limit and np.max(training.seq_len) > limit:
         notes.append(

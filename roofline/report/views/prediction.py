@@ -147,8 +147,10 @@ _METRICS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
     ("job_mtbf_s", "time between failures", duration),
     ("checkpoint_interval_s", "time between checkpoints", duration),
     ("chip_hours", "chip-hours", rate),
-    ("power_w", "power", _watts),
+    ("power_w", "power of the chips", _watts),
+    ("system_power_w", "power with hosts", _watts),
     ("energy_j_per_token", "energy per token", _joules),
+    ("system_energy_j_per_token", "energy per token with hosts", _joules),
     ("site_power_w", "power of the site", _watts),
     ("site_energy_j_per_token", "energy of the site per token", _joules),
     ("tokens_per_kwh", "tokens per kWh of the site", many),
@@ -160,6 +162,8 @@ IF_KNOWN = (
     "job_mtbf_s",
     "checkpoint_interval_s",
     "energy_j",
+    "system_power_w",
+    "system_energy_j_per_token",
     "site_power_w",
     "site_energy_j_per_token",
     "tokens_per_kwh",
@@ -222,6 +226,8 @@ def _phases(result: Result, told: Sequence[Result], full_attention: bool) -> Gri
         Column("ridge", right=True),
         Column("MFU" if whole is None else "MFU (full attention)", right=True),
         Column("MBU", right=True),
+        Column("power", right=True),
+        Column("energy", right=True),
     )
     rows = [
         (
@@ -233,6 +239,8 @@ def _phases(result: Result, told: Sequence[Result], full_attention: bool) -> Gri
             ratio(phase["ridge_point"]),
             percent(phase["mfu"] if whole is None else whole),
             percent(phase["mbu"]),
+            _watts(phase["power_w"]),
+            _joules(phase["energy_j"]),
         )
         for phase in told
     ]

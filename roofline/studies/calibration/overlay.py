@@ -14,12 +14,13 @@ from roofline.studies.calibration import stacks
 from roofline.studies.calibration.draft import MARK, Draft
 from roofline.studies.calibration.fitting import Fit
 from roofline.studies.calibration.kernels import CACHE, FREE, LINK, LINK_RANGES, Subject
+from roofline.studies.calibration.power import Powered
 
 Tree = Mapping[str, "str | Tree"]
 
 TIMES = ("latency", "split", "step")  # constants of kernels and links in seconds
-TIMINGS, REQUESTS, STEPS = "timings", "requests", "steps"  # what rows of each kind are called
-LEAST = 1e-3  # multiples are above zero
+TIMINGS, REQUESTS, STEPS, POWERS = "timings", "requests", "steps", "powers"  # what rows of each kind are called
+LEAST = 1e-3  # multiples are above zero, shares are nothing below
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +71,32 @@ class Writer:
     origins: Mapping[str, Origin]
     measured: Callable[[str], Sequence[str]] = lambda stack: ()
 
-    def write(self, files: Draft, subjects: Iterable[Subject], fitted: Iterable[stacks.Fitted] = ()) -> None:
+    def write(
+        self,
+        files: Draft,
+        subjects: Iterable[Subject],
+        fitted: Iterable[stacks.Fitted] = (),
+        powered: Iterable[Powered] = (),
+    ) -> None:
         """Write the files of families, chips and stacks."""
         rates: dict[str, dict[str, Mapping[str, float]]] = defaultdict(dict)
         rated: Counter[str] = Counter()
+        drawn = {found.id: found for found in powered}
         for subject in subjects:
-            files.add(subject.kind, subject.id, self.of_subject(subject))
+            own = drawn.pop(subject.id, None) if subject.kind == "family" else None
+            files.add(subject.kind, subject.id, self.of_subject(subject, own))
             if subject.kind == "family":
                 rated.update(subject.rated)
                 for stack, multiples in subject.rates.items():
                     rates[stack][subject.id] = multiples
+        for found in drawn.values():
+            files.add("family", found.id, text(found.id, *self._energy(found)))
         by_stack = {found.stack: found for found in fitted}
         for stack in sorted({*rates, *by_stack}):
             files.add("stack", stack, self.of_stack(stack, by_stack.get(stack), rates.get(stack, {}), rated[stack]))
 
-    def of_subject(self, subject: Subject) -> str:
-        """The file of a chip or family: every entry that was fitted."""
+    def of_subject(self, subject: Subject, powered: Powered | None = None) -> str:
+        """The file of a chip or family: every entry that was fitted, and what makes its power."""
         key = self.origins[TIMINGS].key
         entries: dict[str, dict[str, str | Tree]] = {"kernels": {}, "links": {}, CACHE: {}}
         for step in subject.fits:
@@ -101,7 +112,23 @@ class Writer:
                     entries["kernels"][entry] = _reached(subject.chip.achieved[entry], Efficiency(), free, key)
         body: Tree = entries if subject.kind == "family" else {"achieved": entries}
         rows = sum(fit.rows for fit in subject.fits.values())
-        return text(subject.id, body, self.origins[TIMINGS].source(rows))
+        power, sources = self._energy(powered) if powered else ({}, {})
+        return text(subject.id, {**body, **power}, self.origins[TIMINGS].source(rows) | sources)
+
+    def _energy(self, found: Powered) -> tuple[Tree, dict[str, str]]:
+        """The entry of what makes the power of a family's chips, and its source."""
+        own, shares = self.origins[POWERS], found.shares
+        shown = ("idle", "base", "busy", *(("memory", "compute") if shares.per_byte is None else ()), "rows")
+        values = {name: number(_told(float(getattr(shares, name)))) for name in shown}
+        joules = (("per_byte", "B"), ("per_flop", "FLOP"), ("per_link_byte", "B"))
+        values |= {
+            name: f"{number(float(value) * 1e12)} pJ/{unit}"
+            for name, unit in joules
+            if (value := getattr(shares, name)) is not None
+        }
+        formats = ", ".join(f"{name}: {number(float(value))}" for name, value in shares.formats.items())
+        values |= {"formats": f"{{{formats}}}", "measured_on": f"[{', '.join(found.chips)}]"}
+        return {"energy": _flow(values, own.key)}, own.source(found.fit.rows)
 
     def of_stack(
         self, stack: str, fitted: stacks.Fitted | None, rates: Mapping[str, Mapping[str, float]], rated: int
@@ -139,6 +166,11 @@ class Writer:
                 for name, value in hidden.items()
             },
         }
+
+
+def _told(share: float) -> float:
+    """A share of the TDP; less than a thousandth is nothing."""
+    return share if share >= LEAST else 0.0
 
 
 def _reached(reached: Any, ideal: Any, fitted: Collection[str], source: str) -> str:

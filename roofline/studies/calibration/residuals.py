@@ -28,6 +28,7 @@ from roofline.studies.calibration.draft import Draft, draft
 from roofline.studies.calibration.fitting import Array
 from roofline.studies.calibration.kernels import Found, Subject, under
 from roofline.studies.calibration.overlay import Writer
+from roofline.studies.calibration.power import Powered
 from roofline.studies.calibration.stacks import Fitted, Usable
 from roofline.studies.measured.kernels import seconds, split_key
 from roofline.studies.measured.rows import CLASSES
@@ -71,11 +72,12 @@ class Residual:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How a run fits: subjects to timings of kernels, numbers of a stack to requests; each beginning near what nearly
-    the same rows told."""
+    """How a run fits: subjects to timings of kernels, numbers of a stack to requests, each beginning near what nearly
+    the same rows told; and families to power."""
 
     timings: Callable[[Timings, Found], list[Subject]]
     requests: Callable[[str, Sequence[stacks.Part], Fitted | None], Fitted | None]
+    powers: Callable[[Sequence[stacks.Part]], list[Powered]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Run:
     requests: Usable
     subjects: Sequence[Subject]
     fitted: Sequence[Fitted]
+    powers: Sequence[stacks.Part] = ()
+    powered: Sequence[Powered] = ()
 
     @property
     def near(self) -> Found:
@@ -151,7 +155,12 @@ def by_model(run: Run, index: int) -> list[Residual]:
     with overlaid(run, run.subjects, fitted.values()) as catalog:
         rows = [part for stack, found in fitted.items() for part in _all(run, stack)
                 if leaves(part) and part.where.chip.id in found.chips]  # fmt: skip
-        return [residual for part in rows for residual in _requests(part.moved(catalog), fitted, "model")]
+        found = [residual for part in rows for residual in _requests(part.moved(catalog), fitted, "model")]
+        powered, drawn = _repowered(run, catalog, leaves)
+    told = {chip for one in powered for chip in one.chips}
+    with overlaid(run, run.subjects, fitted.values(), powered) as catalog:
+        moved = [part.moved(catalog) for part in drawn if part.where.chip.id in told]
+        return found + [residual for part in moved for residual in _powers(part, "model")]
 
 
 def by_chip(run: Run, index: int) -> list[Residual]:
@@ -170,14 +179,34 @@ def by_chip(run: Run, index: int) -> list[Residual]:
     fitted = _refitted(run, moved, leaves)
     with overlaid(run, subjects, fitted.values()) as catalog:
         rows = [part.moved(catalog) for stack in fitted for part in _all(run, stack) if leaves(part)]
-        return found + [residual for part in rows for residual in _requests(part, fitted, "chip")]
+        found += [residual for part in rows for residual in _requests(part, fitted, "chip")]
+        powered, drawn = _repowered(run, catalog, leaves)
+    with overlaid(run, subjects, fitted.values(), powered) as catalog:
+        return found + [residual for part in drawn for residual in _powers(part.moved(catalog), "chip")]
+
+
+def _repowered(
+    run: Run, catalog: Catalog, leaves: Callable[[stacks.Part], bool]
+) -> tuple[list[Powered], list[stacks.Part]]:  # fmt: skip
+    """Constants of power without some rows, given the times of a catalogue; and these rows."""
+    out = [part for part in run.powers if leaves(part)]
+    rest = [part.moved(catalog) for part in run.powers if not leaves(part)]
+    return (run.method.powers(rest) if out else []), out
+
+
+def _powers(part: stacks.Part, left_out: LeftOut) -> Iterator[Residual]:
+    """Rows of power as they are predicted, time and all."""
+    for case, metric, error in zip(part.cases, part.metrics, part.errors(), strict=True):
+        yield _request(part, case, metric, left_out, part.where.chip.family, float(error))
 
 
 @contextmanager
-def overlaid(run: Run, subjects: Sequence[Subject], fitted: Iterable[Fitted] = ()) -> Iterator[Catalog]:
+def overlaid(
+    run: Run, subjects: Sequence[Subject], fitted: Iterable[Fitted] = (), powered: Iterable[Powered] = ()
+) -> Iterator[Catalog]:  # fmt: skip
     """The catalogue with constants laid over it, as they are read back from files."""
     with draft(None) as files:
-        run.writer.write(files, subjects, fitted)
+        run.writer.write(files, subjects, fitted, powered)
         yield over(run.base, files)
 
 

@@ -16,7 +16,8 @@ from types import MappingProxyType
 import numpy as np
 
 from roofline.catalog.spreads import COLUMNS, Entry
-from roofline.machine.evidence import Calibration, Spread
+from roofline.machine.chip import Calibration
+from roofline.machine.evidence import Spread
 from roofline.studies.calibration.fitting import Array
 from roofline.studies.calibration.residuals import LeftOut, Residual
 

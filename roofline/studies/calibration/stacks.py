@@ -26,7 +26,7 @@ from roofline.numeric import Num
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
 from roofline.studies.measured.reading import Reading, grouped
 from roofline.studies.measured.split import SET_ASIDE, on_side
-from roofline.studies.measured.table import Case, Metric, SkipError
+from roofline.studies.measured.table import POWERS, Case, Metric, SkipError
 from roofline.workload import BITS, GatedDeltaNet, LightningAttention, Mamba1, Mamba2, Model
 
 MS, US = 1e-3, 1e-6
@@ -121,7 +121,8 @@ class Part:
         cases = [case for case, keep in zip(self.cases, kept, strict=True) if keep]
         metrics = [self.reading.of_case(case) for case in cases]
         where = replace(self.where, plan=plans.some_of(self.where.plan, kept))
-        return replace(self, where=where, cases=cases, metrics=metrics, before=self.before[kept])
+        before = self.before[kept] if len(self.before) else self.before
+        return replace(self, where=where, cases=cases, metrics=metrics, before=before)
 
     def moved(self, catalog: Catalog) -> Part:
         """The same with its chip and stack as another catalogue has them."""
@@ -139,10 +140,14 @@ class Part:
 
     def ideal(self) -> Array:
         """What the datasheet alone predicts, `[cases]`."""
-        found = self._predict(self.where)
+        found = self.prediction()
         columns = (found.metrics[f"{metric.name}_ideal"] for metric in self.metrics)
         each = (_wide(value, 1, len(self.cases))[0, index] for index, value in enumerate(columns))
         return np.array(list(each))
+
+    def prediction(self) -> Prediction:
+        """What the catalogue predicts of the cases."""
+        return self._predict(self.where)
 
     def _predict(self, where: Deployment) -> Prediction:
         return search.predict(self.reading.work(self.setup, self.cases, self.model, where), where)
@@ -193,11 +198,12 @@ def parts(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) 
 
 def usable(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) -> Usable:
     """Rows of one side of the split, or of both, by stack. Those that beat physics or do not fit in memory are left
-    out; those that queueing decides, or of everything queued at once, are only watched."""
+    out; those that queueing decides, or of everything queued at once, are only watched. Power tells nothing of time."""
+    cases = [case for case in cases if case["metric"] not in POWERS]
     fitted: dict[str, list[Part]] = defaultdict(list)
     watched: dict[str, list[Part]] = defaultdict(list)
     skipped: list[dict[str, str]] = []
-    for reading, groups, left_out in grouped(list(cases), catalog):
+    for reading, groups, left_out in grouped(cases, catalog):
         skipped += left_out
         for setup, members in groups.items():
             try:
@@ -226,7 +232,7 @@ def _read(
     model, stack = reading.model_of(setup, catalog), reading.stack_of(setup, catalog)
     where = reading.deployment(setup, catalog, model, stack, members)
     part = Part(reading, setup, model, where, members, [reading.of_case(case) for case in members])
-    prediction, count = part._predict(where), len(members)
+    prediction, count = part.prediction(), len(members)
     fits = np.broadcast_to(prediction.fits, (count,))
     columns = [_column(prediction, metric, 1, count)[0, index] for index, metric in enumerate(part.metrics)]
     faults = [
@@ -401,6 +407,11 @@ def _remembers_long(part: Part) -> bool:
     )
 
 
+def _chooses_wide(part: Part) -> bool:
+    """Experts in mxfp4 have kernels of their own, often of another age: they tell nothing of those in other formats."""
+    return _chooses(part) and part.reading.weights_of(part.setup) != "mxfp4"
+
+
 def _scans(part: Part) -> bool:
     return any(
         isinstance(block.mixer, (Mamba1, Mamba2, GatedDeltaNet, LightningAttention)) for block in part.model.blocks
@@ -435,6 +446,7 @@ TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
         ATTENTION: _several(_reads_long),
         DECODE_ATTENTION: _several(_remembers_long),
         SCAN: _several(_scans),
+        EXPERTS: _several(_chooses_wide),
     }
 )
 

@@ -25,8 +25,7 @@ from roofline.engine.ops import Message, Op
 from roofline.engine.plans import check_wiring
 from roofline.errors import PlanError
 from roofline.machine import Chip, Stack
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, MATMUL
-from roofline.machine.evidence import Calibration
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, MATMUL, Calibration
 from roofline.numeric import Num
 from roofline.studies.measured.names import known, stack_named
 from roofline.studies.measured.rules import shipped_rules

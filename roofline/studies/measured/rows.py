@@ -118,7 +118,7 @@ def _figure(reading: Reading, case: Case, shared: Row, found: Prediction, index:
 
 
 def _unit(metric: Metric) -> str:
-    return "tokens/s" if metric.more_is_better else {1.0: "s", 1e-3: "ms"}[metric.unit]
+    return metric.measured_in or ("tokens/s" if metric.more_is_better else {1.0: "s", 1e-3: "ms"}[metric.unit])
 
 
 def _one(found: Prediction, metric: Metric, suffix: str, index: int, count: int) -> float:
@@ -200,7 +200,7 @@ def _row(
         "predicted": expected,
         "measured": measured,
         "error": expected / measured - 1.0 if measured else math.inf,
-        "ideal": ideal,
+        "ideal": None if math.isnan(ideal) else ideal,
         "beats_ideal": better > worse * ROUNDING,
         "low": None if math.isnan(low) else low,
         "high": None if math.isnan(high) else high,

@@ -31,7 +31,7 @@ from roofline.machine.evidence import (
 from roofline.studies.measured import shapes
 from roofline.studies.measured.names import known, measured_on, released, stack_named
 from roofline.studies.measured.rules import IDENTICAL, shipped_rules
-from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, format_of
+from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, class_of_power, format_of, scoped
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving, Step
 from roofline.workload.dtype import usual_activations
 
@@ -286,7 +286,7 @@ def in_chips(degrees: dict[str, int], chips: int, devices: int) -> dict[str, int
 
 def of_case(case: Case) -> Metric:
     """What a readable case measures."""
-    return METRICS.get((case["metric"], case["phase"])) or METRICS[case["metric"], ""]
+    return scoped(METRICS.get((case["metric"], case["phase"])) or METRICS[case["metric"], ""], case["scope"])
 
 
 # What a figure says of requests served, alone and on a server that takes more in meanwhile, by what it spans.
@@ -301,6 +301,8 @@ SERVED: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 def what(metric: Metric, case: Case) -> str:
     """What a figure of requests served says, as a class of figures that err alike."""
+    if metric.of_power:
+        return class_of_power(metric)
     if case["mode"] == OFFLINE_MODE:
         return OFFLINE
     alone, shared = SERVED[metric.phase]

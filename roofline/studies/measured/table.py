@@ -8,13 +8,14 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from roofline.catalog.store import builtin
 from roofline.errors import Finding, SpecError, did_you_mean
+from roofline.machine.evidence import ENERGY, POWER, SYSTEM
 from roofline.workload import DTYPES
 
 Phase = Literal["prefill", "decode", "e2e", "training"]
@@ -22,12 +23,19 @@ Phase = Literal["prefill", "decode", "e2e", "training"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a measured figure is: its name in a prediction, its unit in SI, whether more is better, what it spans."""
+    """What a measured figure is: its name in a prediction, its unit in SI, whether more is better, what it spans; and
+    what it is measured in, if that is not time."""
 
     name: str
     unit: float
     more_is_better: bool
     phase: Phase
+    measured_in: Literal["", "W", "J"] = ""
+
+    @property
+    def of_power(self) -> bool:
+        """Whether it tells power or energy rather than time."""
+        return self.measured_in != ""
 
 
 # By metric and, where that changes what a rate counts, the row's phase: tokens per second "of decoding" leave the
@@ -51,8 +59,33 @@ METRICS: Mapping[tuple[str, str], Metric] = MappingProxyType(
         ("mfu", "training"): Metric("mfu", 1.0, True, "training"),
         ("tflops_per_chip_model", "training"): Metric("tflops_per_chip_model", 1.0, True, "training"),
         ("tflops_per_chip_hw", "training"): Metric("tflops_per_chip_hardware", 1.0, True, "training"),
+        ("j_per_output_token", ""): Metric("energy_j_per_token", 1.0, False, "e2e", "J"),
+        ("j_per_total_token", ""): Metric("energy_j_per_total_token", 1.0, False, "e2e", "J"),
+        ("j_per_request", ""): Metric("energy_j_per_request", 1.0, False, "e2e", "J"),
+        ("avg_power_w_per_chip", ""): Metric("power_w_per_chip", 1.0, False, "e2e", "W"),
+        ("avg_power_w_system", ""): Metric("system_power_w", 1.0, False, "e2e", "W"),
+        ("j_per_total_token", "training"): Metric("energy_j_per_token", 1.0, False, "training", "J"),
+        ("avg_power_w_per_chip", "training"): Metric("power_w_per_chip", 1.0, False, "training", "W"),
+        ("avg_power_w_system", "training"): Metric("system_power_w", 1.0, False, "training", "W"),
     }
 )
+POWERS = frozenset(name for (name, _), metric in METRICS.items() if metric.of_power)  # as rows call them
+HOSTS = ("node", "wall")  # scopes of a power meter that hosts are in
+
+
+def scoped(metric: Metric, scope: str) -> Metric:
+    """A metric as a meter of that scope tells it: energy with that of hosts, where they are in it."""
+    with_hosts = metric.measured_in == "J" and scope.strip().lower() in HOSTS
+    return replace(metric, name=f"system_{metric.name}") if with_hosts else metric
+
+
+def class_of_power(metric: Metric) -> str:
+    """What a figure of power or energy says, as a class of figures that err alike."""
+    if metric.name.startswith("system_"):
+        return SYSTEM
+    return POWER if metric.measured_in == "W" else ENERGY
+
+
 # Names that sources give to formats, besides their own.
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
@@ -96,7 +129,7 @@ SERVING = Layout(
     numbers=(
         "num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "cached", "chunk", "value",
         "seq_len", "global_batch_seqs", "micro_batch_seqs", "vpp", "cp", "fsdp_zero", "expert_tp", "lora_rank",
-        "scale_out_gbps", "chips_per_node",
+        "scale_out_gbps", "chips_per_node", "tokens_per_s",
     ),
     filled=("value",),
 )  # fmt: skip
@@ -146,7 +179,7 @@ class Table:
 def shipped() -> tuple[Path, ...]:
     """The measurements that ship with the library."""
     folder = builtin("workloads") / "measured"
-    return folder / "inference.csv", folder / "training.csv", folder / "operators.csv"
+    return tuple(folder / name for name in ("inference.csv", "training.csv", "operators.csv", "energy.csv"))
 
 
 def read(path: Path) -> Table:

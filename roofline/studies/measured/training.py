@@ -25,7 +25,7 @@ from roofline.numeric import Num
 from roofline.studies.measured import shapes
 from roofline.studies.measured.names import known, measured_on, released, stack_named
 from roofline.studies.measured.rules import shipped_rules
-from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, format_of
+from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, class_of_power, format_of, scoped
 from roofline.workload import Model, Plan, Precision, Training
 from roofline.workload.job import LoraTargets
 from roofline.workload.plan import RECOMPUTES, Recompute
@@ -58,6 +58,7 @@ class Setup:
     lora: bool
     lora_targets: LoraTargets
     scale_out: float  # bandwidth [B/s] of a chip's link to other nodes where it is stated, else 0
+    liquid: bool  # whether a liquid cooled the chips rather than fans
 
 
 def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Case]], list[dict[str, str]]]:
@@ -111,6 +112,7 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
             lora=bool(case.numbers["lora_rank"]),
             lora_targets=next((name for name in get_args(LoraTargets) if name == case["lora_targets"]), "all"),
             scale_out=scale_out(case),
+            liquid=case["cooling"] == "liquid",
         )
         built = model_of(setup, catalog)
         if built.routed_layers and not case.numbers["ep"] and case.numbers["num_chips"] != 1.0:  # no value is usual
@@ -214,6 +216,8 @@ def deployment(
 ) -> Deployment:  # fmt: skip
     """Where the cases of a setup ran, degrees as arrays over them; `SkipError` if the chips can't be wired so."""
     chip = _wired(catalog.chip(setup.chip), setup.scale_out)
+    if setup.liquid and chip.host is not None:
+        chip = replace(chip, host=chip.host.cooled_by_liquid)
     chips = int(np.max(_column(cases, "num_chips")))
     try:
         plans.check_wiring(chip, chips)
@@ -293,7 +297,7 @@ def expert_ranks(case: Case) -> float:
 
 def of_case(case: Case) -> Metric:
     """What a readable case measures, in its source's way of counting FLOPs."""
-    found = METRICS[case["metric"], TRAINING]
+    found = scoped(METRICS[case["metric"], TRAINING], case["scope"])
     if case["metric"] in CONVENTIONS and convention(case) != CAUSAL:
         return replace(found, name=CONVENTIONS[case["metric"]])
     return found
@@ -301,7 +305,7 @@ def of_case(case: Case) -> Metric:
 
 def what(metric: Metric, case: Case) -> str:
     """Time, rate and utilization of a step err alike."""
-    return STEP
+    return class_of_power(metric) if metric.of_power else STEP
 
 
 def left_open(setup: Setup, case: Case, metric: Metric) -> str:
