@@ -128,8 +128,9 @@ def test_the_parts_of_owning_are_all_of_it() -> None:
     assert own["people_usd_per_hour"] > 0
 
 
-def test_eight_owned_h100_cost_what_others_found(assume: Assume) -> None:
-    """A published analysis of eight H100 over three years: 450,000 to 650,000 USD, all counted."""
+def test_eight_owned_h100_add_up_as_in_a_published_analysis(assume: Assume) -> None:
+    """Over three years 450,000 to 650,000 USD, all counted. Its price of a server is one of ours: this checks the sum, not
+    the price."""
     own = rl.predict(
         CHAT,
         "8xh100-sxm",

@@ -113,7 +113,7 @@ def test_missing_columns_and_files_are_told(tmp_path: Path) -> None:
 def test_every_kind_of_machine_that_sells_a_model_is_told(rows: dict[str, dict[str, Any]]) -> None:
     assert set(rows) == {"gpu", "lpu", "wafer", "rdu"}
     assert rows["gpu"]["offers"] == sum(offer.model == "llama-3.3-70b" and offer.kind == "gpu" for offer in SHIPPED)
-    assert [rows[kind]["chip_stated"] for kind in ("gpu", "lpu")] == [False, True]
+    assert not any(row["chip_stated"] for row in rows.values())
 
 
 def test_ratios_are_prices_over_costs(rows: dict[str, dict[str, Any]]) -> None:

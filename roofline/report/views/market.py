@@ -29,7 +29,8 @@ def _parts(result: Result, at_length: bool) -> Iterator[Part]:
         yield Text(_told(kind, rows))
     yield Text(
         "a price is no cost: margins, subsidies, discounts, idle hours and what each provider really runs are in it, "
-        "and can't be told apart by it; where no provider names its chip, the one that is shown stands for its kind",
+        "and can't be told apart by it; chips are assumed where no provider names its own, formats are those of the "
+        "workload, and each point is the best that was found, so costs are near the least possible",
         "quiet",
     )
     yield _models(rows)
