@@ -43,7 +43,8 @@ def complete_deployment(incomplete: str) -> list[str]:
 
 def complete_entry(incomplete: str) -> list[str]:
     """Names of everything in the catalogue, and of its groups."""
-    names = ["chips", "models", "workloads", "scenarios", "stacks", "families", *stems("hardware", "workloads")]
+    groups = ["chips", "models", "workloads", "scenarios", "needs", "economics", "stacks", "families"]
+    names = [*groups, *stems("hardware", "workloads")]
     return [name for name in names if name.startswith(incomplete)]
 
 

@@ -14,7 +14,7 @@ from roofline.cli.options import complete_entry
 Name = Annotated[
     str,
     typer.Argument(
-        help="chips, models, workloads, scenarios, stacks, families, or the name of one entry.",
+        help="chips, models, workloads, scenarios, needs, economics, stacks, families, or the name of one entry.",
         autocompletion=complete_entry,
         metavar="NAME",
     ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from roofline.engine import inference, memory, plans, roof
+from roofline.engine import billing, inference, memory, plans, roof
 from roofline.engine.deployment import Deployment
 from roofline.engine.ops import transfer
 from roofline.engine.prediction import Prediction
@@ -37,8 +37,8 @@ class Replica:
     `[plans]`.
 
     `rate` [1/s] are requests served, 0 where no batch keeps the service level; `batch` how many run then, `ttft` (on
-    the other side of a network) and `tpot` [s] what they see, `power` [W] what all of its chips draw, NaN where nobody
-    knows.
+    the other side of a network) and `tpot` [s] what they see, `power` [W] what all of its chips and their hosts draw,
+    NaN where nobody knows.
     """
 
     plan: Plan
@@ -152,7 +152,7 @@ def grid(jobs: Sequence[Serving], deployment: Deployment, plan: Plan, batches: R
         found = _predicted(some, deployment, plan, batches)
         rate[members] = _requests(some, found)
         ttft[members], tpot[members] = _known(found.metrics["ttft_s"]), _known(found.metrics["tpot_s"])
-        power[members] = _known(found.metrics["power_w"])
+        power[members] = _known(billing.system_power(found.metrics))
         room[members] = np.logical_and(found.fits, np.less_equal(batches, found.max_batch))
     limits = (_limits([getattr(job.slo, name) for job in jobs]) for name in ("ttft_s", "tpot_s"))
     return Grid(plan, rate, ttft, tpot, power, room, batches, *limits)

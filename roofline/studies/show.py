@@ -19,8 +19,10 @@ from roofline.machine.stack import DIRECT
 from roofline.numeric import Num
 from roofline.source import Source
 from roofline.studies import assumptions, words
+from roofline.units import MONTH
 from roofline.units import show as in_units
 from roofline.workload import Decode, Model, Operations, Prefill, Scenario, Serving, Training
+from roofline.workload.need import Need
 
 LISTING_SCHEMA, ENTRY_SCHEMA = "roofline.catalogue/1", "roofline.entry/1"
 SECONDS = ("latency", "split", "step")  # constants of kernels and links that are times; the others are plain numbers
@@ -33,6 +35,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "workloads": ("serving", "training"),
         "economics": ("economics",),
         "scenarios": ("scenario",),
+        "needs": ("need",),
     }
 )
 
@@ -148,6 +151,17 @@ def _economics_row(catalog: Catalog, name: str) -> dict[str, Any]:
     }
 
 
+def _need_row(catalog: Catalog, name: str) -> dict[str, Any]:
+    need = catalog.need(name)
+    return {
+        "id": need.id,
+        "name": need.name,
+        "serves": ", ".join(demand.name for demand in need.demands) or None,
+        "trains": ", ".join(run.name for run in need.runs) or None,
+        "places": ", ".join(place.name for place in need.places),
+    }
+
+
 _ROWS: Mapping[str, Callable[[Catalog, str], dict[str, Any]]] = MappingProxyType(
     {
         "chip": _chip_row,
@@ -158,6 +172,7 @@ _ROWS: Mapping[str, Callable[[Catalog, str], dict[str, Any]]] = MappingProxyType
         "serving": _workload_row,
         "training": _workload_row,
         "economics": _economics_row,
+        "need": _need_row,
     }
 )
 
@@ -212,6 +227,7 @@ def _built(kind: str, name: str, catalog: Catalog) -> Any:
         "family": catalog.family,
         "economics": catalog.economics,
         "scenario": catalog.scenario,
+        "need": catalog.need,
     }
     return loaders.get(kind, catalog.workload)(name)
 
@@ -314,6 +330,22 @@ def _economics_fields(economics: Economics) -> Iterator[tuple[str, str | None]]:
         yield f"prices.{chip}.hourly", _shown(price.hourly, "USD/h")
 
 
+def _need_fields(need: Need) -> Iterator[tuple[str, str | None]]:
+    for number, demand in enumerate(need.demands):
+        peak = f", {demand.peak / demand.mean:.3g} times as many at the peak" if demand.peak > demand.mean else ""
+        yield f"need.serving.{number}", f"{demand.name}: {demand.mean * MONTH:,.0f} requests a month{peak}"
+    for number, run in enumerate(need.runs):
+        yield f"need.training.{number}", f"{run.name}: within {run.within / 86400.0:,.3g} days"
+    for place in need.places:
+        away = f"{in_units(place.network, 's')} away"
+        power = f", {in_units(place.power, 'W')} each" if place.power is not None else ""
+        yield f"need.places.{place.name}", f"{place.sites:,} sites, {away}{power}"
+    yield "need.chips", ", ".join(need.chips) if need.chips else None
+    yield "need.budget", None if need.budget is None else f"{need.budget * MONTH:,.0f} USD a month"
+    yield "need.power", _shown(need.power, "W")
+    yield "need.assumptions", need.assumptions
+
+
 def _lifetime(mtbf: Num | None) -> str | None:
     return None if mtbf is None else f"{float(mtbf) / 3600.0:,.0f} h of one chip between failures of a job"
 
@@ -397,5 +429,6 @@ _FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[str, str | None]]]] = Mappi
         "scenario": _scenario_fields,
         "training": _job_fields,
         "economics": _economics_fields,
+        "need": _need_fields,
     }
 )

@@ -99,6 +99,6 @@ def _scaled(part: Part) -> Numbers:
     filled = Filled.of(part.load, part.replica, part.place.sites)
     here = filled.at(int(np.flatnonzero(filled.index == part.position)[0]))
     scaled = replace(here, **{name: getattr(here, name) * SCALES for name in ("mean", "peak", "work")})
-    found = costs(scaled, fleet.replicas(scaled.peak), part.deployment.chip.idle, part.terms)
+    found = costs(scaled, fleet.replicas(scaled.peak), part.deployment.chip, part.terms)
     price = float(part.terms.price or 0.0)
     return np.asarray(found.beside + found.slope * price) * part.place.sites * MONTH

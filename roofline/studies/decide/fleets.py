@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from roofline.engine import fleet, plans
+from roofline.engine import energy, fleet, plans
 from roofline.engine.capacity import Replica
 from roofline.engine.deployment import Deployment
+from roofline.machine import Chip
 from roofline.numeric import Num
 from roofline.studies.decide.terms import Terms
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving
@@ -75,8 +76,8 @@ class Load:
 class Filled:
     """A load in replicas that it fills in one site of a place, for each plan that serves it: `mean` and `peak`.
 
-    `work` [W] is what they draw together in the mean, `most` what one replica draws at the most, `chips` what it has;
-    `index` are the plans' places among those of the replica.
+    `work` [W] is what they draw together in the mean, `most` what one replica draws at the most, with hosts both;
+    `chips` is what it has, `index` are the plans' places among those of the replica.
     """
 
     mean: Numbers
@@ -104,7 +105,7 @@ class Filled:
 @dataclass(frozen=True, slots=True, eq=False)
 class Costs:
     """What `count` replicas in one site do and cost, elementwise: `carried` is the mean load that they serve, in
-    replicas, `running` how many of them run on average, `watts` what their chips draw then and `rated` at most.
+    replicas, `running` how many of them run on average, `watts` what they draw then and `rated` at most.
 
     The bill [USD/s] is `beside + slope·price`, whether or not the price is known.
     """
@@ -118,16 +119,25 @@ class Costs:
     slope: Num
 
 
-def costs(filled: Filled, count: Num, idle: Num | None, terms: Terms) -> Costs:
-    """What so many replicas of each plan cost in one site; a chip that waits draws `idle` [W], as much as at work where
-    nobody knows."""
+def costs(filled: Filled, count: Num, chip: Chip, terms: Terms) -> Costs:
+    """What so many replicas of each plan cost in one site. A chip that waits draws its power at rest, as much as at
+    work where nobody knows; a room is provided for chips at their TDP."""
     carried = fleet.carried(count, filled.mean, filled.peak)
     running = fleet.running(carried, count) if terms.elastic else count
-    waiting = filled.most if idle is None else filled.chips * idle
+    waiting = filled.most if chip.idle is None else with_hosts(chip, filled.chips * chip.idle, filled.chips)
     watts = filled.work * carried / filled.mean + np.maximum(running - carried, 0.0) * waiting
     rated = count * filled.most
-    beside, slope = terms.bill(filled.chips * count, filled.chips * running, watts, rated)
+    room = rated
+    if chip.tdp is not None:
+        room = np.maximum(count * with_hosts(chip, filled.chips * chip.tdp, filled.chips), rated)
+    beside, slope = terms.bill(filled.chips * count, filled.chips * running, watts, room)
     return Costs(count, carried, running, watts, rated, beside, slope)
+
+
+def with_hosts(chip: Chip, watts: Num, chips: Num) -> Num:
+    """What chips that draw so much draw with their hosts; alone where nothing is known of these."""
+    found = energy.system_power(chip, watts, chips)
+    return watts if found is None else found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,7 +189,7 @@ def cheapest(load: Load, place: Place, deployment: Deployment, replica: Replica,
     the one whose bill rises least with it."""
     filled = Filled.of(load, replica, place.sites)
     count = fleet.replicas(filled.peak)
-    found = costs(filled, count, deployment.chip.idle, terms)
+    found = costs(filled, count, deployment.chip, terms)
     bill = np.asarray(found.slope if terms.price is None else found.beside + found.slope * terms.price)
     bill = bill if np.all(np.isfinite(bill)) else np.asarray(found.slope)
     room = np.full(bill.shape, True) if place.power is None else np.less_equal(found.rated, place.power)
@@ -215,7 +225,7 @@ def _part(
     """One plan with so many replicas in each site."""
     position = int(filled.index[0])
     plan: Plan = plans.pick(replica.plan, position)
-    found = costs(filled, count, deployment.chip.idle, terms)
+    found = costs(filled, count, deployment.chip, terms)
     sites = float(place.sites)
     return Part(
         load=load,

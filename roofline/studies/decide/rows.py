@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from roofline.catalog.store import Catalog
-from roofline.engine import search
+from roofline.engine import billing, search
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
 from roofline.engine.roof import BOUNDS
@@ -161,7 +161,7 @@ def choice(found: Choice) -> dict[str, Any]:
         "usd": usd,
         "usd_low": None if usd is None or least is None else usd * least,
         "usd_high": None if usd is None or most is None else usd * most,
-        "power_w": contract.number(metrics.get("power_w")),
+        "power_w": contract.number(billing.system_power(metrics)),
         "goodput": contract.number(metrics.get("goodput")),
         "mfu": contract.number(metrics.get("mfu")),
         "bound": BOUNDS[int(trained.prediction.phases[0].bound)],

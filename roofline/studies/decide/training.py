@@ -10,12 +10,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from roofline.catalog.store import Catalog
-from roofline.engine import plans, roof, search
+from roofline.engine import billing, plans, roof, search
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
 from roofline.errors import PlanError
 from roofline.machine import Chip, Economics
 from roofline.studies import contract
+from roofline.studies.decide.fleets import with_hosts
 from roofline.studies.decide.terms import Terms, hourly, owned
 from roofline.studies.request import Options, resolve_deployment
 from roofline.units import HOUR
@@ -116,9 +117,10 @@ def _had(run: Run, need: Need, trained: Trained, economics: Economics) -> Iterat
     deployment = trained.deployment
     chips, metrics = float(deployment.num_chips), trained.prediction.metrics
     for who, terms in whose(run, need, deployment.chip, economics).items():
-        watts = metrics.get("power_w")
+        watts, tdp = billing.system_power(metrics), deployment.chip.tdp
         drawn = math.nan if watts is None else float(np.max(watts))
-        beside, slope = terms.bill(chips, chips, drawn, drawn)
+        room = drawn if tdp is None else max(float(with_hosts(deployment.chip, tdp * chips, chips)), drawn)
+        beside, slope = terms.bill(chips, chips, drawn, room)
         yield Choice(who, trained, terms, float(beside) * trained.lasts, float(slope) * trained.lasts)
 
 

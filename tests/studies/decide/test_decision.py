@@ -74,11 +74,13 @@ def test_a_rented_fleet_costs_the_hours_that_it_runs(decide: Write) -> None:
 def test_an_owned_fleet_costs_capital_room_upkeep_and_electricity(decide: Write) -> None:
     option = best(decide(chips=["h100-sxm"], top=20), "own")
     chip, money = Catalog().chip("h100-sxm"), Catalog().economics()
+    assert chip.host is not None
+    assert chip.tdp is not None
     total = 0.0
     for part in option["parts"]:
         bought = part["num_chips"] * chip.price.purchase * money.beyond_chips(chip.price.covers)
         total += bought / money.amortisation * MONTH + bought * money.maintenance / 12.0
-        total += money.hosting * part["rated_power_w"] * MONTH
+        total += money.hosting * part["num_chips"] * (chip.tdp * (1.0 + chip.host.share) + chip.host.power) * MONTH
         total += part["power_w"] * MONTH * money.pue * money.electricity
     assert option["usd_per_month"] == pytest.approx(total, rel=1e-6)
 
