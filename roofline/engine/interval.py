@@ -26,7 +26,7 @@ from roofline.machine.evidence import (
 )
 from roofline.numeric import Num, larger, smaller
 
-TINY = 1e-300
+TINY = 1e-300  # W: a chip that draws nothing has no interval
 Metrics = Mapping[str, "Num | None"]
 
 # What each metric of serving spans; times first, then rates.
@@ -100,7 +100,9 @@ DRAWN: Mapping[str, str] = MappingProxyType(
 
 def around_power(metrics: Metrics, where: Deployment) -> Iterator[tuple[str, Num]]:
     """`_low` and `_high` of power and energy, where their like was measured: measured over predicted is above 1 where
-    more was drawn. No chip draws more than its TDP."""
+    more was drawn. No chip draws more than its TDP. Of chips whose power rests on no measurement nothing is known."""
+    if where.chip.energy is None or where.chip.energy_evidence == "datasheet":
+        return
     tdp, each = where.chip.tdp, metrics.get("power_w_per_chip")
     most = np.inf if tdp is None or each is None else tdp / larger(each, TINY)
     for name, told_by in DRAWN.items():

@@ -25,6 +25,7 @@ number = plain.number
 
 PREDICTION_SCHEMA = "roofline.prediction/1"
 BESIDE = ("_ideal", "_low", "_high")  # what stands beside each time and rate
+DRAWN = ("power_w", "energy_j_per_token", "system_power_w", "system_energy_j_per_token")  # have intervals, but no bound
 # By what deployments are compared: the first of these that a workload has.
 RANKED = ("output_tokens_per_s_per_chip", "prefill_tokens_per_s", "tokens_per_s_per_chip")
 COMPARISON_SCHEMA = "roofline.comparison/1"
@@ -233,7 +234,7 @@ def metrics(known: Mapping[str, Num | None]) -> dict[str, float | None]:
         found[name] = number(value)
         if f"{name}_ideal" in known:
             found |= {f"{name}{suffix}": number(known.get(f"{name}{suffix}")) for suffix in BESIDE}
-        elif name in interval.DRAWN:
+        elif name in DRAWN:
             found |= {f"{name}{suffix}": number(known.get(f"{name}{suffix}")) for suffix in BESIDE[1:]}
     return found
 
