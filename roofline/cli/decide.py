@@ -64,6 +64,6 @@ def register(app: typer.Typer) -> None:
             "roofline decide deepseek-fleet --top 3",
             "roofline decide office-assistant --chip h100-sxm --chip mi300x --chip l40s --format markdown",
             "roofline decide office-assistant --chart decision.svg",
-            "roofline new need ours && roofline decide ./ours.yaml -o ours.json",
+            "roofline decide office-assistant -o decision.json -o decision.csv",
         ),
     )(decide)

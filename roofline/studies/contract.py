@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -225,18 +225,17 @@ def plan_fields(plan: Plan, *, trains: bool) -> dict[str, Any]:
 
 
 def metrics(known: Mapping[str, Num | None]) -> dict[str, float | None]:
-    """Every metric, `_low` and `_high` for each that has an ideal and for power and energy; unknown where nothing like
-    it was measured."""
-    found: dict[str, float | None] = {}
-    for name, value in known.items():
-        if name.endswith(BESIDE):
-            continue
-        found[name] = number(value)
-        if f"{name}_ideal" in known:
-            found |= {f"{name}{suffix}": number(known.get(f"{name}{suffix}")) for suffix in BESIDE}
-        elif name in DRAWN:
-            found |= {f"{name}{suffix}": number(known.get(f"{name}{suffix}")) for suffix in BESIDE[1:]}
-    return found
+    """Every metric that is told; unknown where nothing like it was measured."""
+    return {name: number(known.get(name)) for name in metric_names(known)}
+
+
+def metric_names(known: Iterable[str]) -> Iterator[str]:
+    """What is told of so many metrics: `_low` and `_high` too for each that has an ideal, and for power and energy."""
+    given = list(known)
+    for name in given:
+        if not name.endswith(BESIDE):
+            edges = BESIDE if f"{name}_ideal" in given else BESIDE[1:] if name in DRAWN else ()
+            yield from (name, *(f"{name}{edge}" for edge in edges))
 
 
 def _ridge(item: Phase) -> Num:

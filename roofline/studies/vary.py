@@ -98,7 +98,7 @@ def _rows(found: Sequence[Axis], grids: Sequence[Num], result: Prediction) -> It
 
     columns = {axis.name: flat(grid) for axis, grid in zip(found, grids, strict=True)}
     columns |= {"fits": flat(result.fits), "max_batch": flat(result.max_batch)}
-    columns |= {name: flat(value) for name, value in result.metrics.items()}
+    columns |= {name: flat(result.metrics.get(name)) for name in contract.metric_names(result.metrics)}
     for row in zip(*columns.values(), strict=True):
         yield {name: value if name == "fits" else finite(value) for name, value in zip(columns, row, strict=True)}
 

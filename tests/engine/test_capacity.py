@@ -61,7 +61,7 @@ def test_a_point_of_the_grid_is_a_prediction(
     metrics = alone.metrics
     assert grid.ttft[point] == metrics["ttft_s"]
     assert grid.tpot[point] == metrics["tpot_s"]
-    assert grid.power[point] == pytest.approx(metrics["power_w"], rel=1e-12)
+    assert grid.power[point] == pytest.approx(metrics["system_power_w"], rel=1e-12)
     assert grid.rate[point] == pytest.approx(
         np.asarray(metrics["output_tokens_per_s"]) / jobs[job].output_len, rel=1e-12
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from roofline.machine import Chip, Efficiency, LinkEfficiency, Memory, Peak, Stack
 from roofline.machine.chip import Calibration
-from roofline.machine.evidence import FIGURES, OFFLINE, STEP, Spread, calibration, spread_of
+from roofline.machine.evidence import ENERGY, FIGURES, OFFLINE, POWER, STEP, SYSTEM, Spread, calibration, spread_of
 from roofline.studies.calibration.spread import EVIDENCE
 from roofline.studies.measured.serving import SERVED
 
@@ -60,7 +60,8 @@ def test_any_time_of_a_stack_was_measured_somewhere(stack: Stack) -> None:
 
 
 def test_every_figure_of_requests_is_known_by_the_name_that_rows_have() -> None:
-    assert set(FIGURES) == {OFFLINE, STEP, *(what for pair in SERVED.values() for what in pair)}
+    requests = {OFFLINE, STEP, *(what for pair in SERVED.values() for what in pair)}
+    assert set(FIGURES) == {*requests, POWER, ENERGY, SYSTEM}
     assert set(EVIDENCE.values()) == {"measured", "transferred", "datasheet"}
 
 

@@ -88,6 +88,7 @@ def options(
 ) -> tuple[list[Option], list[Refused]]:  # fmt: skip
     """Every way to serve a load, and what can't."""
     found: list[Option] = []
+    whole: list[Option] = []
     refused: list[Refused] = []
     for chip in chips:
         try:
@@ -99,9 +100,10 @@ def options(
             ways = replicas.ways(place, terms.at(place.name, chip, economics))
             if ways:
                 found.append(Option(load, min(ways, key=_rising)))
+                whole += [Option(load, way) for way in ways if len(way) == 1]
             else:
                 refused.append(Refused(chip.id, place.name, replicas.why(place)))
-    return [*found, *_shared(load, found)], refused
+    return [*found, *_shared(load, whole)], refused
 
 
 def _rising(way: Sequence[Part]) -> float:
@@ -163,12 +165,11 @@ class Replicas:
         return "no batch keeps the service level"
 
 
-def _shared(load: Load, found: Sequence[Option]) -> Iterator[Option]:
+def _shared(load: Load, whole: Sequence[Option]) -> Iterator[Option]:
     """For the cheapest chips of one's own: how many replicas are cheapest with the cloud for what is beyond them."""
-    priced = ranked(found)
-    whole = [option.parts[0] for option in priced if len(option.parts) == 1]
-    clouds = [part for part in whole if part.place.name == "cloud"]
-    bases = [part for part in whole if part.place.name != "cloud"]
+    parts = [option.parts[0] for option in ranked(whole)]
+    clouds = [part for part in parts if part.place.name == "cloud"]
+    bases = [part for part in parts if part.place.name != "cloud"]
     for all_here in bases[:SHARED] if clouds else ():
         pairs = [
             Option(load, (base, rest)) for base in smaller(load, all_here) for rest in _beyond(load, base, clouds[0])

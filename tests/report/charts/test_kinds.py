@@ -89,7 +89,7 @@ def test_each_result_has_its_own_chart_unless_another_is_asked_for(
         (
             "chat",
             "validation",
-            "chart kind validation: not of a prediction, which is drawn as scaling, frontier, roofline, time, energy",
+            "chart kind validation: not of a prediction, which is drawn as scaling, frontier, break-even, roofline, time, energy",
         ),
         ("listing", "roofline", "chart kind roofline: not of a catalogue, which is drawn as no chart"),
         ("listing", None, "there is no chart of a catalogue"),

@@ -175,7 +175,8 @@ def test_sites_serve_alone_and_within_their_power(decide: Write) -> None:
 
 
 def test_a_base_of_ones_own_and_the_cloud_share_all_requests(decide: Write) -> None:
-    found = [option for option in decide(top=50)["serving"][0]["options"] if option["where"] == "own + cloud"]
+    result = decide(("requests_per_month: 30000000", "requests_per_month: 900000000"), top=50)
+    found = [option for option in result["serving"][0]["options"] if option["where"] == "own + cloud"]
     assert found
     for option in found:
         assert sum(part["share"] for part in option["parts"]) == pytest.approx(1.0)
@@ -257,19 +258,23 @@ def test_it_obeys_its_schema_and_every_line_can_be_explained() -> None:
              for demand in part["demands"]]  # fmt: skip
     assert told
     for command in told:
-        _, verb, workload, deployment, operator, *flags = shlex.split(command)
-        given = {
-            name.removeprefix("--").replace("-", "_"): value
-            for name, value in zip(flags[::2], flags[1::2], strict=True)
-        }
-        names = {"input": "input_len", "output": "output_len", "context": "context_len"}
-        options = {names.get(name, name): _read(value) for name, value in given.items()}
-        assert verb == "explain"
+        workload, deployment, operator, options = read(command)
         assert rl.explain(workload, deployment, operator, **options)["lines"]
 
 
-def _read(value: str) -> Any:
-    return float(value) if value.replace(".", "", 1).isdecimal() else value
+def read(command: str) -> tuple[str, str, str, dict[str, Any]]:
+    """Workload, deployment, operator and keywords of a command that explains."""
+    _, verb, workload, deployment, operator, *flags = shlex.split(command)
+    assert verb == "explain"
+    given = {
+        name.removeprefix("--").replace("-", "_"): value for name, value in zip(flags[::2], flags[1::2], strict=True)
+    }
+    names = {"input": "input_len", "output": "output_len", "context": "context_len"}
+    options = {
+        names.get(name, name): float(value) if value.replace(".", "", 1).isdecimal() else value
+        for name, value in given.items()
+    }
+    return workload, deployment, operator, options
 
 
 def test_what_replicas_were_ranked_by_is_what_a_prediction_says() -> None:
@@ -277,5 +282,7 @@ def test_what_replicas_were_ranked_by_is_what_a_prediction_says() -> None:
     for option in result["serving"][0]["options"]:
         for part in option["parts"]:
             for demand in part["demands"]:
-                alone = rl.predict(demand["name"], part["deployment"], batch=demand["batch"])
+                workload, deployment, _, options = read(demand["explain"])
+                assert (deployment, options["batch"]) == (part["deployment"], demand["batch"])
+                alone = rl.predict(workload, deployment, **options)
                 assert demand["tpot_s"] == pytest.approx(alone["metrics"]["tpot_s"], rel=1e-9)
