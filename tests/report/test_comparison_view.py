@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import roofline as rl
 from roofline.report import formats
 from roofline.report.notebook import repr_html
 from roofline.report.views import comparison as view
@@ -59,3 +60,13 @@ def test_intervals_stand_beside_rates_and_a_dash_where_there_is_none(comparison:
     first, second = (next(line for line in lines if line.startswith(label)) for label in ("8xchip", "16x"))
     assert first[start:].startswith("115 to 290")
     assert "to" not in second[start : start + len("115 to 290")]
+
+
+def test_prompts_alone_are_told_by_what_is_read() -> None:
+    """Nothing is generated, so tokens per second are those that go in."""
+    result = rl.compare("llama-3.1-8b", ["h100-sxm"], phase="prefill", input_len=4096)
+    text = result.render("table")
+    head = next(line for line in text.splitlines() if line.startswith("deployment"))
+    assert "tok/s read" in head
+    assert "TPOT" not in head
+    assert f"{result['rows'][0]['metrics']['prefill_tokens_per_s']:,.0f}" in text

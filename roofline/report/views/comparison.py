@@ -23,7 +23,7 @@ def view(
         return (Heading(work_text(result["workload"], at_once=False)), *frontier.ends(rows), *_below(rows))
     heading = Heading(work_text(result["workload"])) if result.get("workload") else Heading("nothing to compare")
     training = bool(rows) and rows[0]["workload"]["kind"] == "training"
-    fields = list(_training(full_attention) if training else _serving(_hides(result)))
+    fields = list(_training(full_attention) if training else _serving(rows, _hides(result)))
     heads = (Column("deployment"), Column("fits"), *(column for column, _ in fields))
     table = Grid.of(heads, [_row(row, fields) for row in rows], turns=True)
     return (heading, table, *_apart(result), *_plans(rows), *_costs(result, costs), *_below(rows))
@@ -63,9 +63,12 @@ def _hides(result: Result) -> bool:
     return any(step.get("hidden") for step in (result.get("workload") or {}).get("steps") or ())
 
 
-def _serving(hides: bool) -> Iterator[Field]:
+def _serving(rows: list[Result], hides: bool) -> Iterator[Field]:
     yield Column("plan"), lambda row: layout_text(row["deployment"])
     yield Column("TTFT", right=True), _metric("ttft_s", duration)
+    if rows and not any(row["workload"]["output_len"] for row in rows):
+        yield from _reading()
+        return
     if hides:
         yield Column("first useful token", right=True), _metric("time_to_first_useful_token_s", duration)
     yield Column("TPOT", right=True), _metric("tpot_s", duration)
@@ -78,6 +81,17 @@ def _serving(hides: bool) -> Iterator[Field]:
     yield Column("power", right=True), _metric("power_w", lambda value: quantity(value, "W"))
     yield Column("$/Mtok", right=True), _metric("usd_per_million_tokens", usd)
     yield Column("owned", right=True), _metric("own_usd_per_million_tokens", usd)
+    yield Column("evidence"), lambda row: str(row["evidence"]["calibration"])
+
+
+def _reading() -> Iterator[Field]:
+    """Of prompts that nothing is generated after."""
+    yield Column("tok/s read", right=True), _metric("prefill_tokens_per_s", rate)
+    yield Column("90 % interval", right=True), _interval("prefill_tokens_per_s", rate)
+    yield Column("prefill"), _bound("prefill")
+    yield Column("power", right=True), _metric("power_w", lambda value: quantity(value, "W"))
+    yield Column("$/Mtok read", right=True), _metric("usd_per_million_input_tokens", usd)
+    yield Column("owned", right=True), _metric("own_usd_per_million_input_tokens", usd)
     yield Column("evidence"), lambda row: str(row["evidence"]["calibration"])
 
 
