@@ -6,8 +6,10 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from roofline.catalog.store import Catalog
 from roofline.engine import inference, training
 from roofline.engine.deployment import Deployment
 from roofline.numeric import Num
+from roofline.studies.decide import decide
 from roofline.workload import Decode, Plan, Precision, Serving, Training
 
 ROUNDS = 9
@@ -69,6 +72,34 @@ def one_step(catalog: Catalog, name: str, chips: int, plan: Plan) -> None:
     print(f"one step of {name}: {seconds * 1e3:.2f} ms (wanted 2 at most)")
 
 
+def decision(catalog: Catalog) -> None:
+    """Print how long it takes to decide about every shipped chip for eight kinds of requests."""
+    names = (
+        "chat",
+        "long-document",
+        "retrieval",
+        "reasoning",
+        "agent",
+        "code-completion",
+        "batch-offline",
+        "multi-turn-chat",
+    )
+    asked = "".join(
+        f"  - {{workload: llama-3.1-70b, scenario: {name}, requests_per_month: 3000000}}\n" for name in names
+    )
+    need = (
+        f"format: 1\nid: eight\nname: Eight\nsource: made\nserving:\n{asked}peak: 2.5\n"
+        "places: {cloud: {network: 40 ms}, own: {}, edge: {sites: 4}}\n"
+        "sources:\n  made: {title: Made for this measurement, date: 2026-11-26}\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "eight.yaml"
+        path.write_text(need, encoding="utf-8")
+        chips = decide(str(path), catalog)["chips"]
+        seconds = best(lambda: decide(str(path), catalog), rounds=3)
+    print(f"a decision about {chips} chips and {len(names)} kinds of requests: {seconds:.2f} s (wanted 3 at most)")
+
+
 def main() -> None:
     """Print the table."""
     python = sys.executable
@@ -118,6 +149,7 @@ def main() -> None:
         f"a million decode points: {1 / seconds:.1f} million a second (wanted 5), peak memory {peak:.2f} GiB (wanted 1)"
     )
     one_step(catalog, "llama-3.1-405b-pretraining", 1024, Plan(tp=8.0, pp=16.0, dp=8.0, vpp=8.0, zero=1.0))
+    decision(catalog)
     for name in ("llama-3.1-405b-pretraining", "deepseek-v3-pretraining"):
         search(catalog, name, 16_384)
 
