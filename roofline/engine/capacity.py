@@ -191,7 +191,7 @@ def _predicted(jobs: Sequence[Serving], deployment: Deployment, plan: Plan, batc
     """Jobs of the same steps under every plan with every batch."""
     degrees: dict[str, Any] = {name: np.reshape(getattr(plan, name), (-1, 1)) for name in plans.DEGREES}
     plan = replace(plan, **degrees)
-    where = replace(deployment, plan=plan, num_chips=cast("int", plan.num_chips))
+    where = replace(deployment, plan=plan, num_chips=cast("int", plan.num_chips), brief=True)
     return inference.predict(_stacked(jobs, batches), where)
 
 

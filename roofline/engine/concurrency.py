@@ -40,7 +40,7 @@ def working(
     most = np.maximum(running - 1.0, 0.0)
     if deployment.stack.batching == "static" or not some(pause):
         return Beside(serving.batch, most)
-    dp = deployment.plan.dp
+    dp, alone = deployment.plan.dp, replace(deployment, brief=True)
     own = parts(stretch for stretch in reading if stretch.kind is Prefill)
     occupied = added(part.work for part in own) / deployment.plan.pp
     prompts = added(part.time for part in own) + (deployment.stack.request if own else 0.0)
@@ -48,7 +48,7 @@ def working(
     context, output = _mean_context(serving), serving.output_len
 
     def seen(batch: Num) -> Num:
-        token = _seconds_per_token(replace(serving, batch=batch * dp), deployment, precision, context)
+        token = _seconds_per_token(replace(serving, batch=batch * dp), alone, precision, context)
         joining = token * serving.speculative.gain / 2.0 * np.greater(batch, 1.0) * bool(own)
         busy = prompts + token * output + joining + (batch - 1.0) * occupied
         return 1.0 + most * busy / (busy + pause)

@@ -14,7 +14,8 @@ from roofline.workload.dtype import math_dtype
 class Deployment:
     """What runs a workload. `precision` None takes the workload's own; `spreads` say how far off predictions on the
     closest evidence were. With a `prefill_plan` chips of its own read the prompts, and `plan` is that of the others,
-    which decode. Without `economics` only the rent of the chips is counted."""
+    which decode. Without `economics` only the rent of the chips is counted. A `brief` prediction of serving
+    tells what is expected alone, no bound, no interval, and nothing of caches while requests pause: enough to rank."""
 
     chip: Chip
     num_chips: int
@@ -25,6 +26,7 @@ class Deployment:
     spreads: Spreads = field(default_factory=dict)
     economics: Economics | None = None
     label: str = ""
+    brief: bool = False
 
     def precision_for(self, default: Precision) -> Precision:
         """The formats in force, with those that the stack keeps wide weights and the residual stream in."""

@@ -51,9 +51,10 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
     written = writing(replace(running, batch=beside.batch), deployment, precision)
     stretches = sorted((*read, *written), key=lambda stretch: stretch.places[0])
     steps = parts(stretches)
-    times = {ideal: _times(running, beside, deployment, steps, ideal) for ideal in (False, True)}
+    sides = (False,) if deployment.brief else (False, True)
+    times = {ideal: _times(running, beside, deployment, steps, ideal) for ideal in sides}
     full = np.logical_or(np.less(room.running, serving.batch), saturated)
-    held = holds(running, deployment, precision, room.space, read, full)
+    held = {} if deployment.brief else holds(running, deployment, precision, room.space, read, full)
     metrics = _metrics(serving, running, beside, deployment, stretches, times)
     traffic = _traffic(running, beside, deployment, stretches, metrics)
     metrics |= billing.of_serving(deployment.chip, deployment.num_chips, deployment.economics, metrics, traffic)
@@ -222,8 +223,8 @@ def _metrics(
     """
     chip, chips = deployment.chip, deployment.num_chips
     metrics: dict[str, Num | None] = {}
-    for suffix, ideal in (("", False), ("_ideal", True)):
-        times = both[ideal]
+    for ideal, times in both.items():
+        suffix = "_ideal" if ideal else ""
         waiting = 0.0 if ideal else times.e2e * (asked.batch / serving.batch - 1.0)
         served = asked.batch if ideal else serving.batch  # the bound knows no full memory
         requests = served / times.e2e

@@ -9,7 +9,7 @@ requests than there are, staying costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -118,12 +118,13 @@ def holds(
         return {}
     model, plan = serving.model, deployment.plan
     paused = dict(zip(places_of(serving, Pause), spans(serving), strict=True))
+    alone = replace(deployment, brief=True)
     found: dict[int, Hold] = {}
     for stretch in stretches:
         if stretch.kind is not Pause:
             continue
         span = [along(numbers, stretch.rank) for numbers in zip(*(paused[at] for at in stretch.places), strict=True)]
-        again = prefill_phase(serving, deployment, precision, np.maximum(span[1] - span[2], 1.0), span[2])
+        again = prefill_phase(serving, alone, precision, np.maximum(span[1] - span[2], 1.0), span[2])
         hold = weighed(
             stretch.phase.time,
             span,

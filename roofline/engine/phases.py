@@ -134,7 +134,8 @@ def _phase(
         cut = _priced(model, deployment, precision, replace(work, sequences=work.sequences / parts))
         priced = overlap.behind_halves([replace(item, op=item.op.times(parts)) for item in cut], parts)
     taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
-    priced += roof.price_all([stack_overhead(model, deployment, work.sequences, taken)], chip, stack)
+    software = stack_overhead(model, deployment, work.sequences, taken)
+    priced += roof.price_all([software], chip, stack, bound=not deployment.brief)
     if np.any(np.not_equal(share, 1.0)):
         priced = tuple(replace(item, op=item.op.times(share)) for item in priced)
         ideal = ideal * share
@@ -154,7 +155,8 @@ def _phase(
 def _priced(model: Model, deployment: Deployment, precision: Precision, work: Pass) -> tuple[Priced, ...]:
     """The operators of one pass with their times."""
     lowered = lower(model, precision, deployment.plan, work)
-    return roof.price_all((op for op in lowered if not op.absent), deployment.chip, deployment.stack)
+    present = (op for op in lowered if not op.absent)
+    return roof.price_all(present, deployment.chip, deployment.stack, bound=not deployment.brief)
 
 
 def stack_overhead(model: Model, deployment: Deployment, sequences: Num = 0.0, taken: Num = np.inf) -> Op:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -17,10 +18,10 @@ from roofline.engine.prediction import Phase
 from roofline.numeric import Num, along, apart, axes, changed_arrays
 from roofline.workload import Cached, Decode, Pause, Precision, Prefill, Serving, Step
 
-MOST_APART = 16  # steps of one kind that are phases of their own
+MOST_APART = 4  # steps of one kind that are phases of their own
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Stretch:
     """Steps of one kind, priced at once: their places in the request, and their phase. Several steps are an axis of
     its numbers, in front of `rank` axes of a sweep."""
@@ -34,7 +35,7 @@ class Stretch:
         """A number of the phase, step by step."""
         return apart(value, self.rank, len(self.places))
 
-    @property
+    @cached_property
     def shown(self) -> Phase:
         """The phase with all its steps at their mean, which takes the time of all of them."""
         return self.phase if len(self.places) == 1 else at_mean(self.phase, self.rank)
