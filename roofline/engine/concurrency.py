@@ -13,7 +13,7 @@ from roofline.engine.steps import Stretch, parts, sweep_axes
 from roofline.numeric import Num, added, some
 from roofline.workload import Decode, Precision, Prefill, Serving
 
-PARTS, ROUNDS = 16, 3  # into which the ratio between one request and all is divided, and how often
+PARTS, ROUNDS = 16, 2  # into which the ratio between one request and all is divided, and how often
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,8 @@ def working(
     A request at work sees each of the others at work for the same share of its cycle: `1 + (N − 1)·a/(a + p)` of them,
     with `a` seconds of work, which grow with their number, and `p` of pauses (mean value analysis of a closed network
     with delays, Reiser and Lavenberg 1980, in Schweitzer's approximation of 1979). The number is found between
-    one and all, in parts of equal ratio, with every token at the mean context. A static batch pauses as a whole.
+    one and all, in parts of equal ratio and at last on a straight line, with every token at the mean context. A static
+    batch pauses as a whole.
     """
     running, pause = replica_batch(serving.batch, deployment), serving.pause_s
     most = np.maximum(running - 1.0, 0.0)
@@ -54,14 +55,17 @@ def working(
         return 1.0 + most * busy / (busy + pause)
 
     low, high = np.ones(np.shape(running)), running
-    inside = np.arange(1.0, PARTS).reshape(-1, *(1,) * sweep_axes(serving, deployment)) / PARTS
+    steps = np.arange(PARTS + 1.0).reshape(-1, *(1,) * sweep_axes(serving, deployment)) / PARTS
     for _ in range(ROUNDS):
-        ratio = high / low
-        tried = low * ratio**inside
-        below = np.sum(np.greater(seen(tried), tried), axis=0)
-        low, high = low * ratio ** (below / PARTS), low * ratio ** ((below + 1.0) / PARTS)
-    high = np.minimum(high, running)
-    return Beside(high * dp, high - 1.0, high / running)
+        tried = low * (high / low) ** steps
+        missing = seen(tried) - tried
+        at = np.clip(np.sum(np.greater(missing, 0.0), axis=0) - 1, 0, PARTS - 1)[np.newaxis]
+        ends = [np.take_along_axis(np.broadcast_to(tried, np.shape(missing)), at + end, axis=0)[0] for end in (0, 1)]
+        left, right = (np.take_along_axis(missing, at + end, axis=0)[0] for end in (0, 1))
+        low, high = ends
+    share = np.clip(left / np.where(np.greater(left, right), left - right, 1.0), 0.0, 1.0)
+    found = np.minimum(low + (high - low) * share, running)
+    return Beside(found * dp, found - 1.0, found / running)
 
 
 def _mean_context(serving: Serving) -> Num | None:

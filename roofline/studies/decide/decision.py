@@ -27,7 +27,7 @@ COMBINED = 6  # options of each load among which a budget and a power cap choose
 
 
 def decide(
-    name: str, catalog: Catalog, *, assume: str | None = None, shown: int = SHOWN, chips: Sequence[str] = ()
+    name: str, catalog: Catalog, *, assume: str | None = None, shown: int = 8, chips: Sequence[str] = ()
 ) -> dict[str, Any]:  # fmt: skip
     """The contract's decision for the need of that id, alias or path.
 
