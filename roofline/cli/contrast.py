@@ -9,7 +9,7 @@ import typer
 from roofline.cli.ask import Ask, asking, files, output, work
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import OUTPUT, Chart, Deployments, RequireFit, Workload
+from roofline.cli.options import OUTPUT, Chart, ChartKind, Deployments, RequireFit, Workload
 
 Brief = Annotated[
     bool, typer.Option("--brief", help="Only what each deployment suits and who wins.", rich_help_panel=OUTPUT)
@@ -22,6 +22,7 @@ def contrast(
     deployments: Deployments,
     ask: Ask,
     chart: Chart = None,
+    chart_kind: ChartKind = None,
     brief: Brief = False,
     require_fit: RequireFit = False,
 ) -> None:
@@ -36,7 +37,13 @@ def contrast(
     from roofline.studies.contrast import contrast as study
     from roofline.studies.contrast import require_fit as demand
 
-    result = emit(ask, lambda: study(model, deployments, ask.options, ask.catalog), chart=chart, brief=brief)
+    result = emit(
+        ask,
+        lambda: study(model, deployments, ask.options, ask.catalog),
+        chart=chart,
+        chart_kind=chart_kind,
+        brief=brief,
+    )
     if require_fit:
         demand(result["rows"])
 
@@ -48,6 +55,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "roofline contrast llama-3.1-70b 64xh100-sxm 64xtpu-v5p --batch 64 --input 2048 --output 512",
             "roofline contrast llama-3.1-70b-chat 8xh100-sxm 8xmi300x 576xgroq-lpu-v1 --chart contrast.png",
+            "roofline contrast llama-3.1-8b h100-sxm mi300x --chart gains.svg --chart-kind elasticities",
             "roofline contrast llama-3.1-70b h100-sxm b200-sxm ./examples/my-asic.yaml --batch 64 --brief",
             "roofline contrast llama-3.1-8b 8xh100-sxm --batch 64 --seq 8192 --global-batch 512 --format markdown",
             "roofline contrast deepseek-v3 256xh200 --weights fp8 --activations fp8 --batch 256 --format csv",

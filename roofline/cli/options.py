@@ -408,7 +408,8 @@ ChartKind = Annotated[
     typer.Option(
         metavar="KIND",
         help="What --chart draws: roofline (the default), time (of each phase by what it is spent on), energy (per "
-        "token), frontier (with --frontier: cost against latency).",
+        "token), frontier (with --frontier: cost against latency), break-even (with --costs); of a contrast, contrast "
+        "(the default) or elasticities (what twice of each resource buys).",
         rich_help_panel=OUTPUT,
     ),
 ]
