@@ -73,7 +73,7 @@ def _brief(result: Result, plans: Sequence[Part], all_rows: bool, full_attention
     yield from steps.parts(result, all_rows)
     yield Text(evidence_text(result["evidence"]), "quiet")
     if costs:
-        yield from economics.parts(result)
+        yield from economics.parts(result, option="--costs without --brief")
 
 
 def _speed(
