@@ -140,7 +140,7 @@ def test_a_fast_decoder_reads_passages_slowly() -> None:
     wafer = retrieval("2xwse-3")
     for label in ("8xh100-sxm", "8xmi300x", "8xtpu-v6e"):
         other = retrieval(label)
-        assert 2 * wafer["phases"][-1]["time_s"] < other["phases"][-1]["time_s"]
+        assert 2.5 * wafer["phases"][-1]["time_s"] < other["phases"][-1]["time_s"]
         assert named(wafer, "passages")["time_s"] > named(other, "passages")["time_s"]
     for label in ("8xh100-sxm", "8xmi300x"):
         assert (
@@ -216,6 +216,8 @@ def test_owning_pays_from_two_fifths_of_the_time_on_and_tokens_are_cheaper_for_m
     result = rl.predict(CHAT, "8xh100-sxm", costs=True)
     equal = result["economics"]["break_even"]
     assert 0.3 < equal["own_rent"]["utilization"] < 0.5
+    own = result["economics"]["own"]
+    assert own["electricity_usd_per_hour"] < 0.15 * own["usd_per_hour"]
     bought = equal["own_market"]["utilization"]
     assert bought is None or bought > 0.6  # None: never
     promised = chat()["8xh100-sxm"]["frontier"]["promised"]["metrics"]["usd_per_million_tokens"]
@@ -263,3 +265,10 @@ def test_chips_take_half_of_the_energy_on_gpus() -> None:
     for label in ("8xh100-sxm", "8xmi300x"):
         metrics = chat()[label]["metrics"]
         assert 0.35 < metrics["energy_j_per_token"] / metrics["site_energy_j_per_token"] < 0.65
+
+
+def test_what_is_not_known_of_a_machine_is_left_out_and_said() -> None:
+    lpu, wafer = (chat()[label] for label in SRAM)
+    assert lpu["metrics"].get("system_energy_j_per_token") is None
+    for row in (lpu, wafer):
+        assert any("TDP, an upper bound" in note for note in row["notes"])
