@@ -25,6 +25,13 @@ from roofline.cli.options import (
 
 All = Annotated[bool, typer.Option("--all", help="Every operator, not only the largest.", rich_help_panel=OUTPUT)]
 
+Brief = Annotated[
+    bool,
+    typer.Option(
+        "--brief", help="Only what is reached, step by step; with --costs what it costs, too.", rich_help_panel=OUTPUT
+    ),
+]
+
 Scaling = Annotated[
     str | None,
     typer.Option(
@@ -56,6 +63,7 @@ def analyze(
     chart: Chart = None,
     chart_kind: ChartKind = None,
     all_: All = False,
+    brief: Brief = False,
     explain_plan: ExplainPlan = False,
     scaling: Scaling = None,
     frontier: Frontier = False,
@@ -87,6 +95,7 @@ def analyze(
         chart=chart,
         chart_kind=chart_kind,
         all_rows=all_,
+        brief=brief,
         full_attention=full_attention,
         costs=costs,
     )
@@ -105,7 +114,7 @@ def register(app: typer.Typer) -> None:
             "roofline analyze llama-3.1-70b-pretraining h100-sxm --scaling strong",
             "roofline analyze llama-3.1-70b-chat 8xh100-sxm --frontier --chart frontier.svg",
             "roofline analyze qwen3-32b mi300x --phase decode --batch 64 --context 8192 --format json",
-            "roofline analyze llama-3.1-70b 8xh100-sxm --scenario retrieval",
+            "roofline analyze llama-3.1-70b 8xh100-sxm --scenario retrieval --brief",
             "roofline analyze llama-3.1-70b 8xh100-sxm --scenario reasoning --vary thinking=1000:16000:x2",
             "roofline analyze llama-3.1-8b-chat h100-sxm --costs --chart costs.svg",
             "roofline analyze llama-3.1-70b-chat 8xh100-sxm --draft llama-3.2-1b --draft-tokens 4 --acceptance 0.7",

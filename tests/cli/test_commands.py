@@ -35,6 +35,7 @@ EVERY = [
     ("analyze", "llama-3.1-70b-retrieval", "8xmi300x"),
     ("analyze", "llama-3.1-70b-chat", "8xh100-sxm", "--costs", "--assumptions", PRICES),
     ("analyze", "llama-3.1-8b", "wse-3", "--phase", "prefill", "--costs"),
+    ("analyze", "llama-3.1-70b", "8xh100-sxm", "--scenario", "retrieval", "--brief", "--costs"),
     ("compare", "llama-3.1-8b-chat", "h100-sxm", "gaudi3", "wse-3", "--costs"),
     ("market", "llama-3.3-70b"),
     ("analyze", "llama-3.1-70b-chat", "8xh100-sxm", *DRAFTED, "--cached-share", "0.5"),

@@ -35,6 +35,14 @@ def test_sources_are_told_on_demand(run: Run, command: tuple[str, ...]) -> None:
     assert "US Energy Information Administration" in long
 
 
+def test_a_brief_bill_says_how_to_see_its_sources(run: Run) -> None:
+    out = run("analyze", CHAT, H100, "--costs", "--brief").out
+    assert "hour of work" in out
+    assert "US Energy Information Administration" not in out
+    assert "--costs without --brief tells the sources" in " ".join(out.split())
+    assert "hour of work" not in run("analyze", CHAT, H100, "--brief").out
+
+
 @pytest.mark.parametrize("command", [("analyze", CHAT, H100), ("compare", CHAT, H100), ("market", "phi-4")])
 def test_broken_assumptions_exit_with_2_and_the_place(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
     path = tmp_path / "mine.yaml"

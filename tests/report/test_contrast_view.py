@@ -31,6 +31,7 @@ def test_a_sentence_tells_what_is_reached_what_buys_most_and_what_suits(contrast
     ("suited", "words"),
     [
         ({"phase": "decode", "per": "chip", "value": 1.9}, "; it suits decode, where a chip makes 1.9 times the median of those compared"),
+        ({"phase": "decode", "per": "chip", "value": 1.0}, "; it is nearest to the others in decode: a chip makes as much as the median of those compared"),
         ({"phase": "decode", "per": "user", "value": 4.7}, "; it suits decode, where each user gets 4.7 times the median of those compared"),
         ({"phase": "prefill", "per": "roof", "value": 0.6}, "; it suits prefill, where it comes nearest to a roof"),
         ({"phase": None, "per": None, "value": None}, "; training does not fit"),

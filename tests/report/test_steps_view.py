@@ -100,3 +100,12 @@ def test_steps_say_more_than_phases_where_there_are_many_or_some_are_hidden() ->
     assert not steps.told({})
     assert not steps.told({"steps": THREE[:1]})
     assert steps.told({"steps": THREE})
+
+
+def test_a_brief_report_has_metrics_and_steps_alone(chat: Result) -> None:
+    whole, brief = (told(chat, THREE, brief=short) for short in (False, True))
+    assert "decode thinking (hidden)" in brief
+    assert "time to first token" in brief
+    for part in ("memory per chip", "decode operator", "ridge point"):
+        assert part in whole
+        assert part not in brief

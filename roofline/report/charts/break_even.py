@@ -95,7 +95,7 @@ def _stacked(order: Sequence[int], values: Sequence[float], step: float) -> Iter
 
 
 def _mark(axes: Axes, result: Result) -> None:
-    """The shares of the time at which two of them cost the same."""
+    """The shares of the time at which two of them cost the same, written where the falling line leaves room."""
     costs, equal = result["costs"], result["economics"]["break_even"]
     for key, colour in (("own_rent", PALETTE[1]), ("own_market", _MARKET)):
         share = equal[key]["utilization"] if equal[key] else None
@@ -104,6 +104,5 @@ def _mark(axes: Axes, result: Result) -> None:
         value = costs["rent_by_the_hour"][0] if key == "own_rent" else costs["market"]["middle"]
         axes.plot([share], [value], marker="o", markersize=5.0, color=colour, zorder=4)
         axes.annotate(
-            percent(share), (share, value), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8,
-            color=INK,
+            percent(share), (share, value), xytext=(3, 5), textcoords="offset points", fontsize=8, color=INK,
         )  # fmt: skip

@@ -75,17 +75,22 @@ def _reaches(row: Result, requests: float | None) -> str:
     return f"{phase}{many_requests}{where} reaches {' and '.join(roofs) or 'no known roof'}, so {buys}"
 
 
+def _times(value: float) -> str:
+    """How often the median, in words where it is the median itself."""
+    return "as much as" if ratio(value) == "1" else f"{ratio(value)} times"
+
+
 def _suits(suited: Result) -> Iterator[str]:
     """What it suits, by the figure that says so."""
     phase, value = suited["phase"], suited["value"]
     if phase is None:
         return
-    beside = f"{_made(suited)} {ratio(value)} times the median of those compared"
+    beside = f"{_made(suited)} {_times(value)} the median of those compared"
     if suited["per"] == "roof":
         yield f"it suits {phase}, where it comes nearest to a roof"
     else:
         yield (
-            f"it suits {phase}, where {beside}" if value >= 1.0 else f"it is nearest to the others in {phase}: {beside}"
+            f"it suits {phase}, where {beside}" if value > 1.0 else f"it is nearest to the others in {phase}: {beside}"
         )
 
 

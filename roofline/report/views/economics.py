@@ -34,8 +34,9 @@ COVERS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def parts(result: Result, *, at_length: bool = False) -> Iterator[Part]:
-    """The bill, where costs are equal, what it all rests on; `at_length` with the parts of owning and all sources."""
+def parts(result: Result, *, at_length: bool = False, option: str = "--costs") -> Iterator[Part]:
+    """The bill, where costs are equal, what it all rests on; `at_length` with the parts of owning and all sources, else
+    with the `option` that tells them."""
     economics = result.get("economics")
     if economics is None:
         return
@@ -47,7 +48,7 @@ def parts(result: Result, *, at_length: bool = False) -> Iterator[Part]:
         yield prices([result])
         yield table(result["assumptions"])
     else:
-        yield line(result.get("assumptions"))
+        yield line(result.get("assumptions"), option)
 
 
 def _bill(metrics: Result, economics: Result) -> Grid:
@@ -120,12 +121,12 @@ def _worth(equal: Result, kind: str, what: str) -> str:
     return f"; at {usd(value)} {what} it would cost what the market asks"
 
 
-def line(assumptions: Result | None) -> Text:
-    """Every assumption in a sentence."""
+def line(assumptions: Result | None, option: str = "--costs") -> Text:
+    """Every assumption in a sentence, and the `option` that tells where they come from."""
     values = assumptions["values"] if assumptions else []
     told = ", ".join(f"{item['name']} {item['text']}" for item in values)
     name = assumptions["id"] if assumptions else ""
-    return Text(f"costs rest on ({name}): {told}; --costs tells the sources", "quiet")
+    return Text(f"costs rest on ({name}): {told}; {option} tells the sources", "quiet")
 
 
 def table(assumptions: Result) -> Grid:

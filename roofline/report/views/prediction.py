@@ -25,10 +25,11 @@ def view(
     unicode: bool = True,
     full_attention: bool = False,
     costs: bool = False,
+    brief: bool = False,
     **_: Any,
 ) -> Document:
-    """The whole report; of a deployment that does not fit, why; of a run that scales, what more chips make of it; of a
-    service that trades, what it trades."""
+    """The whole report, or only what `brief` keeps; of a deployment that does not fit, why; of a run that scales, what
+    more chips make of it; of a service that trades, what it trades."""
     if result.get("scaling"):
         return (*_head(result), *scaling.parts(result["scaling"]), *notes([result]))
     if result.get("frontier"):
@@ -36,6 +37,8 @@ def view(
     plans = tuple(ranking.parts(result["plans"])) if result.get("plans") else ()
     if not result["fits"]:
         return (*_head(result), _memory(result), *plans, *notes([result]))
+    if brief:
+        return (*_head(result), *_brief(result, plans, all_rows, full_attention, costs), *notes([result]))
     speed = _speed(result, plans, width, all_rows, unicode, full_attention)
     return (*_head(result), _memory(result), *speed, *economics.parts(result, at_length=costs), *notes([result]))
 
@@ -61,6 +64,16 @@ def _pools(result: Result) -> str:
     size, time = (sum(item[name] or 0.0 for item in moving) for name in ("network_bytes", "time_s"))
     moved = f"{quantity(size, 'B')} of its KV cache on each chip, {duration(time)}"
     return f"pools: {count(chips['prefill'])} chips prefill, {count(chips['decode'])} decode; a request moves {moved}"
+
+
+def _brief(result: Result, plans: Sequence[Part], all_rows: bool, full_attention: bool, costs: bool) -> Iterator[Part]:
+    """Metrics, steps, and plans and costs if they are asked for: no memory, operators, chart and sources."""
+    yield _metrics(result, full_attention)
+    yield from plans
+    yield from steps.parts(result, all_rows)
+    yield Text(evidence_text(result["evidence"]), "quiet")
+    if costs:
+        yield from economics.parts(result, option="--costs without --brief")
 
 
 def _speed(
