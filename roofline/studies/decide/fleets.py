@@ -6,7 +6,6 @@ many replicas; a place turns that into chips and money. Every plan is priced at 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,7 +16,7 @@ from roofline.engine.capacity import Replica
 from roofline.engine.deployment import Deployment
 from roofline.machine import Chip
 from roofline.numeric import Num
-from roofline.studies.decide.terms import Terms
+from roofline.studies.decide.terms import Billed, Terms
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving
 from roofline.workload.need import Demand, Place
 
@@ -140,19 +139,18 @@ def with_hosts(chip: Chip, watts: Num, chips: Num) -> Num:
     return watts if found is None else found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Replicas of one plan in all sites of a place together.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Part(Billed):
+    """Replicas of one plan in all sites of a place together, billed by the second.
 
     `position` is that of the plan among those of the `replica`; `peak` the busiest hour in replicas that it would fill;
-    `share` of all requests are served here. `power` [W] is what is drawn on average, `rated` when all work. `usd`
-    [USD/s] is `beside + slope·price`, None where no price is known.
+    `share` of all requests are served here. `power` [W] is what is drawn on average, `rated` when all work, NaN where
+    nobody knows.
     """
 
     load: Load
     place: Place
     deployment: Deployment
-    terms: Terms
     replica: Replica
     position: int
     replicas: float
@@ -161,27 +159,11 @@ class Part:
     share: float
     power: float
     rated: float
-    beside: float
-    slope: float
-
-    @property
-    def usd(self) -> float | None:
-        """What it costs [USD/s]."""
-        return self.bill if math.isfinite(self.bill) else None
-
-    @property
-    def bill(self) -> float:
-        """The same, NaN where no price is known."""
-        return math.nan if self.terms.price is None else self.beside + self.slope * float(self.terms.price)
 
     @property
     def chips(self) -> float:
         """Chips of all replicas."""
         return self.replicas * self.deployment.num_chips
-
-    def price_for(self, usd: float) -> float:
-        """The price of a chip, in the unit of its terms, at which it costs so much [USD/s]; below zero: never."""
-        return (usd - self.beside) / self.slope
 
 
 def cheapest(load: Load, place: Place, deployment: Deployment, replica: Replica, terms: Terms) -> Part | None:

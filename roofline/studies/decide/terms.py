@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +38,30 @@ class Terms:
         held = running if self.elastic else chips
         power = 0.0 if self.elastic else self.watt * provided + self.joule * watts
         return self.chip * held + power, self.per_price * held
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Billed:
+    """What costs `beside + slope·price` on its terms, in USD (a run) or USD/s (a fleet), whether or not a price is
+    known; NaN where the power of what is owned is not."""
+
+    terms: Terms
+    beside: float
+    slope: float
+
+    @property
+    def bill(self) -> float:
+        """The bill; NaN where no price is known."""
+        return math.nan if self.terms.price is None else self.beside + self.slope * float(self.terms.price)
+
+    @property
+    def usd(self) -> float | None:
+        """The bill; None where no price is known."""
+        return self.bill if math.isfinite(self.bill) else None
+
+    def price_for(self, usd: float) -> float:
+        """The price of a chip at which the bill is so much; below zero: never."""
+        return (usd - self.beside) / self.slope
 
 
 def hourly(price: Num | None) -> Terms:

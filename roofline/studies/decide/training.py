@@ -17,7 +17,7 @@ from roofline.errors import PlanError
 from roofline.machine import Chip, Economics
 from roofline.studies import contract
 from roofline.studies.decide.fleets import with_hosts
-from roofline.studies.decide.terms import Terms, hourly, owned
+from roofline.studies.decide.terms import Billed, Terms, hourly, owned
 from roofline.studies.request import Options, resolve_deployment
 from roofline.units import HOUR
 from roofline.workload import Plan, Training
@@ -49,25 +49,12 @@ class Trained:
         return bool(self.prediction.fits) and self.lasts <= self.run.within
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """Somebody's chips for a run: the bill [USD] is `beside + slope·price`, None where no price is known."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Choice(Billed):
+    """Somebody's chips for a run, billed for all of it."""
 
     who: Who
     trained: Trained
-    terms: Terms
-    beside: float
-    slope: float
-
-    @property
-    def usd(self) -> float | None:
-        """What the run costs."""
-        return self.bill if math.isfinite(self.bill) else None
-
-    @property
-    def bill(self) -> float:
-        """The same, NaN where no price is known."""
-        return math.nan if self.terms.price is None else self.beside + self.slope * float(self.terms.price)
 
     @property
     def late(self) -> bool:
@@ -83,10 +70,6 @@ class Choice:
     def chips(self) -> int:
         """Chips of the run."""
         return self.deployment.num_chips
-
-    def price_for(self, usd: float) -> float:
-        """The price of a chip at which the run costs so much; below zero: never."""
-        return (usd - self.beside) / self.slope
 
 
 def choices(
@@ -121,7 +104,10 @@ def _had(run: Run, need: Need, trained: Trained, economics: Economics) -> Iterat
         drawn = math.nan if watts is None else float(np.max(watts))
         room = drawn if tdp is None else max(float(with_hosts(deployment.chip, tdp * chips, chips)), drawn)
         beside, slope = terms.bill(chips, chips, drawn, room)
-        yield Choice(who, trained, terms, float(beside) * trained.lasts, float(slope) * trained.lasts)
+        lasts = trained.lasts
+        yield Choice(
+            who=who, trained=trained, terms=terms, beside=float(beside) * lasts, slope=float(slope) * lasts
+        )  # fmt: skip
 
 
 def whose(run: Run, need: Need, chip: Chip, economics: Economics) -> Mapping[Who, Terms]:
