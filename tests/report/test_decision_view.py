@@ -30,7 +30,7 @@ def test_the_table_says_who_where_and_what_would_have_to_change(decision: dict[s
     assert "no price is known, would win: " in text
     assert "not possible, chips in places: " in text
     assert "look closer: roofline explain " in text
-    assert "budget $40,000 kept; power 30 kW kept" in text
+    assert "budget $40,000 kept; power of own sites 30 kW kept" in text
     assert "assumed (default): electricity" in text
 
 

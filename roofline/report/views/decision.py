@@ -185,12 +185,13 @@ def _total(result: Result) -> Iterator[Part]:
     if need["budget_usd_per_month"] is not None:
         limits.append(f"budget {usd(need['budget_usd_per_month'])} {'kept' if total['within_budget'] else 'exceeded'}")
     if need["power_w"] is not None:
-        limits.append(f"power {quantity(need['power_w'], 'W')} {'kept' if total['within_power'] else 'exceeded'}")
+        kept = {True: "kept", False: "exceeded", None: "not known to be kept"}[total["within_power"]]
+        limits.append(f"power of own sites {quantity(need['power_w'], 'W')} {kept}")
     ranks = ", ".join(str(rank) for rank in total["options"])
     text = f"all that is served: {usd(total['usd_per_month'])} a month, {quantity(total['power_w'], 'W')}"
     text += f" (option {ranks})" if limits else ""
-    kept = total["within_budget"] and total["within_power"]
-    yield Text("; ".join([text, *limits]), "strong" if kept else "bad")
+    broken = not total["within_budget"] or total["within_power"] is False
+    yield Text("; ".join([text, *limits]), "bad" if broken else "strong")
 
 
 def _assumed(result: Result) -> str:

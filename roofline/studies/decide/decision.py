@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -12,7 +13,7 @@ from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import KINDS, Catalog
 from roofline.errors import RooflineError
 from roofline.machine import Chip, Economics
-from roofline.studies import assumptions
+from roofline.studies import assumptions, contract
 from roofline.studies.decide import changes, rows, serving, training
 from roofline.studies.decide.fleets import Load
 from roofline.studies.decide.serving import Option
@@ -49,7 +50,7 @@ def decide(
         "chips": len(looked),
         "training": runs,
         "serving": [told for told, _ in loads],
-        "total": _total([priced for _, priced in loads], need),
+        "total": _total([priced for _, priced in loads], need, economics),
         "assumptions": {"id": economics.id, "name": economics.name, "values": assumptions.told(economics)},
     }
 
@@ -135,20 +136,26 @@ def _unpriced(found: Iterable[tuple[str, Any]], best: float | None) -> list[dict
     return sorted(told, key=lambda row: -(row["break_even_price"] or 0.0))
 
 
-def _total(found: Sequence[Sequence[Option]], need: Need) -> dict[str, Any] | None:
-    """The cheapest option of every load, together within the budget and the power; without one, the cheapest at all."""
+def _total(found: Sequence[Sequence[Option]], need: Need, economics: Economics) -> dict[str, Any] | None:
+    """The cheapest option of every load, together within the budget and the power; without one, the cheapest at all.
+
+    The cap is on what one's own sites draw, buildings included; where that is not known, nor is whether it is kept.
+    """
     if not found or not all(found):
         return None
-    pairs = [(sum(item.bill for item in chosen), sum(item.power for item in chosen), chosen)
-             for chosen in product(*(options[:COMBINED] for options in found))]  # fmt: skip
-    budget, power = (float("inf") if limit is None else limit for limit in (need.budget, need.power))
-    within = [pair for pair in pairs if pair[0] <= budget and not pair[1] > power]
+    budget, cap = (math.inf if limit is None else limit for limit in (need.budget, need.power))
+    pairs = [
+        (sum(item.bill for item in chosen), sum(item.own_power for item in chosen) * float(economics.pue), chosen)
+        for chosen in product(*(options[:COMBINED] for options in found))
+    ]
+    within = [pair for pair in pairs if pair[0] <= budget and pair[1] <= cap]
     usd, drawn, chosen = min(within or pairs, key=lambda pair: pair[0])
     return {
         "usd_per_month": usd * MONTH,
-        "power_w": drawn,
+        "power_w": contract.number(sum(item.power for item in chosen)),
+        "own_site_power_w": contract.number(drawn),
         "within_budget": usd <= budget,
-        "within_power": not drawn > power,
+        "within_power": drawn <= cap if math.isfinite(drawn) else None,
         "options": [options.index(item) + 1 for options, item in zip(found, chosen, strict=True)],
     }
 

@@ -56,6 +56,11 @@ class Option:
         return sum(part.power for part in self.parts)
 
     @property
+    def own_power(self) -> float:
+        """Mean draw of what is not rented [W]."""
+        return sum((part.power for part in self.parts if not part.terms.elastic), start=0.0)
+
+    @property
     def where(self) -> str:
         """The places, e.g. `own + cloud`."""
         return " + ".join(dict.fromkeys(part.place.name for part in self.parts))

@@ -150,8 +150,10 @@ def test_more_requests_never_cost_less(decide: Write) -> None:
 
 
 def test_a_budget_and_a_power_cap_are_told(decide: Write) -> None:
-    total = decide(("sources:", "budget: 10 USD/month\npower: 100 W\nsources:"))["total"]
+    own = ("places: {cloud: {network: 40 ms}, own: {}}", "places: {own: {}}")
+    total = decide(own, ("sources:", "budget: 10 USD/month\npower: 100 W\nsources:"))["total"]
     assert (total["within_budget"], total["within_power"]) == (False, False)
+    assert total["own_site_power_w"] == pytest.approx(total["power_w"] * Catalog().economics().pue)
     total = decide(("sources:", "budget: 1000000 USD/month\npower: 10 MW\nsources:"))["total"]
     assert (total["within_budget"], total["within_power"]) == (True, True)
     assert total["usd_per_month"] == pytest.approx(best(decide())["usd_per_month"])
