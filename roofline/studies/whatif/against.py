@@ -81,11 +81,11 @@ def _crossing(root: Root, both: Any, labels: Sequence[str], better: tuple[int, i
 
 
 def _throughout(difference: Array, labels: Sequence[str], better: tuple[int, int]) -> str | None:
-    """Who is better wherever both fit; None if they are equal, or never both fit."""
-    known = difference[np.isfinite(difference)]
-    if not known.size or not np.any(known):
+    """Who is better wherever both fit and differ; None if they are equal, never both fit, or are better by turns."""
+    signs = set(np.sign(difference[np.isfinite(difference)]).tolist()) - {0.0}
+    if len(signs) != 1:
         return None
-    return labels[better[0] if known[np.flatnonzero(known)[0]] > 0.0 else better[1]]
+    return labels[better[0] if signs == {1.0} else better[1]]
 
 
 def _points(values: Array, one: Array, two: Array) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from roofline.studies.whatif import measures
 from roofline.studies.whatif.knobs import Knob, find
 
 NUMBER = r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?|\.[0-9]+"
-_RELATIVE, _TIMES, _PLAIN = (re.compile(text) for text in (rf"([+-])({NUMBER})\s*%", rf"x({NUMBER})", NUMBER))
+_RELATIVE, _TIMES, _PLAIN = (re.compile(text) for text in (rf"([+-])\s*({NUMBER})\s*%", rf"x\s*({NUMBER})", NUMBER))
 HOW = "write KEY=VALUE with its unit, +20%, -10% or x2, e.g. memory.bandwidth=+20%"
 
 

@@ -96,7 +96,10 @@ def _level(index: int, name: str) -> Turn:
 
 
 def _links(chip: Chip) -> Iterator[Knob]:
+    """By their scope; of several of one scope the first, which is the one that the engine takes."""
     for index, link in enumerate(chip.links):
+        if chip.link(link.scope) is not link:
+            continue
         for name, (unit, role) in (("bandwidth", FAST), ("latency", LATE)):
             yield Knob(f"links.{link.scope}.{name}", unit, float(getattr(link, name)), _link(index, name), role)
 
