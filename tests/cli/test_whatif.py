@@ -69,7 +69,7 @@ def test_csv_has_a_row_for_each_number_metric_or_crossing(run: Run) -> None:
     assert float(solved["solved"]) > float(solved["now"])
     (crossing,) = rows("--against", "8xmi300x", "--solve", "price.hourly")
     assert float(crossing["metric_below"]) == pytest.approx(float(crossing["against_metric_below"]))
-    (none,) = rows("--against", "8xl40s", "--solve", "input", "--metric", "tpot")
+    (none,) = rows("--against", "8xl40s", "--solve", "output", "--metric", "tpot")
     assert none["better_below"] == none["better_above"] == ASKED[2]
     assert none["below"] == none["metric_below"] == ""
 
@@ -78,7 +78,7 @@ def test_a_break_even_names_both(run: Run) -> None:
     out = run(*ASKED, "--against", "8xmi300x", "--solve", "price.hourly").out
     assert "price.hourly of 8xh100-sxm:tp=4,dp=2 alone" in out
     assert "8xmi300x" in out
-    none = run(*ASKED, "--against", "8xl40s", "--solve", "input", "--metric", "tpot").out
+    none = run(*ASKED, "--against", "8xl40s", "--solve", "output", "--metric", "tpot").out
     assert "is better throughout" in none
 
 

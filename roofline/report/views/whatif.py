@@ -226,7 +226,7 @@ def _solution(found: Result) -> Iterator[Part]:
 def _break_even(found: Result) -> Iterator[Part]:
     one, two = found["deployments"]
     unit, key = found["metric_unit"], found["key"]
-    whose = "of both" if found["shared"] else f"of {one} alone"
+    whose = "for both" if found["shared"] else f"of {one} alone"
     now = " and ".join(f"{amount(found['metric_now'][at], unit)} on {label}" for at, label in enumerate((one, two)))
     yield Text(f"against {two} ({found['metric']}): {now} at {key} {amount(found['now'], found['unit'])}")
     span = f"{amount(found['least'], found['unit'])} to {amount(found['most'], found['unit'])}"
@@ -241,6 +241,12 @@ def _break_even(found: Result) -> Iterator[Part]:
     ]  # fmt: skip
     heads = (f"{key} {whose}", "better below", "better from there on", one, two)
     yield Grid.of([Column(head, right=index in (0, 3, 4)) for index, head in enumerate(heads)], rows)
+    for label, at in ((one, 0), (two, 1)):
+        waiting = [_place(item, found) for item in found["crossings"] if item["waits"][at]]
+        if waiting:
+            yield Text(
+                f"at {key} {', '.join(waiting)} memory of {label} lets fewer requests run; the others wait", "bad"
+            )
     yield Text(f"looked for from {span}; the plans stay as they are", "quiet")
 
 

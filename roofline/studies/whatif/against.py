@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from roofline.studies.whatif import measures, solve
 from roofline.studies.whatif.knobs import Case, Knob
 from roofline.studies.whatif.solve import Root
+from roofline.workload import Serving
 
 Array = NDArray[np.float64]
 CASES = 2
@@ -22,6 +23,9 @@ def break_even(first: Case, second: Case, knob: Knob, other: Knob | None, metric
     """
     values = solve.grid(knob)
     labels = [case.deployment.label for case in (first, second)]
+
+    def waits(at: float) -> list[bool]:
+        return [_waits(knob.turn(first, at)), _waits(second if other is None else other.turn(second, at))]
 
     def both(at: Array) -> tuple[Array, Array]:
         mine = _along(knob.turn(first, at), metric, len(at))
@@ -45,7 +49,7 @@ def break_even(first: Case, second: Case, knob: Knob, other: Knob | None, metric
         "most": float(values[-1]),
         "deployments": labels,
         "metric_now": [_at(both, knob.value, place) for place in range(CASES)],
-        "crossings": [_crossing(root, both, labels, better) for root in roots],
+        "crossings": [{**_crossing(root, both, labels, better), "waits": waits(root.after)} for root in roots],
         "throughout": None if roots else _throughout(difference, labels, better),
         "points": list(_points(values, one, two)),
     }
@@ -57,6 +61,12 @@ def _along(case: Case, metric: str, size: int) -> Array:
     value = result.metrics.get(metric)
     found = measures.flat(np.nan if value is None else value, size)
     return np.where(measures.flat(result.fits, size) > 0.0, np.where(found > 0.0, found, np.nan), np.nan)
+
+
+def _waits(case: Case) -> bool:
+    """Whether memory lets fewer requests run than are asked for, so that the others wait."""
+    result = case.predicted()
+    return isinstance(case.job, Serving) and not case.job.saturated and bool(result.max_batch < case.job.batch)
 
 
 def _at(both: Any, value: float, place: int) -> float | None:

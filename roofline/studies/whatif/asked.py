@@ -41,9 +41,9 @@ def setting(text: str, known: Sequence[Knob]) -> tuple[Knob, float]:
     knob = find(key, known, "--set")
     where = f"--set {key}={value}"
     wanted = turned_value(value, knob, where)
-    allowed = wanted >= 0.0 if _may_be_nothing(knob) else wanted > 0.0
+    allowed = wanted >= 0.0 if knob.optional else wanted > 0.0
     if not allowed or not knob.least <= wanted <= knob.most:
-        least = "0 or more" if _may_be_nothing(knob) else f"{knob.least:g} or more" if knob.least else "above 0"
+        least = "0 or more" if knob.optional else f"{knob.least:g} or more" if knob.least else "above 0"
         top = f" and at most {_said(knob.most, knob.unit)}" if knob.most < float("inf") else ""
         raise RooflineError(f"{where}: must be {least}{top}; it is {_said(knob.value, knob.unit)} now")
     if knob.whole and wanted != round(wanted):
@@ -85,12 +85,6 @@ def target(text: str, found: Mapping[str, object]) -> tuple[str, float]:
     if wanted <= 0.0:
         raise RooflineError(f"--target {name}={value}: must be above 0")
     return metric, wanted
-
-
-def _may_be_nothing(knob: Knob) -> bool:
-    """Whether none of it makes sense: delays, prices, shares and lengths, but no rate, capacity or life."""
-    free = knob.role == "delay" and knob.key != "reliability.chip_mtbf"
-    return not knob.least and (free or knob.shared or knob.unit in ("USD", "USD/h", "USD/J", "USD/W/s", "/year"))
 
 
 def _said(value: float, unit: str) -> str:

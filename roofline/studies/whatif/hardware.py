@@ -101,7 +101,8 @@ def _links(chip: Chip) -> Iterator[Knob]:
         if chip.link(link.scope) is not link:
             continue
         for name, (unit, role) in (("bandwidth", FAST), ("latency", LATE)):
-            yield Knob(f"links.{link.scope}.{name}", unit, float(getattr(link, name)), _link(index, name), role)
+            value, late = float(getattr(link, name)), name == "latency"
+            yield Knob(f"links.{link.scope}.{name}", unit, value, _link(index, name), role, optional=late)
 
 
 def _link(index: int, name: str) -> Turn:
@@ -116,7 +117,7 @@ def _money_and_power(chip: Chip) -> Iterator[Knob]:
             yield Knob(key, unit, value, _field(name), "delay" if name == "mtbf" else "amount")
     for name, unit in (("purchase", "USD"), ("hourly", "USD/h")):
         for field, value in known([(name, getattr(chip.price, name))]):
-            yield Knob(f"price.{field}", unit, value, _inside("price", field))
+            yield Knob(f"price.{field}", unit, value, _inside("price", field), optional=True)
     if chip.host is not None:
         yield Knob("host.power", "W", float(chip.host.power), _inside("host", "power"))
         yield Knob("host.share", "1", float(chip.host.share), _inside("host", "share"))
@@ -137,8 +138,9 @@ def _achieved(chip: Chip) -> Iterator[Knob]:
         for kind, reached in getattr(chip, field).items():
             for name, value in known((name, getattr(reached, name)) for name in numbers):
                 unit, role = numbers[name]
-                most = 1.0 if unit == "1" else inf
-                yield Knob(f"achieved.{group}.{kind}.{name}", unit, value, _reached(field, kind, name), role, most=most)
+                most, optional = (1.0, False) if unit == "1" else (inf, True)
+                turn = _reached(field, kind, name)
+                yield Knob(f"achieved.{group}.{kind}.{name}", unit, value, turn, role, most=most, optional=optional)
     if chip.energy is not None:
         for name, value in known((name, getattr(chip.energy, name)) for name in ENERGY):
             yield Knob(f"achieved.energy.{name}", ENERGY[name], value, _inside("energy", name))

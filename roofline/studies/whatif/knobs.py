@@ -59,7 +59,8 @@ class Knob:
 
     `whole` ones count things. `smooth` ones have a slope at a point; others go in steps (capacities, counts), so that
     theirs is the mean over a turn. A `group` turns other knobs together, which are `part_of` it. `shared` ones belong
-    to the work, so to every deployment of it.
+    to the work or to what is paid for, so to every deployment. `optional` ones may be 0. No value beyond its `reach`
+    is looked for, such as a length beyond the model's context.
     """
 
     key: str
@@ -74,6 +75,8 @@ class Knob:
     group: bool = False
     part_of: str = ""
     shared: bool = False
+    optional: bool = False
+    reach: float = np.inf
 
     def within(self, values: Num) -> Num:
         """Values of so much as it can be: whole where it counts, not beyond its least and most."""

@@ -15,7 +15,7 @@ def knobs(case: Case) -> Iterator[Knob]:
     """All of them; of seconds also those that are 0."""
     stack = case.deployment.stack
     for name in SOFTWARE_TIMES:
-        yield Knob(f"stack.{name}", "s", float(getattr(stack, name)), _field(name), "delay")
+        yield Knob(f"stack.{name}", "s", float(getattr(stack, name)), _field(name), "delay", optional=True)
     for name in MULTIPLES:
         yield Knob(f"stack.{name}", "", float(getattr(stack, name)), _field(name))
     for name in SHARES:

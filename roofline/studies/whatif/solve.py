@@ -37,6 +37,7 @@ def grid(knob: Knob) -> Array:
     else:
         scale = {"s": 1e-6, "": 1.0}.get(knob.unit, 1e-6)
         found = np.concatenate([[0.0], scale * np.geomspace(1.0, 1e6, POINTS - 1)])
+    found = np.minimum(found, max(knob.reach, knob.value))
     return np.unique(np.asarray(knob.within(found), dtype=np.float64))
 
 

@@ -26,6 +26,8 @@ LISTED = (
     ("user.requests", "requests", "", 0.0, float("inf")),
 )
 
+OPTIONAL = ("electricity", "hosting", "residual", "interest", "maintenance")
+
 
 def knobs(case: Case) -> Iterator[Knob]:
     """All of them; none where nothing is assumed."""
@@ -34,7 +36,8 @@ def knobs(case: Case) -> Iterator[Knob]:
         return
     for key, field, unit, least, most in LISTED:
         for name, value in known([(field, getattr(economics, field))]):
-            yield Knob(key, unit, value, _field(name), least=least, most=most)
+            optional = key in OPTIONAL
+            yield Knob(key, unit, value, _field(name), least=least, most=most, shared=True, optional=optional)
 
 
 def _field(name: str) -> Turn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from typing import Any, cast
 
 from roofline.numeric import Num
@@ -28,7 +29,7 @@ def _of_run(job: Training) -> Iterator[Knob]:
         yield Knob(name, "", value, _field(name), least=1.0, whole=counts, smooth=not counts, shared=True)
     if job.operations is not None:
         for name, value in known((name, getattr(job.operations, name)) for name in ("checkpoint_stall", "restart")):
-            yield Knob(f"operations.{name}", "s", value, _operation(name), "delay", shared=True)
+            yield Knob(f"operations.{name}", "s", value, _operation(name), "delay", shared=True, optional=True)
 
 
 def _field(name: str) -> Turn:
@@ -50,14 +51,16 @@ def _operation(name: str) -> Turn:
 
 def _of_requests(job: Serving) -> Iterator[Knob]:
     """Lengths of steps by their names, those of an only prompt or output as `input` and `output`; then the rest."""
+    longest = float(job.model.max_context or inf)
     for name, index in dict(_named(job)).items():
         step = job.steps[index]
         if isinstance(step, Pause):
-            yield Knob(name, "s", float(step.seconds), _changed(name), "delay", shared=True)
+            yield Knob(name, "s", float(step.seconds), _changed(name), "delay", shared=True, optional=True)
         else:
             least = 0.0 if isinstance(step, Cached) else 1.0
             yield Knob(
-                name, "", float(step.tokens), _changed(name), least=least, whole=True, smooth=False, shared=True
+                name, "", float(step.tokens), _changed(name), least=least, whole=True, smooth=False, shared=True,
+                optional=not least, reach=longest,
             )  # fmt: skip
     values = {"batch": job.batch, "context": job.cached, "imbalance": job.imbalance}
     values |= {"cached_share": job.cached_share} if any(isinstance(step, Prefill) for step in job.steps) else {}
@@ -68,7 +71,7 @@ def _of_requests(job: Serving) -> Iterator[Knob]:
         unit, counts = "1" if name in ("cached_share", "acceptance") else "", name in COUNTED
         yield Knob(
             name, unit, value, _changed(name), least=told.least, most=told.most, whole=counts, smooth=not counts,
-            shared=True,
+            shared=True, optional=not told.least, reach=longest if name == "context" else inf,
         )  # fmt: skip
 
 
