@@ -29,6 +29,7 @@ __all__ = [
     "predict",
     "show",
     "validate",
+    "whatif",
 ]
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         predict,
         show,
         validate,
+        whatif,
     )
     from roofline.errors import RooflineError
 

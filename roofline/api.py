@@ -22,6 +22,7 @@ from roofline.studies.show import show as _show
 from roofline.studies.validate import DEFAULT_BY
 from roofline.studies.validate import validate as _validate
 from roofline.studies.vary import vary as _vary
+from roofline.studies.whatif import whatif as _whatif
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ __all__ = [
     "predict",
     "show",
     "validate",
+    "whatif",
 ]
 
 
@@ -225,6 +227,45 @@ def decide(
     `assumptions` names economics instead of the need's own, `chips` those to look at instead of its own.
     """
     return Result(_decide(str(need), catalog or Catalog(), assume=assumptions, shown=top, chips=chips))
+
+
+def whatif(
+    workload: str,
+    deployment: str,
+    *,
+    set: str | Sequence[str] = (),
+    target: str | None = None,
+    solve: str | None = None,
+    against: str | None = None,
+    metric: str | None = None,
+    replan: bool = False,
+    catalog: Catalog | None = None,
+    **options: Any,
+) -> Result:
+    """What turning numbers of chip, software, costs and work changes (`roofline whatif`); `options` as in `predict`.
+
+    Alone, elasticities of every metric with respect to every number, ranked by their effect on `metric`. `set`
+    ("KEY=VALUE", or several) gives the prediction before and after, with `replan` also under the best plan; a `target`
+    ("tpot=20ms") the value that `solve` needs; `against` another deployment the values of `solve` at which both are
+    equal in `metric`.
+
+    >>> found = whatif("llama-3.1-70b-chat", "8xh100-sxm", target="tpot=15ms", solve="memory.bandwidth")
+    >>> found["solution"]["solved"] > found["solution"]["now"]
+    True
+    """
+    found = _whatif(
+        workload,
+        deployment,
+        request.options(options),
+        catalog or Catalog(),
+        settings=[set] if isinstance(set, str) else set,
+        target=target,
+        solve=solve,
+        against=against,
+        metric=metric,
+        replan=replan,
+    )
+    return Result(found)
 
 
 def show(name: str = "chips", *, catalog: Catalog | None = None) -> Result:

@@ -31,6 +31,8 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [dict(item) for item in result["lines"]]
     if schema.startswith("roofline.market/"):
         return [_offered(row) for row in result["rows"]]
+    if schema.startswith("roofline.whatif/"):
+        return list(_turned(result))
     if schema.startswith("roofline.calibration/"):
         return [constant for row in result["rows"] for constant in _constants(row)]
     return [dict(row) for row in result["rows"]]
@@ -107,6 +109,39 @@ def _point(prediction: Result, point: Result) -> dict[str, Any]:
         "keeps_slo": point["keeps_slo"],
         **point["metrics"],
     }
+
+
+def _turned(result: Result) -> Iterator[dict[str, Any]]:
+    """One row for each number of a what-if and what it is worth, for each metric before and after, for the value that
+    is solved for, or for each crossing of two deployments (or none)."""
+    asked = {"workload": result["workload"]["id"], "deployment": result["deployment"]["label"]}
+    if result["kind"] == "elasticities":
+        for row in result["worth"]["rows"]:
+            groups = ("elasticities", "low_changes", "high_changes")
+            plain = {name: value for name, value in row.items() if name not in groups}
+            beside = {f"{metric}_{group[:-1]}" if group != "elasticities" else f"{metric}_elasticity": value
+                      for group in groups for metric, value in row[group].items()}  # fmt: skip
+            yield {**asked, **plain, **beside}
+    elif result["kind"] == "change":
+        for row in result["change"]["metrics"]:
+            yield {**asked, **row}
+    elif result["kind"] == "solution":
+        hidden = ("bounds_best", "others")
+        yield {**asked, **{name: value for name, value in result["solution"].items() if name not in hidden}}
+    else:
+        yield from _crossed(asked, result["break_even"])
+
+
+def _crossed(asked: Result, found: Result) -> Iterator[dict[str, Any]]:
+    told = {**asked, "against": found["deployments"][1], **{name: found[name] for name in ("key", "unit", "metric")}}
+    for crossing in found["crossings"] or [{"better_below": found["throughout"], "better_above": found["throughout"]}]:
+        for name in ("metrics_below", "metrics_above"):
+            one, two = crossing.get(name) or (None, None)
+            told = {**told, name.replace("metrics", "metric"): one, name.replace("metrics", "against_metric"): two}
+        yield {
+            **told,
+            **{name: crossing.get(name) for name in ("below", "above", "equal", "better_below", "better_above")},
+        }
 
 
 def _constants(row: Result) -> Iterator[dict[str, Any]]:

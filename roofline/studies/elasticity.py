@@ -131,13 +131,23 @@ def _rates(job: Workload, deployment: Deployment, size: int = 1 + SAMPLES * len(
     return {item.phase: np.broadcast_to(np.asarray(item.rate, dtype=np.float64), (size,)) for item in found}
 
 
+def slope(more: float, less: float, width: float) -> float | None:
+    """An elasticity, from what comes out at the two ends of so wide a step of a logarithm; None if there is none.
+
+    >>> slope(4.0, 1.0, float(np.log(2.0))), slope(4.0, 1.0, 0.0)
+    (2.0, None)
+    """
+    known = width > 0.0 and np.isfinite(more) and np.isfinite(less) and more > 0.0 and less > 0.0
+    return float(np.log(more / less) / width) if known else None
+
+
 def _slopes(rates: Array) -> tuple[Worth, ...]:
     """The worth of each speed from the rates along the axis."""
     base, *_ = rates
     found = []
     for index, name in enumerate(SPEEDS):
         more, less, twice = rates[1 + SAMPLES * index : 1 + SAMPLES * (index + 1)]
-        found.append(Worth(name, float(np.log(more / less) / (2.0 * SMALL)), float(twice / base - 1.0)))
+        found.append(Worth(name, slope(more, less, 2.0 * SMALL) or 0.0, float(twice / base - 1.0)))
     return tuple(found)
 
 

@@ -18,6 +18,7 @@ from roofline.report.charts.frontier import frontier_chart
 from roofline.report.charts.roofline import roofline_chart
 from roofline.report.charts.scaling import scaling_chart
 from roofline.report.charts.time import time_chart
+from roofline.report.charts.tornado import tornado_chart
 from roofline.report.charts.validation import scatter_chart
 
 Result = Mapping[str, Any]
@@ -51,6 +52,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "contrast": Kind(contrast_chart, ("contrast",)),
         "elasticities": Kind(elasticities_chart, ("contrast",)),
         "decision": Kind(decision_chart, ("decision",)),
+        "tornado": Kind(tornado_chart, ("whatif",), section="worth"),
         "roofline": Kind(roofline_chart, PREDICTIONS),
         "time": Kind(time_chart, PREDICTIONS),
         "energy": Kind(energy_chart, PREDICTIONS),

@@ -22,6 +22,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         prediction,
         validation,
         variation,
+        whatif,
     )
 
     kinds = {
@@ -37,6 +38,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         "market": market.view,
         "validation": validation.view,
         "variation": variation.view,
+        "whatif": whatif.view,
     }
     kind = str(result["schema"]).removeprefix("roofline.").partition("/")[0]
     return kinds[kind](result, **options)
