@@ -28,6 +28,7 @@ __all__ = [
     "new",
     "predict",
     "show",
+    "sweep",
     "validate",
 ]
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         new,
         predict,
         show,
+        sweep,
         validate,
     )
     from roofline.errors import RooflineError

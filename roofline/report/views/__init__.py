@@ -20,6 +20,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         lint,
         market,
         prediction,
+        sweep,
         validation,
         variation,
     )
@@ -35,6 +36,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         "explanation": explanation.view,
         "lint": lint.view,
         "market": market.view,
+        "sweep": sweep.view,
         "validation": validation.view,
         "variation": variation.view,
     }
