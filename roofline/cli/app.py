@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from roofline import __version__
-from roofline.cli import analyze, calibrate, compare, contrast, decide, explain, lint, market, new, show, sweep, validate
+from roofline.cli import (
+    analyze,
+    calibrate,
+    compare,
+    contrast,
+    decide,
+    explain,
+    lint,
+    market,
+    new,
+    show,
+    sweep,
+    validate,
+)
 
 app = typer.Typer(
     name="roofline",

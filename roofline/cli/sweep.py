@@ -27,7 +27,10 @@ Workloads = Annotated[
 More = Annotated[
     list[str] | None,
     typer.Option(
-        "--workload", metavar="NAME", help="One more workload, e.g. llama-3.1-8b-chat. Repeatable.", rich_help_panel=WORK
+        "--workload",
+        metavar="NAME",
+        help="One more workload, e.g. llama-3.1-8b-chat. Repeatable.",
+        rich_help_panel=WORK,
     ),
 ]
 Vary = Annotated[
@@ -95,7 +98,9 @@ Restart = Annotated[
         "--restart", help="Discard what an unfinished sweep of the same file has done.", rich_help_panel=OUTPUT
     ),
 ]
-All = Annotated[bool, typer.Option("--all", help="Every row in the table, not the first alone.", rich_help_panel=OUTPUT)]
+All = Annotated[
+    bool, typer.Option("--all", help="Every row in the table, not the first alone.", rich_help_panel=OUTPUT)
+]
 
 
 @asking(work, files, output)
@@ -135,7 +140,11 @@ def sweep(
     out = None if dry_run and not ask.to else _streams_to(ask)
     asked: dict[str, Any] = {"sort": sort, "top": top, "pareto": pareto, "jobs": jobs, "dry_run": dry_run}
     if out is None or dry_run:
-        emit(ask if not dry_run else _to_stdout(ask), lambda: study(request, out=out, **asked, watch=_watch()), all_rows=all_)
+        emit(
+            ask if not dry_run else _to_stdout(ask),
+            lambda: study(request, out=out, **asked, watch=_watch()),
+            all_rows=all_,
+        )
         return
     _stream(request, out, {**asked, "restart": restart})
 
@@ -187,11 +196,12 @@ def register(app: typer.Typer) -> None:
         cls=Command,
         epilog=examples(
             "roofline sweep llama-3.1-70b-chat 8xh100-sxm --vary batch=1:512:x2 --vary tp=1,2,4,8",
-            "roofline sweep llama-3.1-8b-chat h100-sxm mi300x --vary memory.bandwidth=2..8TB/s:13 --columns main,decode_bound",
+            "roofline sweep llama-3.1-8b-chat h100-sxm mi300x --vary memory.bandwidth=2..8TB/s:13 "
+            "--columns main,decode_bound",
             "roofline sweep llama-3.1-70b-chat 8xh100-sxm 8xmi300x --vary batch=1..256:32 --vary weights=bf16,fp8 "
             "--pareto tokens_per_s_per_chip,tokens_per_s_per_user",
-            "roofline sweep llama-3.1-70b-pretraining 64xh100-sxm:zero=3,recompute=full --vary tp=1,2,4,8 --vary pp=1,2,4 "
-            "--sort -mfu --top 5 --possible",
+            "roofline sweep llama-3.1-70b-pretraining 64xh100-sxm:zero=3,recompute=full --vary tp=1,2,4,8 "
+            "--vary pp=1,2,4 --sort -mfu --top 5 --possible",
             "roofline sweep llama-3.1-8b-chat h100-sxm --vary batch=1:64:+1 --vary input=128:8192:x2 -o rows.csv",
             "roofline sweep llama-3.1-8b,qwen3-32b h100-sxm l40s --vary batch=1:64:x2 --format csv",
             "roofline sweep llama-3.1-70b-chat 8xh100-sxm --vary batch=1:512:+1 --vary input=1:8000:+1 --dry-run",

@@ -163,7 +163,9 @@ LAYERS = Rule[Model](
 EXPERTS = Rule[Model](
     _experts_exist, lambda model, plan: f"ep={int(plan.ep)}: {model.id} has no experts; leave ep out", "experts"
 )
-EXPERTS_DIVIDE = Rule[Model](lambda model, plan: divides(plan.ep, float(experts_of(model))), _experts_divide_words, "experts")
+EXPERTS_DIVIDE = Rule[Model](
+    lambda model, plan: divides(plan.ep, float(experts_of(model))), _experts_divide_words, "experts"
+)
 NESTS = Rule[Model](lambda model, plan: np.asarray(nests(plan.tp, plan.dp * plan.cp, plan.ep)), _nests_words, "nests")
 RULES: tuple[Rule[Model], ...] = (HEADS, LAYERS, EXPERTS, EXPERTS_DIVIDE, NESTS)
 

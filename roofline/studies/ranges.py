@@ -45,7 +45,9 @@ def _with_units(parts: list[str], unit: str) -> list[str]:
     last = next((part for part in reversed(parts) if re.match(r"[0-9.]+([eE][+-]?[0-9]+)?\s*[^0-9.\s]", part)), "")
     found = re.sub(r"^[0-9.]+([eE][+-]?[0-9]+)?\s*", "", last)
     ends = parts[:2] if len(parts) == 3 else parts
-    return [f"{part} {found}".strip() if found and _PLAIN.fullmatch(part) else part for part in ends] + parts[len(ends) :]
+    return [f"{part} {found}".strip() if found and _PLAIN.fullmatch(part) else part for part in ends] + parts[
+        len(ends) :
+    ]
 
 
 def _spaced(parts: list[str], unit: str, where: str, most: int) -> tuple[float, ...]:

@@ -488,7 +488,20 @@ def test_version_and_module(run: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["analyze", "compare", "contrast", "sweep", "decide", "explain", "market", "validate", "calibrate", "show", "lint", "new"],
+    [
+        "analyze",
+        "compare",
+        "contrast",
+        "sweep",
+        "decide",
+        "explain",
+        "market",
+        "validate",
+        "calibrate",
+        "show",
+        "lint",
+        "new",
+    ],
 )
 def test_every_command_has_help_with_examples_that_run(
     run: Callable[..., Any], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,1 +1,1 @@
-"""Sweeps: numbers of work, plan, chip, prices and software over ranges, from one mesh to more rows than memory holds."""
+"""Sweeps: numbers of work, plan, chip, prices and software over ranges, up to more rows than memory holds."""

@@ -26,12 +26,13 @@ from roofline.engine.training import memory as training_memory
 from roofline.engine.training import rules
 from roofline.errors import PlanError, RooflineError
 from roofline.numeric import Num
-from roofline.studies import request, vary
+from roofline.studies import request
 from roofline.studies.request import Options
 from roofline.studies.sweep import axes as spans
 from roofline.studies.sweep.axes import Axis
 from roofline.studies.sweep.columns import Mesh
 from roofline.studies.sweep.keys import DEGREES, Case
+from roofline.studies.timeline import KINDS
 from roofline.workload import Plan, Serving, Training
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ class Grid:
         if isinstance(job, Serving):
             for axis in panel.axes:
                 ends = np.array([axis.values.min(), axis.values.max()])
-                if "." not in axis.key.name or axis.key.name.partition(".")[0] in vary.KINDS.values():
+                if "." not in axis.key.name or axis.key.name.partition(".")[0] in KINDS.values():
                     tried = axis.key.change(Case(job, panel.case.deployment), ends).job
                     if isinstance(tried, Serving):
                         request.check_order(tried)
@@ -350,7 +351,7 @@ def _serving_rules() -> tuple[Rule[Any], ...]:
 def _base_plan(bare: Case, given: Mapping[str, Any]) -> Plan:
     """Degrees of one, but those that are given; of all else what is given."""
     where = bare.deployment
-    told = {name: float(value) if type(value) is int else value for name, value in given.items()}
+    told: dict[str, Any] = {name: float(value) if type(value) is int else value for name, value in given.items()}
     if isinstance(bare.job, Training):
         told = {"selective": float(np.max(where.stack.selective)), **told}
     return Plan(placement=where.stack.placement, devices=float(np.max(where.chip.devices)), **told)

@@ -18,6 +18,7 @@ from roofline.machine import Chip
 from roofline.machine.chip import Scope
 from roofline.numeric import Num
 from roofline.studies import request, vary
+from roofline.studies.timeline import KINDS
 from roofline.units import HOUR
 from roofline.workload import Serving, Workload
 
@@ -147,13 +148,15 @@ def _requested(name: str, item: vary.Parameter) -> Key:
 def _step(job: Serving, name: str) -> Key | None:
     """The length of a step by its name; None if no step has it."""
     words = name.partition(".")[0]
-    if words not in (*(step.name for step in job.steps if step.name), *vary.SINGLE, *vary.KINDS.values()):
+    if words not in (*(step.name for step in job.steps if step.name), *vary.SINGLE, *KINDS.values()):
         return None
     return _requested(name, vary.parameter(job, name))
 
 
 def _steps(case: Case) -> list[str]:
-    return [name for name in vary.names(case.job) if name not in vary.PARAMETERS] if isinstance(case.job, Serving) else []
+    return (
+        [name for name in vary.names(case.job) if name not in vary.PARAMETERS] if isinstance(case.job, Serving) else []
+    )
 
 
 # --- plan -----------------------------------------------------------------------------------------------------------

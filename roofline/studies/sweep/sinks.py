@@ -14,7 +14,7 @@ from roofline.errors import OutputError
 from roofline.studies.sweep.columns import Table, Values, Words, size, taken
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
-SLICE = 4096  # rows that are text at once
+SLICE = 1024  # rows that are text at once
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")
 
 
@@ -36,7 +36,9 @@ def check(form: str) -> None:
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
-            raise OutputError("parquet needs pyarrow: pip install 'roofline[parquet]', or write .csv or .jsonl") from None
+            raise OutputError(
+                "parquet needs pyarrow: pip install 'roofline[parquet]', or write .csv or .jsonl"
+            ) from None
 
 
 def opened(form: str, place: Path, columns: Sequence[str], *, first: bool) -> AbstractContextManager[Sink]:

@@ -206,9 +206,8 @@ class _Reader:
                 self.fail("')' is missing")
             self.next()
             return inner
-        if token.kind == "end":
-            self.fail("something is missing; write a column, a number or a condition", token.at)
-        self.fail(f"{token.text!r} can't stand here; write a column or a number", token.at)
+        told = f"{token.text!r} can't stand here" if token.text else "something is missing"
+        return self.fail(f"{told}; write a column, a number or a condition", token.at)
 
     def _column(self, token: _Token) -> Evaluate:
         if token.text not in self.known and f"output_{token.text}" not in self.known:
