@@ -28,7 +28,7 @@ from roofline.errors import RooflineError, did_you_mean
 from roofline.studies.sweep import columns
 from roofline.studies.sweep.columns import Values, Words
 
-DEEPEST = 100  # parentheses and signs within each other
+DEEPEST = 30  # parentheses and signs within each other
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*(?:\.[\w-]+)*)"
     r"|(?P<word>\"[^\"]*\"|'[^']*')|(?P<sign><=|>=|==|!=|[<>+\-*/()]))"

@@ -94,7 +94,7 @@ def test_units_words_and_what_is_not_known(text: str, expected: list[int]) -> No
         ("a", "is no condition"),
         ("why < 'x'", "character 5: words have no order"),
         ("why == 3", "character 5: a word is compared with a word in quotes"),
-        ("__import__('os').system('true')", "no column '__import__'"),
+        ("__import__('os') > 1", "no column '__import__'"),
         ("a.__class__ > 1", "no column 'a.__class__'"),
         ("a[0] > 1", "character 2: '[' means nothing here"),
         ("a < 1e999", "is not finite"),
