@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from multiprocessing import connection, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -136,7 +139,10 @@ class Worker:
 
     @classmethod
     def begin(cls, order: Order) -> None:
-        """Make the work, once for each process."""
+        """Make the work, once for each process; end when the process that began this one does, however it ends."""
+        parent = parent_process()
+        if parent is not None:
+            Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
         cls.work = order.work()
 
     @classmethod
@@ -155,6 +161,11 @@ class Worker:
         if cls.work is None:
             raise RuntimeError("a worker without work")
         return cls.work
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
 
 
 def write(work: Work, chunk: int, place: Path) -> Part:

@@ -1,8 +1,8 @@
 """A sweep on disk while it runs: what it is made of, what is done, and the rows so far.
 
 Beside `OUT` stands the folder `OUT.sweep` with `manifest.json`, `journal.jsonl` (a line for each chunk that is safe)
-and the rows. A killed run begins again after the last chunk in the journal whose bytes are those that were written, so that
-the result is the same, byte for byte. When all is done the rows are renamed to `OUT`, and the folder goes.
+and the rows. A killed run begins again after the last chunk in the journal whose bytes are those that were written, so
+that the result is the same, byte for byte. When all is done the rows are renamed to `OUT`, and the folder goes.
 """
 
 from __future__ import annotations

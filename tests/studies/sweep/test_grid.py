@@ -46,8 +46,10 @@ def test_a_row_of_serving_is_the_prediction_of_its_point(chip: str) -> None:
     found = rows(CHAT, chip, "batch=1,7,64,300", "input=100:4000:3", "output=16,500", "tp=1,2,4", "pp=1,2")
     assert len(found) == 4 * 3 * 2 * 3 * 2
     for row in random.Random(1).sample(found, 12):
-        degrees = {name: int(row[name]) for name in ("tp", "pp", "dp", "ep")}
-        same(row, rl.predict(CHAT, chip, batch=row["batch"], input_len=row["input"], output_len=row["output"], **degrees))
+        degrees: dict[str, Any] = {name: int(row[name]) for name in ("tp", "pp", "dp", "ep")}
+        same(
+            row, rl.predict(CHAT, chip, batch=row["batch"], input_len=row["input"], output_len=row["output"], **degrees)
+        )
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -58,8 +60,13 @@ def test_experts_and_free_counts_of_chips() -> None:
     assert all(row["tpot_s"] is None and not row["fits"] for row in found if row not in possible)
     for row in random.Random(2).sample(possible, 8):
         assert row["num_chips"] == row["tp"] * row["dp"]
-        degrees = {name: int(row[name]) for name in ("tp", "pp", "dp", "ep")}
-        same(row, rl.predict("deepseek-v3-chat", CHIP.replace("h100", "h200"), batch=row["batch"], weights=row["weights"], **degrees))
+        degrees: dict[str, Any] = {name: int(row[name]) for name in ("tp", "pp", "dp", "ep")}
+        same(
+            row,
+            rl.predict(
+                "deepseek-v3-chat", CHIP.replace("h100", "h200"), batch=row["batch"], weights=row["weights"], **degrees
+            ),
+        )
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -69,7 +76,7 @@ def test_a_row_of_training_is_the_prediction_of_its_point() -> None:
     assert {row["why"] for row in found} >= {"heads", "batch", None}
     possible = [row for row in found if row["why"] is None]
     for row in random.Random(3).sample(possible, 6):
-        plan = {name: int(row[name]) for name in ("tp", "pp", "dp", "micro_batch")}
+        plan: dict[str, Any] = {name: int(row[name]) for name in ("tp", "pp", "dp", "micro_batch")}
         same(row, rl.predict(work, where, global_batch=row["global_batch"], vpp=1, cp=1, **plan))
 
 
@@ -80,7 +87,9 @@ def test_numbers_of_a_chip_are_those_of_a_chip_that_has_them() -> None:
         case = build(Request((CHAT,), ("2xh100-sxm:tp=2",), (name,))).panels[0]
         changed = case.axes[0].key.change(case.case, float(case.axes[0].values[0]))
         assert row["tpot_s"] == float(search.predict(changed.job, changed.deployment).metrics["tpot_s"])  # type: ignore[arg-type]
-        assert row["capacity_bytes"] < base["memory"]["capacity_bytes"] or row["tpot_s"] > base["metrics"]["tpot_s"], name
+        assert row["capacity_bytes"] < base["memory"]["capacity_bytes"] or row["tpot_s"] > base["metrics"]["tpot_s"], (
+            name
+        )
 
 
 @pytest.mark.parametrize("work", [CHAT, "llama-3.1-8b-pretraining"])
@@ -89,18 +98,22 @@ def test_every_key_as_an_array_is_what_it_is_as_a_number(catalog: rl.Catalog, wo
     job = resolve_workload(catalog, work, Options())
     where = resolve_deployment(catalog, "8xh100-sxm:tp=8", job, Options())
     case = Case(job, where)
-    found = {name: key for name, key in keys(case).items() if not name.startswith("offload")}  # to no memory that it has
+    offload = "offload"  # to a memory that it has not
+    found = {name: key for name, key in keys(case).items() if not name.startswith(offload)}
     for name, key in found.items():
         low = max(key.least, 1e-3)
         pair = np.array([2.0, 3.0]) if key.whole else np.array([max(low, 0.5), min(key.most, max(2.0, low * 2))])
         told = [key.change(case, value) for value in pair]
         alone = [search.predict(item.job, item.deployment) for item in told]
-        together = search.predict(*(lambda item: (item.job, item.deployment))(key.change(case, pair)))
+        meshes = key.change(case, pair)
+        together = search.predict(meshes.job, meshes.deployment)
         for metric, value in together.metrics.items():
             for at, other in enumerate(alone):
                 expected = other.metrics[metric]
-                meshed = None if value is None else np.broadcast_to(value, (2,))[at]
-                assert (meshed is None and expected is None) or np.array_equal(meshed, expected, equal_nan=True), (name, metric)  # type: ignore[arg-type]
+                assert (value is None) == (expected is None), (name, metric)
+                if value is not None and expected is not None:
+                    meshed = np.broadcast_to(value, (2,))[at]
+                    assert np.array_equal(meshed, expected, equal_nan=True), (name, metric)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -181,7 +194,7 @@ def test_other_faults() -> None:
         (["batch=1"], {"out": "x.xlsx"}, ".csv, .jsonl, .parquet"),
     ):
         with pytest.raises(RooflineError) as caught:
-            rl.sweep(CHAT, "h100-sxm", vary=vary, **options)  # type: ignore[arg-type]
+            rl.sweep(CHAT, "h100-sxm", vary=vary, **options)
         assert message in str(caught.value), message
     with pytest.raises(RooflineError, match="says its own weights"):
         rl.sweep(CHAT, "h100-sxm:weights=fp8", vary="weights=fp8,bf16")

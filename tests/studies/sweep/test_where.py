@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from roofline.studies.sweep.columns import Words
 from roofline.studies.sweep.where import DEEPEST, parse
 
 ROWS = 5
-TABLE = {
+TABLE: dict[str, Any] = {
     "a": np.array([1.0, 2.0, -3.0, 0.5, 7.0]),
     "b.c-d": np.array([0.0, 2.0, 5.0, 1.5, -7.0]),
     "fits": np.array([True, False, True, True, False]),
