@@ -28,6 +28,7 @@ __all__ = [
     "new",
     "predict",
     "show",
+    "sweep",
     "validate",
     "whatif",
 ]
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         new,
         predict,
         show,
+        sweep,
         validate,
         whatif,
     )

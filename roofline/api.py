@@ -40,6 +40,7 @@ __all__ = [
     "new",
     "predict",
     "show",
+    "sweep",
     "validate",
     "whatif",
 ]
@@ -162,6 +163,56 @@ def explain(
 ) -> Result:  # fmt: skip
     """The arithmetic of one operator (`roofline explain`); `options` as in `predict`."""
     return Result(_explain(workload, deployment, operator, request.options(options), catalog or Catalog()))
+
+
+def sweep(
+    workloads: str | Sequence[str],
+    deployments: str | Sequence[str],
+    *,
+    vary: str | Sequence[str] = (),
+    where: str | None = None,
+    columns: str | None = None,
+    sort: str | None = None,
+    top: int | None = None,
+    pareto: str | Sequence[str] | None = None,
+    possible: bool = False,
+    out: str | Path | None = None,
+    jobs: int | None = None,
+    dry_run: bool = False,
+    restart: bool = False,
+    catalog: Catalog | None = None,
+    **options: Any,
+) -> Result:
+    """A grid of numbers, one row each (`roofline sweep`); `options` as in `predict`.
+
+    `vary` are axes, "NAME=RANGE". Of the rows those are kept for which `where` holds, that `possible` plans have, that
+    no other beats in the columns `pareto`, and the `top` first by `sort`. They are the result's rows, or are written to
+    `out`, a .csv, .jsonl or .parquet file, chunk by chunk by so many processes (`jobs`, by default one for each core
+    where there is much to do: a script that is run then needs `if __name__ == "__main__"`).
+
+    >>> result = sweep("llama-3.1-8b-chat", "h100-sxm", vary="batch=1,64", where="fits")
+    >>> [row["batch"] for row in result["rows"]]
+    [1.0, 64.0]
+    """
+    from roofline.studies.sweep.grid import Request
+    from roofline.studies.sweep.run import sweep as study
+
+    places = catalog or Catalog()
+    asked = Request(
+        workloads=(workloads,) if isinstance(workloads, str) else tuple(workloads),
+        deployments=(deployments,) if isinstance(deployments, str) else tuple(deployments),
+        vary=(vary,) if isinstance(vary, str) else tuple(vary),
+        options=request.options(options),
+        hardware_dirs=places.hardware_dirs,
+        workload_dirs=places.workload_dirs,
+        columns=columns,
+        where=where,
+        keep_invalid=not possible,
+    )
+    found = study(
+        asked, sort=sort, top=top, pareto=pareto, out=out, jobs=jobs, dry_run=dry_run, restart=restart
+    )  # fmt: skip
+    return Result(found)
 
 
 def market(

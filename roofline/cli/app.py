@@ -18,6 +18,7 @@ from roofline.cli import (
     market,
     new,
     show,
+    sweep,
     validate,
     whatif,
 )
@@ -51,5 +52,7 @@ def roofline(
     """
 
 
-for command in (analyze, compare, contrast, whatif, decide, explain, market, validate, calibrate, show, lint, new):
+for command in (
+    analyze, compare, contrast, sweep, whatif, decide, explain, market, validate, calibrate, show, lint, new,
+):  # fmt: skip
     command.register(app)

@@ -89,10 +89,12 @@ def check_wiring(chip: Chip, num_chips: int) -> None:
 
 @dataclass(frozen=True)
 class Rule(Generic[Work]):
-    """What a plan must obey: `holds` elementwise; `words` say of one plan what is wrong and what is possible."""
+    """What a plan must obey: `holds` elementwise; `words` say of one plan what is wrong and what is possible, `code` in
+    one word what the rule is about."""
 
     holds: Callable[[Work, Plan], Flags]
     words: Callable[[Work, Plan], str]
+    code: str
 
 
 def check(plan: Plan, model: Model, num_chips: int) -> None:
@@ -152,14 +154,19 @@ def _nests_words(model: Model, plan: Plan) -> str:
     return f"ep={ep} must divide or be a multiple of tp={tp} within {within}; possible: {fitting}"
 
 
-HEADS = Rule[Model](_heads_divide, _heads_words)
+HEADS = Rule[Model](_heads_divide, _heads_words, "heads")
 LAYERS = Rule[Model](
     lambda model, plan: np.less_equal(plan.pp, float(model.layers)),
     lambda model, plan: f"pp={int(plan.pp)} is more than the {model.layers} layers of {model.id}",
+    "layers",
 )
-EXPERTS = Rule[Model](_experts_exist, lambda model, plan: f"ep={int(plan.ep)}: {model.id} has no experts; leave ep out")
-EXPERTS_DIVIDE = Rule[Model](lambda model, plan: divides(plan.ep, float(experts_of(model))), _experts_divide_words)
-NESTS = Rule[Model](lambda model, plan: np.asarray(nests(plan.tp, plan.dp * plan.cp, plan.ep)), _nests_words)
+EXPERTS = Rule[Model](
+    _experts_exist, lambda model, plan: f"ep={int(plan.ep)}: {model.id} has no experts; leave ep out", "experts"
+)
+EXPERTS_DIVIDE = Rule[Model](
+    lambda model, plan: divides(plan.ep, float(experts_of(model))), _experts_divide_words, "experts"
+)
+NESTS = Rule[Model](lambda model, plan: np.asarray(nests(plan.tp, plan.dp * plan.cp, plan.ep)), _nests_words, "nests")
 RULES: tuple[Rule[Model], ...] = (HEADS, LAYERS, EXPERTS, EXPERTS_DIVIDE, NESTS)
 
 

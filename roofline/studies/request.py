@@ -408,25 +408,18 @@ def resolve_deployment(
     Where no number of chips holds the workload, that is an error, or, `anyway`, as many are taken as their links join.
     """
     wanted = parse_deployment(text)
-    chip = catalog.chip(wanted.chip)
-    settings = _settings(wanted, options)
-    kind = "training" if isinstance(workload, Training) else "serving"
-    stack = catalog.stack(settings.get("stack") or chip.stack(kind), chip)
-    precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
     given = plan_settings(text, options)
-    apart = settings.get("pools")
+    apart = _settings(wanted, options).get("pools")
     try:
         _check_kind(workload, given)
+        bare = unplanned(catalog, text, workload, options)
         count = wanted.count or _pooled(apart) or _count(given)
-        count = count or _fewest(workload, chip, stack, precision, given, anyway=anyway)
+        precision = bare.precision or workload.precision
+        count = count or _fewest(workload, bare.chip, bare.stack, precision, given, anyway=anyway)
         if apart == AUTO and wanted.count is None:
             count *= 2  # as many for each pool
-        plans.check_wiring(chip, count)
-        bare = Deployment(
-            chip=chip, num_chips=count, stack=stack, plan=Plan(), precision=precision,
-            spreads=catalog.spreads(chip, stack), label=label(wanted, count),
-        )  # fmt: skip
-        deployment = assumptions.under(bare, catalog.economics(options.assumptions or "default"))
+        plans.check_wiring(bare.chip, count)
+        deployment = replace(bare, num_chips=count, label=label(wanted, count))
         if apart:
             return _disaggregated(workload, deployment, apart, given, wanted)
         plan = best_plan(workload, deployment, given)
@@ -434,6 +427,21 @@ def resolve_deployment(
     except PlanError as error:
         raise PlanError(f"{text}: {error}") from None
     return replace(deployment, plan=plan)
+
+
+def unplanned(catalog: Catalog, text: str, workload: Workload, options: Options) -> Deployment:
+    """One chip of the deployment that a text means, with its stack, formats and what costs rest on, without a plan."""
+    wanted = parse_deployment(text)
+    chip = catalog.chip(wanted.chip)
+    settings = _settings(wanted, options)
+    kind = "training" if isinstance(workload, Training) else "serving"
+    stack = catalog.stack(settings.get("stack") or chip.stack(kind), chip)
+    precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
+    bare = Deployment(
+        chip=chip, num_chips=1, stack=stack, plan=Plan(), precision=precision, spreads=catalog.spreads(chip, stack),
+        label=label(wanted, wanted.count or 1),
+    )  # fmt: skip
+    return assumptions.under(bare, catalog.economics(options.assumptions or "default"))
 
 
 def plan_settings(text: str, options: Options) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _axis(job: Serving, text: str) -> Axis:
     if not name or not span:
         raise RooflineError(f"--vary {text!r}: write NAME=RANGE, e.g. thinking=1000:16000:x2")
     name = name.replace("-", "_") if name.replace("-", "_") in PARAMETERS else name
-    wanted, where = _parameter(job, name), f"--vary {name}={span}"
+    wanted, where = parameter(job, name), f"--vary {name}={span}"
     found = ranges.values(span, wanted.unit, where)
     if wanted.unit in WHOLE:
         found = tuple(dict.fromkeys(float(round(value)) for value in found))
@@ -134,7 +134,7 @@ def _axis(job: Serving, text: str) -> Axis:
     return Axis(name, wanted.unit, found)
 
 
-def _parameter(job: Serving, name: str) -> Parameter:
+def parameter(job: Serving, name: str) -> Parameter:
     """What a name stands for: of the request, or of some of its steps."""
     if name in PARAMETERS:
         if PARAMETERS[name].drafts and not job.speculative.on:

@@ -493,6 +493,7 @@ def test_version_and_module(run: Callable[..., Any]) -> None:
         "analyze",
         "compare",
         "contrast",
+        "sweep",
         "whatif",
         "decide",
         "explain",

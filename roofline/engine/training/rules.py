@@ -46,6 +46,7 @@ def _of_model(rule: Rule[Model]) -> Rule[Training]:
     return Rule(
         lambda training, plan: rule.holds(training.model, plan),
         lambda training, plan: rule.words(training.model, plan),
+        rule.code,
     )
 
 
@@ -106,7 +107,7 @@ def _turns_words(training: Training, plan: Plan) -> str:
 
 
 def _batch_divides(training: Training, plan: Plan) -> Flags:
-    return divides(plan.dp * plan.micro_batch, batch_of(training))
+    return divides(plan.dp * plan.micro_batch, training.global_batch)
 
 
 def _batch_words(training: Training, plan: Plan) -> str:
@@ -122,7 +123,7 @@ def _batch_words(training: Training, plan: Plan) -> str:
 def _sequence_divides(training: Training, plan: Plan) -> Flags:
     """Each rank has one piece from the front of a sequence and its mirror image from the back, so that a causal mask
     leaves all of them as much to do (Llama 3, arXiv 2407.21783, section 3.3.2)."""
-    return np.less_equal(plan.cp, 1.0) | divides(2.0 * plan.cp, np.max(training.seq_len))
+    return np.less_equal(plan.cp, 1.0) | divides(2.0 * plan.cp, training.seq_len)
 
 
 def _sequence_words(training: Training, plan: Plan) -> str:
@@ -237,43 +238,47 @@ def _recomputed_words(training: Training, plan: Plan) -> str:
 
 
 HEADS, LAYERS = _of_model(plans.HEADS), _of_model(plans.LAYERS)
-BATCH, SEQUENCE = Rule(_batch_divides, _batch_words), Rule(_sequence_divides, _sequence_words)
+BATCH, SEQUENCE = Rule(_batch_divides, _batch_words, "batch"), Rule(_sequence_divides, _sequence_words, "sequence")
 RULES: tuple[Rule[Training], ...] = (
     HEADS,
     LAYERS,
-    Rule(_stages_filled, _stages_words),
+    Rule(_stages_filled, _stages_words, "stages"),
     Rule(
         _chunks_have_stages,
         lambda _, plan: (
             f"vpp={int(plan.vpp)} needs pp>1: chunks of a pipeline's stages take turns; leave vpp out, or write pp=2"
         ),
+        "chunks",
     ),
-    Rule(_chunks_have_layers, _chunks_words),
+    Rule(_chunks_have_layers, _chunks_words, "chunks"),
     BATCH,
-    Rule(_chunks_take_turns, _turns_words),
+    Rule(_chunks_take_turns, _turns_words, "chunks"),
     SEQUENCE,
-    Rule(_heads_exchanged, _exchange_words),
+    Rule(_heads_exchanged, _exchange_words, "exchange"),
     _of_model(plans.EXPERTS),
     Rule(
         _split_experts_exist,
         lambda training, plan: (
             f"expert_tp={int(plan.expert_tp)}: {training.model.id} has no experts; leave expert_tp out"
         ),
+        "experts",
     ),
     _of_model(plans.EXPERTS_DIVIDE),
-    Rule(_experts_fill, _fill_words),
-    Rule(_columns_divide, _columns_words),
+    Rule(_experts_fill, _fill_words, "nests"),
+    Rule(_columns_divide, _columns_words, "columns"),
     Rule(
         _shards_are_sharded,
         lambda _, plan: f"shard={int(plan.shard)} needs zero: write zero=1, 2 or 3 for what is sharded",
+        "shard",
     ),
-    Rule(_shards_divide, _shards_words),
+    Rule(_shards_divide, _shards_words, "shard"),
     Rule(
         _layers_recomputed,
         lambda _, plan: (
             f"recompute_layers={int(plan.recompute_layers)} needs recompute=full, not {plan.recompute}: "
             "only whole layers are counted"
         ),
+        "recompute",
     ),
-    Rule(_recomputed_exist, _recomputed_words),
+    Rule(_recomputed_exist, _recomputed_words, "recompute"),
 )

@@ -1,0 +1,149 @@
+"""Rows as bytes, block by block: CSV, lines of JSON, and Parquet; the same rows always make the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path, PurePath
+from typing import Any, Protocol
+
+import numpy as np
+
+from roofline.errors import OutputError
+from roofline.studies.sweep.columns import Table, Values, Words, size, taken
+
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+SLICE = 1024  # rows that are text at once
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+
+
+class Sink(Protocol):
+    """What takes one table after another."""
+
+    def write(self, table: Table) -> None:
+        """Take the rows of a table."""
+
+
+def format_of(path: str) -> str | None:
+    """The format that rows stream into a file of that name in; None for any other."""
+    return FORMATS.get(PurePath(path).suffix.lower())
+
+
+def check(form: str) -> None:
+    """`OutputError` if a format needs what is not installed."""
+    if form == "parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError:
+            raise OutputError(
+                "parquet needs pyarrow: pip install 'roofline[parquet]', or write .csv or .jsonl"
+            ) from None
+
+
+def opened(form: str, place: Path, columns: Sequence[str], *, first: bool) -> AbstractContextManager[Sink]:
+    """A part file of a format; the first part of a CSV has the header."""
+    return _parquet(place) if form == "parquet" else _text(form, place, columns if first else None)
+
+
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _text(form: str, place: Path, header: Sequence[str] | None) -> Iterator[Sink]:
+    with place.open("w", encoding="utf-8", newline="\n") as stream:
+        if header is not None and form == "csv":
+            stream.write(",".join(_quoted(name) for name in header) + "\n")
+
+        class Lines:
+            def write(self, table: Table) -> None:
+                stream.writelines(lines(form, table))
+
+        yield Lines()
+
+
+def lines(form: str, table: Table) -> Iterator[str]:
+    """The rows of a table as text, many at once."""
+    for begin in range(0, size(table), SLICE):
+        part = taken(table, slice(begin, begin + SLICE))
+        if form == "csv":
+            cells = [_cells(values) for values in part.values()]
+            yield "".join(f"{line}\n" for line in map(",".join, zip(*cells, strict=True)))
+        else:
+            names = [json.dumps(name, ensure_ascii=False) for name in part]
+            told = [
+                [f"{name}:{value}" for value in _json(values)]
+                for name, values in zip(names, part.values(), strict=True)
+            ]
+            yield "".join(f"{{{line}}}\n" for line in map(",".join, zip(*told, strict=True)))
+
+
+def _cells(values: Values) -> list[str]:
+    """Cells of a CSV: empty for what is not known."""
+    if isinstance(values, Words):
+        names = [_quoted(_harmless(name)) for name in values.names]
+        return [names[code] for code in values.codes.tolist()]
+    return _numbers(values, "")
+
+
+def _json(values: Values) -> list[str]:
+    if isinstance(values, Words):
+        names = [json.dumps(name or None, ensure_ascii=False) for name in values.names]
+        return [names[code] for code in values.codes.tolist()]
+    return _numbers(values, "null")
+
+
+def _numbers(values: np.ndarray[Any, Any], unknown: str) -> list[str]:
+    if values.dtype == np.bool_:
+        return ["true" if value else "false" for value in values.tolist()]
+    if values.size and not any(values.strides):  # one number for all rows
+        value = float(values.flat[0])
+        return [repr(value) if np.isfinite(value) else unknown] * values.size
+    found = list(map(repr, values.tolist()))
+    if not np.isfinite(values).all():
+        for place in np.flatnonzero(~np.isfinite(values)).tolist():
+            found[place] = unknown
+    return found
+
+
+def _harmless(text: str) -> str:
+    """Text that a spreadsheet would take for a formula stands behind an apostrophe."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text[:1] in _FORMULA else text
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\n') else text
+
+
+# --- parquet --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _parquet(place: Path) -> Iterator[Sink]:
+    """A row group for each table; words are dictionaries, what is not known is null."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writers: list[Any] = []
+
+    class Groups:
+        def write(self, table: Table) -> None:
+            found = pa.table({name: _column(pa, values) for name, values in table.items()})
+            if not writers:
+                writers.append(pq.ParquetWriter(place, found.schema, write_statistics=False))
+            writers[0].write_table(found)
+
+    try:
+        yield Groups()
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+def _column(pa: Any, values: Values) -> Any:
+    if not isinstance(values, Words):
+        return pa.array(np.ascontiguousarray(values), from_pandas=True)
+    known = np.array([bool(name) for name in values.names])[values.codes]
+    codes = pa.array(values.codes.astype(np.int32), mask=~known)
+    return pa.DictionaryArray.from_arrays(codes, pa.array([str(name) for name in values.names], pa.string()))

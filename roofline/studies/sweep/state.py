@@ -1,0 +1,288 @@
+"""A sweep on disk while it runs: what it is made of, what is done, and the rows so far.
+
+Beside `OUT` stands the folder `OUT.sweep` with `manifest.json`, `journal.jsonl` (a line for each chunk that is safe)
+and the rows. A killed run begins again after the last chunk in the journal whose bytes are those that were written, so
+that the result is the same, byte for byte. When all is done the rows are renamed to `OUT`, and the folder goes.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import roofline
+from roofline.errors import OutputError
+from roofline.studies.sweep.chunks import Order, Part, Tally, Work, hashed
+
+SCHEMA = "roofline.sweep-state/1"
+MANIFEST, JOURNAL, ROWS, LOCK = "manifest.json", "journal.jsonl", "rows", "lock"
+DONE = "_roofline.json"  # in a finished dataset
+
+
+def manifest(work: Work, order: Order) -> dict[str, Any]:
+    """What a sweep is made of: arguments, format, and hashes of everything that its numbers rest on."""
+    asked = order.request
+    return {
+        "schema": SCHEMA,
+        "version": roofline.__version__,
+        "program": _program(),
+        "arguments": {
+            "workloads": list(asked.workloads),
+            "deployments": list(asked.deployments),
+            "vary": list(asked.vary),
+            "options": repr(asked.options),
+            "where": asked.where,
+            "keep_invalid": asked.keep_invalid,
+        },
+        "format": order.form,
+        "columns": list(order.names),
+        "points": work.grid.points,
+        "chunks": work.chunks,
+        "inputs": inputs(work),
+    }
+
+
+def inputs(work: Work) -> dict[str, str]:
+    """A hash of every workload, chip, stack, plan and assumption as they were resolved, by what it is."""
+    found: dict[str, str] = {}
+    for panel in work.grid.panels:
+        job, where = panel.case.job, panel.case.deployment
+        parts: dict[str, Any] = {
+            f"workload {job.id}": job,
+            f"chip {where.chip.id}": where.chip,
+            f"stack {where.stack.id} on {where.chip.id}": where.stack,
+            f"spreads of {where.stack.id} on {where.chip.id}": sorted(map(repr, where.spreads.items())),
+            f"economics {where.economics.id if where.economics else 'none'}": where.economics,
+            f"plan of {panel.label}": (where.plan, where.prefill_plan, where.num_chips, where.precision),
+        }
+        for name, thing in parts.items():
+            found.setdefault(name, hashlib.sha256(repr(thing).encode()).hexdigest())
+    return found
+
+
+def _program() -> str:
+    """A hash of the program itself: a prediction that moved is another one."""
+    folder, digest = Path(roofline.__file__).parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def opened(place: Path, wanted: Mapping[str, Any], *, restart: bool) -> Iterator[State]:
+    """The folder of a sweep, new or to go on with; `OutputError` if it is another's, or somebody writes there now."""
+    if place.is_dir():
+        _check_finished(place, wanted)
+    folder = place.with_name(f"{place.name}.sweep")
+    with refused(place, "begin"):
+        if not place.parent.is_dir():
+            raise OutputError(f"{place}: no such folder: {place.parent}")
+        folder.mkdir(exist_ok=True)
+        lock = (folder / LOCK).open("w")
+        try:
+            _lock(lock, folder)
+            _check_same(folder, wanted, restart=restart)
+            yield State(place, folder, wanted)
+        finally:
+            lock.close()
+
+
+class State:
+    """Rows so far, in order; chunks are added one after the other."""
+
+    def __init__(self, place: Path, folder: Path, wanted: Mapping[str, Any]) -> None:
+        """What is safe of an earlier run is kept, anything else in the folder goes."""
+        self.place, self.folder, self.wanted = place, folder, wanted
+        self.apart = wanted["format"] == "parquet"  # each chunk stays a file of its own
+        self.tally, self.done, self.size = Tally(), 0, 0
+        self.rows = folder / ROWS
+        if self.apart:
+            self.rows.mkdir(exist_ok=True)
+        kept = list(self._safe())
+        for part in kept:
+            self.tally += part.tally
+            self.size += part.size
+        self.done = len(kept)
+        self._forget(kept)
+
+    def part(self, chunk: int) -> Path:
+        """Where a chunk is written before it is added."""
+        return self.folder / f"part-{chunk:06d}.parquet"
+
+    def add(self, part: Part) -> None:
+        """Take the next chunk: its bytes first, then the line that says so."""
+        source = self.part(part.chunk)
+        with refused(self.place, f"chunk {part.chunk + 1} of {self.wanted['chunks']}"):
+            if self.apart:
+                os.replace(source, self._own(part.chunk))
+            else:
+                with source.open("rb") as stream, self.rows.open("ab") as rows:
+                    shutil.copyfileobj(stream, rows, 1 << 20)
+                    rows.flush()
+                    os.fsync(rows.fileno())
+                source.unlink()
+            with (self.folder / JOURNAL).open("a", encoding="utf-8") as journal:
+                journal.write(json.dumps(asdict(part)) + "\n")
+                journal.flush()
+                os.fsync(journal.fileno())
+        self.tally += part.tally
+        self.size += part.size
+        self.done += 1
+
+    def finish(self) -> None:
+        """Rename the rows to where they shall be, and leave nothing else behind."""
+        with refused(self.place, "rename"):
+            if not self.apart:
+                os.replace(self.rows, os.path.realpath(self.place))
+            elif self.wanted["chunks"] == 1:
+                os.replace(self._own(0), os.path.realpath(self.place))
+            else:
+                text = json.dumps(self.wanted, indent=2) + "\n"
+                (self.rows / DONE).write_text(text, encoding="utf-8")
+                if self.place.is_dir():
+                    shutil.rmtree(self.place)
+                os.replace(self.rows, self.place)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _own(self, chunk: int) -> Path:
+        return self.rows / f"part-{chunk:06d}.parquet"
+
+    def _safe(self) -> Iterator[Part]:
+        """Chunks of an earlier run whose bytes are still those that were written, up to the first that are not."""
+        with suppress(OSError):
+            lines = (self.folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+            rows = None if self.apart else self.rows.open("rb")
+            try:
+                for chunk, line in enumerate(lines):
+                    part = _read(line)
+                    if part is None or part.chunk != chunk:
+                        return
+                    found = self._hash(part) if rows is None else _hash(rows, part.size)
+                    if found != part.sha256:
+                        return
+                    yield part
+            finally:
+                if rows is not None:
+                    rows.close()
+
+    def _hash(self, part: Part) -> str:
+        return hashed(self._own(part.chunk))[0] if self._own(part.chunk).is_file() else ""
+
+    def _forget(self, kept: list[Part]) -> None:
+        with refused(self.place, "begin"):
+            for path in self.folder.glob("part-*"):
+                path.unlink()
+            if self.apart:
+                for path in sorted(self.rows.iterdir())[len(kept) :]:
+                    path.unlink()
+            else:
+                with self.rows.open("ab") as rows:
+                    rows.truncate(self.size)
+            lines = "".join(json.dumps(asdict(part)) + "\n" for part in kept)
+            (self.folder / JOURNAL).write_text(lines, encoding="utf-8")
+
+
+def _read(line: str) -> Part | None:
+    """A line of the journal; None for one that was cut off."""
+    try:
+        found = json.loads(line)
+        return Part(found["chunk"], Tally(**found["tally"]), found["size"], found["sha256"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _hash(stream: IO[bytes], length: int) -> str:
+    digest = hashlib.sha256()
+    while length and (block := stream.read(min(length, 1 << 20))):
+        digest.update(block)
+        length -= len(block)
+    return "" if length else digest.hexdigest()
+
+
+def _check_same(folder: Path, wanted: Mapping[str, Any], *, restart: bool) -> None:
+    path = folder / MANIFEST
+    known: Any = None
+    with suppress(OSError, ValueError):
+        known = json.loads(path.read_text(encoding="utf-8"))
+    strange = [item.name for item in folder.iterdir() if item.name != LOCK]
+    if strange and known is None and not restart and not _only_ours(strange):
+        raise OutputError(f"{folder}: holds something else than a sweep; write to another file")
+    if known is not None and known != wanted and not restart:
+        raise OutputError(
+            f"{folder}: holds an unfinished sweep with {_difference(known, wanted)}; finish that one, write to another "
+            "file, or begin anew with --restart"
+        )
+    if known != wanted:
+        for item in folder.iterdir():
+            if item.name != LOCK:
+                shutil.rmtree(item) if item.is_dir() else item.unlink()
+        beside = folder / f"{MANIFEST}.new"
+        beside.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+
+
+def _only_ours(names: list[str]) -> bool:
+    return all(name in (f"{MANIFEST}.new", MANIFEST) for name in names)
+
+
+def _check_finished(place: Path, wanted: Mapping[str, Any]) -> None:
+    """`OutputError` if a folder holds anything but an earlier result of this very sweep."""
+    known: Any = None
+    with suppress(OSError, ValueError):
+        known = json.loads((place / DONE).read_text(encoding="utf-8"))
+    if wanted["format"] != "parquet":
+        raise OutputError(f"{place}: is a folder; name a file")
+    if known is None:
+        raise OutputError(f"{place}: is a folder, and holds no sweep; write to another name")
+    if known != wanted:
+        raise OutputError(f"{place}: holds a sweep with {_difference(known, wanted)}; write to another name")
+
+
+def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What differs, in words: the first thing that does."""
+    names = {"version": "version of roofline", "program": "code of roofline"}
+    for name in ("version", "arguments", "format", "columns", "inputs", "program", "points", "chunks"):
+        one, other = known.get(name), wanted.get(name)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            keys = [key for key in (*other, *one) if one.get(key) != other.get(key)]
+            if name == "inputs":
+                return f"another {keys[0].replace(' ', ' (', 1)})" if " " in keys[0] else f"another {keys[0]}"
+            return f"another {keys[0]}"
+        return f"another {names.get(name, name)}"
+    return "other contents"
+
+
+def _lock(stream: IO[str], folder: Path) -> None:
+    """Keep others out until this process ends, where the system can."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise OutputError(f"{folder}: another sweep is writing there now") from None
+
+
+@contextmanager
+def refused(place: Path, doing: str) -> Iterator[None]:
+    """What the system refuses, as an `OutputError` that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full:
+            told = f"the disk is full ({doing}); free space and run the same command again: it goes on from there"
+        else:
+            told = f"can't be written ({doing}): {(error.strerror or str(error)).lower()}"
+        raise OutputError(f"{place}: {told}") from None
