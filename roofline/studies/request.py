@@ -321,7 +321,7 @@ def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Servi
     for name in TRAINING_ONLY:
         if getattr(options, name) is not None:
             raise RooflineError(
-                f"--{_flag(name)} belongs to training; {serving.id} is served (--batch --input --output)"
+                f"--{flag(name)} belongs to training; {serving.id} is served (--batch --input --output)"
             )
     steps = _with_length(serving, serving.steps, Prefill, options.input_len, "--input")
     steps = _with_length(serving, steps, Decode, options.output_len, "--output")
@@ -390,13 +390,18 @@ def _with_training(training: Training, options: Options) -> Training:
     ):  # fmt: skip
         if getattr(options, name) is not None:
             raise RooflineError(
-                f"--{_flag(name)} belongs to serving; {training.id} trains (--seq --global-batch --tokens)"
+                f"--{flag(name)} belongs to serving; {training.id} trains (--seq --global-batch --tokens)"
             )
     given = {name: getattr(options, name) for name in (*TRAINING_ONLY, "imbalance")}
     return replace(training, **{name: value for name, value in given.items() if value is not None})
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """An option as the command line calls it, without its dashes.
+
+    >>> flag("input_len"), flag("global_batch")
+    ('input', 'global-batch')
+    """
     return name.removesuffix("_len").replace("_", "-")
 
 
@@ -408,13 +413,11 @@ def resolve_deployment(
     Where no number of chips holds the workload, that is an error, or, `anyway`, as many are taken as their links join.
     """
     wanted = parse_deployment(text)
-    chip = catalog.chip(wanted.chip)
     settings = _settings(wanted, options)
-    kind = "training" if isinstance(workload, Training) else "serving"
-    stack = catalog.stack(settings.get("stack") or chip.stack(kind), chip)
-    precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
     given = plan_settings(text, options)
     apart = settings.get("pools")
+    deployment = equipment(catalog, wanted, workload, options)
+    chip, stack, precision = deployment.chip, deployment.stack, deployment.precision or workload.precision
     try:
         _check_kind(workload, given)
         count = wanted.count or _pooled(apart) or _count(given)
@@ -422,11 +425,7 @@ def resolve_deployment(
         if apart == AUTO and wanted.count is None:
             count *= 2  # as many for each pool
         plans.check_wiring(chip, count)
-        bare = Deployment(
-            chip=chip, num_chips=count, stack=stack, plan=Plan(), precision=precision,
-            spreads=catalog.spreads(chip, stack), label=label(wanted, count),
-        )  # fmt: skip
-        deployment = assumptions.under(bare, catalog.economics(options.assumptions or "default"))
+        deployment = replace(deployment, num_chips=count, label=label(wanted, count))
         if apart:
             return _disaggregated(workload, deployment, apart, given, wanted)
         plan = best_plan(workload, deployment, given)
@@ -434,6 +433,20 @@ def resolve_deployment(
     except PlanError as error:
         raise PlanError(f"{text}: {error}") from None
     return replace(deployment, plan=plan)
+
+
+def equipment(catalog: Catalog, wanted: Wanted, workload: Workload, options: Options) -> Deployment:
+    """The chip that a text means with its software, formats and prices, before chips are counted and a plan is found:
+    one chip, and no parallelism."""
+    chip = catalog.chip(wanted.chip)
+    settings = _settings(wanted, options)
+    kind = "training" if isinstance(workload, Training) else "serving"
+    stack = catalog.stack(settings.get("stack") or chip.stack(kind), chip)
+    precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
+    bare = Deployment(
+        chip=chip, num_chips=1, stack=stack, plan=Plan(), precision=precision, spreads=catalog.spreads(chip, stack)
+    )
+    return assumptions.under(bare, catalog.economics(options.assumptions or "default"))
 
 
 def plan_settings(text: str, options: Options) -> dict[str, Any]:
