@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from roofline import __version__
-from roofline.cli import analyze, calibrate, compare, contrast, decide, explain, lint, market, new, show, validate
+from roofline.cli import analyze, calibrate, compare, contrast, decide, explain, lint, market, new, plan, show, validate
 
 app = typer.Typer(
     name="roofline",
@@ -38,5 +38,5 @@ def roofline(
     """
 
 
-for command in (analyze, compare, contrast, decide, explain, market, validate, calibrate, show, lint, new):
+for command in (analyze, compare, contrast, plan, decide, explain, market, validate, calibrate, show, lint, new):
     command.register(app)

@@ -25,6 +25,8 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [*_trained(result), *_served(result)]
     if schema.startswith("roofline.contrast/"):
         return [_contrasted(row) for row in result["rows"]]
+    if schema.startswith("roofline.plan/"):
+        return [_planned(result, row) for row in result["rows"]]
     if schema.startswith("roofline.entry/"):
         return [dict(item) for item in result["fields"]]
     if schema.startswith("roofline.explanation/"):
@@ -106,6 +108,28 @@ def _point(prediction: Result, point: Result) -> dict[str, Any]:
         **point["plan"],
         "keeps_slo": point["keeps_slo"],
         **point["metrics"],
+    }
+
+
+def _planned(result: Result, row: Result) -> dict[str, Any]:
+    """One deployment of a plan: what it is, what limits leave, every metric."""
+    deployment = row["deployment"]
+    names = ("chip", "num_chips", "stack", "weights", "activations", "kv_cache")
+    return {
+        "workload": result["workload"]["id"],
+        "rank": row["rank"],
+        "deployment": row["written"],
+        **{name: deployment[name] for name in names},
+        **deployment["plan"],
+        **{f"{name}_chips": chips for name, chips in (deployment.get("pools") or {}).items()},
+        **{f"prefill_{name}": degree for name, degree in (deployment.get("prefill_plan") or {}).items()},
+        "batch": row["batch"],
+        "payment": row["payment"],
+        **{f"{item['limit']}_margin": item["margin"] for item in row["limits"]},
+        **{f"{phase}_bound": bound for phase, bound in row["bounds"].items()},
+        **row["figures"],
+        **row["metrics"],
+        "evidence": row["evidence"]["calibration"],
     }
 
 

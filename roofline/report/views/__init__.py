@@ -19,6 +19,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         explanation,
         lint,
         market,
+        plan,
         prediction,
         validation,
         variation,
@@ -35,6 +36,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         "explanation": explanation.view,
         "lint": lint.view,
         "market": market.view,
+        "plan": plan.view,
         "validation": validation.view,
         "variation": variation.view,
     }

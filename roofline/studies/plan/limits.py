@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,31 +26,33 @@ NONE = "none"  # takes back what a workload promises
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of limit: the figure it is about, its unit (empty: a plain count), and whether it is the least allowed."""
+    """A kind of limit: the figure it is about, its unit (empty: a plain count), one as people write it, and whether
+    it is the least that is allowed."""
 
     figure: str
     unit: str
+    example: str
     least: bool = False
 
 
 # By the names of options; what differs between kinds of workloads stands twice.
 SERVING: Mapping[str, Kind] = MappingProxyType(
     {
-        "ttft": Kind("ttft_s", "s"),
-        "tpot": Kind("tpot_s", "s"),
-        "throughput": Kind("tokens_per_s", "token/s", least=True),
-        "power": Kind("power_w", "W"),
-        "budget": Kind("usd_per_hour", "USD/h"),
-        "chips_at_most": Kind("num_chips", ""),
+        "ttft": Kind("ttft_s", "s", "500ms"),
+        "tpot": Kind("tpot_s", "s", "30ms"),
+        "throughput": Kind("tokens_per_s", "token/s", "20000tok/s", least=True),
+        "power": Kind("power_w", "W", "40kW"),
+        "budget": Kind("usd_per_hour", "USD/h", "20USD/h"),
+        "chips_at_most": Kind("num_chips", "", "64"),
     }
 )
 TRAINING: Mapping[str, Kind] = MappingProxyType(
     {
-        "within": Kind("time_to_train_s", "s"),
-        "throughput": Kind("tokens_per_s", "token/s", least=True),
-        "power": Kind("power_w", "W"),
-        "budget": Kind("usd", "USD"),
-        "chips_at_most": Kind("num_chips", ""),
+        "within": Kind("time_to_train_s", "s", "30d"),
+        "throughput": Kind("tokens_per_s", "token/s", "20000tok/s", least=True),
+        "power": Kind("power_w", "W", "40kW"),
+        "budget": Kind("usd", "USD", "2MUSD"),
+        "chips_at_most": Kind("num_chips", "", "64"),
     }
 )
 NAMES = tuple(dict.fromkeys((*SERVING, *TRAINING)))
@@ -100,8 +103,8 @@ def limits(job: Workload, given: Mapping[str, Any]) -> tuple[Limit, ...]:
                 raise RooflineError(f"{flag('tpot')}: {job.id} generates no tokens")
             told.pop("tpot")
     return tuple(
-        Limit(name, kinds[name].figure, kinds[name].unit, amount(name, told[name], kinds[name].unit), kinds[name].least)
-        for name in kinds
+        Limit(name, kind.figure, kind.unit, amount(name, told[name], kind), kind.least)
+        for name, kind in kinds.items()
         if told.get(name) not in (None, NONE)
     )
 
@@ -114,22 +117,24 @@ def _refuse(name: str, job: Workload, kinds: Mapping[str, Kind], others: Mapping
     raise RooflineError(f"unknown limit {name!r}" + (f"; did you mean {near}?" if near else f"; one of {NAMES}"))
 
 
-def amount(name: str, value: Any, unit: str) -> float:
+def amount(name: str, value: Any, kind: Kind) -> float:
     """A limit as written, in its unit; what a workload promises is in SI units already.
 
-    >>> amount("tpot", "30 ms", "s"), amount("budget", "20 USD/h", "USD/h"), amount("chips_at_most", 64, "")
-    (0.03, 20.0, 64.0)
+    >>> amount("tpot", "30 ms", SERVING["tpot"]), amount("chips_at_most", 64, SERVING["chips_at_most"])
+    (0.03, 64.0)
     """
-    if not unit:
+    if not kind.unit:
         if isinstance(value, bool) or not str(value).strip().isdecimal() or int(value) < 1:
-            raise RooflineError(f"{flag(name)} {value}: write a whole number of chips, 1 or more, e.g. 64")
+            raise RooflineError(f"{flag(name)} {value}: write a whole number of chips, 1 or more, e.g. {kind.example}")
         return float(int(value))
     if isinstance(value, float) and name in ("ttft", "tpot"):
         return _positive(name, value, value)
+    if re.fullmatch(r"\s*[+-]?[0-9]*\.?[0-9]+\s*", str(value)):
+        raise RooflineError(f"{flag(name)} {value}: needs a unit, e.g. {flag(name)} {kind.example}")
     try:
-        return _positive(name, units.parse(value, unit), value)
+        return _positive(name, units.parse(value, kind.unit), value)
     except UnitError as error:
-        raise RooflineError(f"{flag(name)} {value}: {error}") from None
+        raise RooflineError(f"{flag(name)} {value}: {error}; write e.g. {flag(name)} {kind.example}") from None
 
 
 def _positive(name: str, found: float, written: Any) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -19,8 +20,9 @@ from roofline.workload import Plan, Serving, Training, Workload
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What all rows of a chip share: how it was written, and the settings that differ from what is asked for."""
+    """What all rows of a chip share: how workload and chip were written, and settings that are not the workload's."""
 
+    workload: str
     chip: str
     settings: Mapping[str, Any]
 
@@ -55,7 +57,7 @@ def _text(value: Any) -> str:
 
 def row(
     option: Option, asked: Asked, job: Workload, limits: Sequence[Limit], options: Options, catalog: Catalog
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """A combination in full: what it is, what it does, and what the limits leave of it."""
     text = written(asked, option, job)
     if isinstance(job, Serving):
@@ -86,7 +88,7 @@ def row(
         "metrics": metrics,
         "evidence": told["evidence"],
         "notes": told["notes"],
-        "analyze": command(text, job, options),
+        "analyze": command(asked.workload, text, job, options),
         "spent": spent(told),
     }
 
@@ -122,12 +124,12 @@ def point(option: Option, job: Workload, kept: bool) -> dict[str, Any]:
     }
 
 
-def command(text: str, job: Workload, options: Options) -> str:
+def command(name: str, deployment: str, job: Workload, options: Options) -> str:
     """What to run for a closer look: the deployment, and everything that was asked besides."""
-    asked = [f"--batch {float(job.batch):.0f}"] if isinstance(job, Serving) else []
+    told = ["roofline", "analyze", name, deployment]
+    told += ["--batch", f"{float(job.batch):.0f}"] if isinstance(job, Serving) else []
     for item in fields(options):
         value = getattr(options, item.name)
-        if item.name in ("settings", "batch") or value is None:
-            continue
-        asked.append(f"--{flag(item.name)} {_text(value)}")
-    return " ".join([text, *asked])
+        if item.name not in ("settings", "batch") and value is not None:
+            told += [f"--{flag(item.name)}", _text(value)]
+    return shlex.join(told)

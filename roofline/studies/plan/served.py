@@ -51,7 +51,7 @@ def batches(most: Num) -> Array:
     [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0], [1.0, 5.0]]
     """
     full = np.atleast_1d(np.clip(np.asarray(most, dtype=np.float64), 1.0, MOST))
-    steps = BATCHES[BATCHES <= np.max(full)]
+    steps = BATCHES[np.less_equal(BATCHES, np.max(full))]
     return np.concatenate([np.broadcast_to(steps[:, None], (steps.size, full.size)), full[None, :]])
 
 

@@ -78,4 +78,3 @@ def figures(metrics: Metrics, chips: Num, shape: tuple[int, ...]) -> dict[str, A
         "joule_per_request": power / busy,
         "num_chips": flat(chips),
     }
-

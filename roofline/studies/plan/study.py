@@ -58,14 +58,17 @@ def plan(
     catalog = Snapshot.of(catalog)
     if rank not in choose.RANKS:
         near = did_you_mean(rank, choose.RANKS, most=1)
-        raise RooflineError(f"--rank {rank}: " + (f"did you mean {near}?" if near else f"one of {choose.RANKS}"))
+        raise RooflineError(
+            f"--rank {rank}: " + (f"did you mean {near}?" if near else f"one of {', '.join(choose.RANKS)}")
+        )
     if not chips:
         raise RooflineError("name at least one chip, e.g. h100-sxm or 8-64xh100-sxm")
     job = resolve_workload(catalog, workload, options)
     if isinstance(job, Serving) and job.saturated:
         options, job = replace(options, batch=None), replace(job, batch=1.0)  # all batches are tried, the largest too
     kept = limits(job, given)
-    looked = [_looked(wanted.choice(text), job, options, catalog, kept, weights) for text in dict.fromkeys(chips)]
+    choices = [wanted.choice(text) for text in dict.fromkeys(chips)]
+    looked = [_looked(choice, workload, job, options, catalog, kept, weights) for choice in choices]
     figures = choose.ranked_by(job, kept)
     chosen = [item.best(kept, rank, figures) for item in looked]
     told = [pair for options_of in chosen for pair in options_of[:per_chip]]
@@ -150,6 +153,7 @@ class Looked:
             "considered": self.considered,
             "impossible": self.impossible,
             "memory": self.too_large + unheld,
+            "slower": self.beside - self.too_large - self.impossible,
             "refused": refused,
             "feasible": self.feasible(kept),
             "why": self.why,
@@ -157,7 +161,7 @@ class Looked:
 
 
 def _looked(
-    asked: wanted.Choice, job: Workload, options: Options, catalog: Catalog, kept: Sequence[Limit],
+    asked: wanted.Choice, name: str, job: Workload, options: Options, catalog: Catalog, kept: Sequence[Limit],
     weights: Sequence[str],
 ) -> Looked:  # fmt: skip
     """Every combination of one kind of chip."""
@@ -167,15 +171,17 @@ def _looked(
     if wrong and isinstance(job, Serving):
         raise PlanError(f"{asked.wanted.text}: {wrong} belongs to training; {job.id} is served ({', '.join(DEGREES)})")
     found = [
-        _in_format(asked, job, options, catalog, kept, given, formats)
-        for formats in (_formats(name, settings) for name in weights or ("",))
+        _in_format(asked, name, job, options, catalog, kept, given, formats)
+        for formats in (_formats(told, settings) for told in weights or ("",))
     ]
     return Looked(
         asked.wanted.text,
         found[0].bare,
         sorted({size for item in found for size in item.sizes}),
         [pair for item in found for pair in item.spaces],
-        *(sum(getattr(item, name) for item in found) for name in ("beside", "too_large", "impossible")),
+        beside=sum(item.beside for item in found),
+        too_large=sum(item.too_large for item in found),
+        impossible=sum(item.impossible for item in found),
         why="; ".join(dict.fromkeys(item.why for item in found if item.why)) or None,
     )
 
@@ -189,7 +195,7 @@ def _formats(weights: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_format(
-    asked: wanted.Choice, job: Workload, options: Options, catalog: Catalog, kept: Sequence[Limit],
+    asked: wanted.Choice, name: str, job: Workload, options: Options, catalog: Catalog, kept: Sequence[Limit],
     given: Mapping[str, Any], formats: Mapping[str, Any],
 ) -> Looked:  # fmt: skip
     """Every combination of one kind of chip in one format."""
@@ -198,14 +204,15 @@ def _in_format(
     precision = bare.precision_for(job.precision)
     said = {key: value for key, value in {**options.settings, **chosen.settings}.items()
             if key == "stack" or (key in FORMAT_KEYS and value != getattr(job.precision, key))}  # fmt: skip
-    how = Asked(asked.wanted.chip, said)
+    how = Asked(name, asked.wanted.chip, said)
     try:
         fewest = search.fewest_chips(_smallest(job), bare.chip, bare.stack, precision, given)
     except (NoRoomError, PlanError) as error:
         return Looked(asked.wanted.text, bare, (), (), why=str(error))
     at_most = next((int(limit.value) for limit in kept if limit.figure == "num_chips"), None)
     wiring = int(min(plans.most_chips(bare.chip), search.MOST_TRIED))
-    sizes = wanted.sizes(asked, fewest, wiring, at_most)
+    hurry = isinstance(job, Training) and any(limit.figure in ("time_to_train_s", "tokens_per_s") for limit in kept)
+    sizes = wanted.sizes(asked, fewest, wiring, at_most, all_doublings=hurry)
     if not sizes:
         return Looked(asked.wanted.text, bare, (), (), why=f"{job.id} needs {fewest:,} chips at least")
     if isinstance(job, Training):
@@ -213,18 +220,21 @@ def _in_format(
         spaces = [] if run is None else [(how, run)]
         beside = counts.considered - sum(space.held.size for _, space in spaces)
         return Looked(asked.wanted.text, bare, sizes, spaces, beside, counts.too_large, counts.invalid)
-    return Looked(asked.wanted.text, bare, sizes, _served(job, bare, sizes, given, options.batch, kept, how, asked, min(wiring, at_most or wiring)))
+    most = wiring if at_most is None else min(wiring, at_most)
+    pairs = _served(job, bare, sizes, given, options.batch, kept, how, most if asked.least is None else 0)
+    return Looked(asked.wanted.text, bare, sizes, pairs)
 
 
 def _served(
     job: Serving, bare: Deployment, sizes: Sequence[int], given: Mapping[str, Any], batch: float | None,
-    kept: Sequence[Limit], how: Asked, asked: wanted.Choice, most: int,
+    kept: Sequence[Limit], how: Asked, most: int,
 ) -> list[tuple[Asked, Space]]:  # fmt: skip
-    """Combinations of requests that are served: all sizes, and more replicas where a rate is to be reached."""
+    """Combinations of requests that are served: all sizes, and more replicas, on at most so many chips, where a rate is
+    to be reached."""
     found = served.space(job, bare, sizes, given, batch)
     if found is None:
         return []
-    more = served.replicated(job, found, kept, most) if asked.least is None and "dp" not in given else None
+    more = None if "dp" in given else served.replicated(job, found, kept, most)
     return [(how, space) for space in (found, more) if space is not None]
 
 
@@ -272,7 +282,7 @@ def _nearest(
         if (near := nearest(kept, space.numbers, space.held)) is not None and np.isfinite(near[0])
     ]
     if not misses:
-        reasons = [f"{item.text}: {item.why or 'memory holds none of them, or figures are not known'}" for item in looked]
+        reasons = (f"{item.text}: {item.why or 'nothing fits, or figures are not known'}" for item in looked)
         return {"text": "; ".join(reasons), "row": None, "missed": []}
     _, asked, option = min(misses, key=lambda miss: miss[0])
     row = rows.row(option, asked, job, kept, options, catalog)
@@ -280,7 +290,7 @@ def _nearest(
     units = {limit.name: limit.unit for limit in kept}
     told = " and ".join(_miss(item, units[item["limit"]]) for item in missed)
     where = row["deployment"]["label"]
-    at_once = "" if row["batch"] is None else f" with {row['batch']:,.0f} requests at once"
+    at_once = "" if row["batch"] is None else f" with {row['batch']:,.0f} at once"
     return {"text": f"the nearest is {where}{at_once}: {told}", "row": row, "missed": missed}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from roofline.errors import RooflineError
@@ -63,15 +62,18 @@ def doublings(fewest: int, most: int) -> list[int]:
     return sorted({fewest, *(size for size in powers if size <= most)})
 
 
-def sizes(asked: Choice, fewest: int, wiring: int, at_most: int | None) -> Sequence[int]:
+def sizes(asked: Choice, fewest: int, wiring: int, at_most: int | None, *, all_doublings: bool = False) -> list[int]:
     """Numbers of chips to try: those that were asked for, as far as the model fits, wiring joins and limits let them.
 
-    Where nothing is said, from the fewest on in doublings: up to the limit, or `LARGER` of them.
+    Where nothing is said, from the fewest on in doublings: up to the limit, or `LARGER` of them (`all_doublings`: as
+    far as the wiring goes).
     """
     limit = wiring if at_most is None else min(wiring, at_most)
     if asked.least is not None and asked.most is not None:
-        return [size for size in counts(max(asked.least, fewest), min(asked.most, limit))
-                if asked.least <= size <= asked.most] if max(asked.least, fewest) <= min(asked.most, limit) else []  # fmt: skip
-    if at_most is None:
-        return doublings(fewest, min(limit, fewest << LARGER))
-    return sorted({*doublings(fewest, limit), limit}) if fewest <= limit else []
+        least, most = max(asked.least, fewest), min(asked.most, limit)
+        return counts(least, most) if least <= most else []
+    if fewest > limit:
+        return []
+    if at_most is not None:
+        return sorted({*doublings(fewest, limit), limit})
+    return doublings(fewest, limit if all_doublings else min(limit, fewest << LARGER))

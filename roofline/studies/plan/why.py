@@ -8,6 +8,7 @@ from typing import Any
 from roofline import units
 
 Row = Mapping[str, Any]
+DAY = 24.0 * units.HOUR
 
 
 def why(rows: Sequence[Row], figure: str) -> list[dict[str, Any]]:
@@ -26,8 +27,9 @@ def _against(best: Row, other: Row, kind: str, figure: str) -> dict[str, Any]:
     mine, theirs = best["figures"], other["figures"]
     return {
         "against": kind,
-        "rank": other["rank"] if "rank" in other else None,
         "deployment": other["written"],
+        "label": other["deployment"]["label"],
+        "plan": other["deployment"]["plan"],
         "batch": other["batch"],
         "figure": figure,
         "best": mine[figure],
@@ -71,7 +73,9 @@ def _differs(mine: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Any] | Non
 def shown(value: float, unit: str) -> str:
     """A figure with its unit.
 
-    >>> shown(0.0312, "s"), shown(12.5, "USD/h"), shown(64.0, "")
-    ('31.2 ms', '12.5 USD/h', '64')
+    >>> shown(0.0312, "s"), shown(12.5, "USD/h"), shown(64.0, ""), shown(2592000.0, "s")
+    ('31.2 ms', '12.5 USD/h', '64', '30 d')
     """
+    if unit == "s" and value >= 2.0 * DAY:
+        return f"{value / DAY:,.3g} d"
     return units.show(value, unit, 3) if unit else f"{value:,.0f}"
