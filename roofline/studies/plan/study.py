@@ -16,6 +16,7 @@ from roofline.engine.deployment import Deployment
 from roofline.errors import CheckFailedError, NoRoomError, PlanError, RooflineError, did_you_mean
 from roofline.studies import contract, economics
 from roofline.studies.plan import choose, rows, served, trained, wanted, why
+from roofline.studies.plan import emit as launches
 from roofline.studies.plan.choose import Option
 from roofline.studies.plan.limits import Limit, flag, keeps, limits, nearest, refusals
 from roofline.studies.plan.rows import Asked
@@ -67,12 +68,15 @@ def plan(
     if isinstance(job, Serving) and job.saturated:
         options, job = replace(options, batch=None), replace(job, batch=1.0)  # all batches are tried, the largest too
     kept = limits(job, given)
+    if emit:
+        launches.stack(emit, job)  # a stack that there is none of is told before anything is searched
     choices = [wanted.choice(text) for text in dict.fromkeys(chips)]
     looked = [_looked(choice, workload, job, options, catalog, kept, weights) for choice in choices]
     figures = choose.ranked_by(job, kept)
     chosen = [item.best(kept, rank, figures) for item in looked]
     told = [pair for options_of in chosen for pair in options_of[:per_chip]]
     told.sort(key=lambda pair: pair[1].key)
+    launch = {"launch": _launch(emit, told[0][1], job)} if emit and told else {}
     shown = [rows.row(option, asked, job, kept, options, catalog) for asked, option in told[:top]]
     feasible = [item.feasible(kept) for item in looked]
     return {
@@ -89,8 +93,17 @@ def plan(
         "frontier": _frontiers(looked, job, kept),
         "why": why.why(shown, figures[rank]),
         "nearest": None if any(feasible) else _nearest(looked, job, kept, options, catalog),
+        **launch,
         **economics.assumed(looked[0].economics),
     }
+
+
+def _launch(stack: str, best: Option, job: Workload) -> dict[str, Any]:
+    """How the best deployment is started."""
+    plan, reads = best.space.plan_at(best.index), best.space.reads_at(best.index)
+    if isinstance(job, Serving):
+        job = replace(job, batch=float(best.space.batch[best.index]))
+    return launches.emit(stack, job, plan, reads, best.space.deployment.precision_for(job.precision))
 
 
 def demand(result: Mapping[str, Any]) -> None:
