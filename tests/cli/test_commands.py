@@ -37,6 +37,8 @@ EVERY = [
     ("analyze", "llama-3.1-8b", "wse-3", "--phase", "prefill", "--costs"),
     ("compare", "llama-3.1-8b-chat", "h100-sxm", "gaudi3", "wse-3", "--costs"),
     ("market", "llama-3.3-70b"),
+    ("plan", "llama-3.1-70b-chat", "h100-sxm", "mi300x", "--ttft", "500ms", "--tpot", "30ms", "--emit", "vllm"),
+    ("plan", "llama-3.1-8b-pretraining", "h100-sxm", "--within", "400d", "--emit", "megatron"),
     ("analyze", "llama-3.1-70b-chat", "8xh100-sxm", *DRAFTED, "--cached-share", "0.5"),
     ("compare", "llama-3.1-70b-chat", "8xh100-sxm", "8xmi300x", *DRAFTED),
     ("explain", "llama-3.1-70b-chat", "8xh100-sxm", "draft/ffn/up", *DRAFTED),
@@ -488,7 +490,20 @@ def test_version_and_module(run: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["analyze", "compare", "contrast", "decide", "explain", "market", "validate", "calibrate", "show", "lint", "new"],
+    [
+        "analyze",
+        "compare",
+        "contrast",
+        "plan",
+        "decide",
+        "explain",
+        "market",
+        "validate",
+        "calibrate",
+        "show",
+        "lint",
+        "new",
+    ],
 )
 def test_every_command_has_help_with_examples_that_run(
     run: Callable[..., Any], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,7 @@ from roofline.report.charts.decision import decision_chart
 from roofline.report.charts.elasticities import elasticities_chart
 from roofline.report.charts.energy import energy_chart
 from roofline.report.charts.frontier import frontier_chart
+from roofline.report.charts.plan import plan_chart
 from roofline.report.charts.roofline import roofline_chart
 from roofline.report.charts.scaling import scaling_chart
 from roofline.report.charts.time import time_chart
@@ -51,6 +52,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "contrast": Kind(contrast_chart, ("contrast",)),
         "elasticities": Kind(elasticities_chart, ("contrast",)),
         "decision": Kind(decision_chart, ("decision",)),
+        "pareto": Kind(plan_chart, ("plan",)),
         "roofline": Kind(roofline_chart, PREDICTIONS),
         "time": Kind(time_chart, PREDICTIONS),
         "energy": Kind(energy_chart, PREDICTIONS),
