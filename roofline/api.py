@@ -172,6 +172,7 @@ def plan(
     weights: str | Sequence[str] = (),
     top: int = 10,
     per_chip: int = 3,
+    disaggregate: bool = False,
     emit: str | None = None,
     catalog: Catalog | None = None,
     ttft: str | None = None,
@@ -188,7 +189,7 @@ def plan(
     Chips are written "CHIP", "COUNTxCHIP" or "MIN-MAXxCHIP". Limits have units: `ttft` and `tpot` ("30 ms", or "none"
     for no matter what the workload promises), `throughput` ("5000 token/s"), `power` ("40 kW", with hosts), `budget`
     ("20 USD/h", of training "2 MUSD" for the run), `within` ("30 d", of training). `rank` is cost, energy, chips or
-    latency; every format of `weights` is tried. There are `top` rows, of a chip at most `per_chip`. `emit` adds the
+    latency; every format of `weights` is tried, and with `disaggregate` every split into two pools. There are `top` rows, of a chip at most `per_chip`. `emit` adds the
     flags with which vllm, sglang, trtllm, megatron or maxtext is started so. `options` as in `predict`.
     Raises `RooflineError` for anything that is wrong with them; without a feasible deployment there are no rows, and
     "nearest" says what misses least.
@@ -210,6 +211,7 @@ def plan(
         weights=[weights] if isinstance(weights, str) else weights,
         top=top,
         per_chip=per_chip,
+        disaggregate=disaggregate,
         emit=emit,
     )
     return Result(found)

@@ -10,7 +10,7 @@ import typer
 from roofline.cli.ask import Ask, asking, files, output, work
 from roofline.cli.emit import emit as write
 from roofline.cli.help import Command, examples
-from roofline.cli.options import OUTPUT, Chart, Workload, complete_deployment
+from roofline.cli.options import MAPPING, OUTPUT, Chart, Workload, complete_deployment
 
 LIMITS = "Limits"
 
@@ -65,6 +65,14 @@ Within = Annotated[
     str | None,
     typer.Option("--within", metavar="TIME", help="Training: when it must be done, e.g. 30d.", rich_help_panel=LIMITS),
 ]
+Disaggregate = Annotated[
+    bool,
+    typer.Option(
+        "--disaggregate",
+        help="Also every split of the chips into a prefill and a decode pool, each with every plan; takes seconds.",
+        rich_help_panel=MAPPING,
+    ),
+]
 Rank = Annotated[
     str,
     typer.Option(
@@ -102,6 +110,7 @@ def plan(
     budget: Budget = None,
     chips_at_most: ChipsAtMost = None,
     within: Within = None,
+    disaggregate: Disaggregate = False,
     rank: Rank = "cost",
     top: Top = 10,
     per_chip: PerChip = 3,
@@ -125,7 +134,7 @@ def plan(
         ask,
         lambda: study(
             workload, chips, rest.options, rest.catalog, given=limits, rank=rank, weights=weights, top=top,
-            per_chip=per_chip, emit=emit,
+            per_chip=per_chip, emit=emit, disaggregate=disaggregate,
         ),
         chart=chart,
         all_rows=all_rows,
@@ -140,6 +149,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "roofline plan llama-3.1-70b-chat h100-sxm mi300x --ttft 500ms --tpot 30ms",
             "roofline plan llama-3.1-70b-chat 8-64xh100-sxm --throughput 20000tok/s --budget 250USD/h --rank chips",
+            "roofline plan llama-3.1-70b-retrieval 8xh100-sxm 8xmi300x --disaggregate --emit sglang",
             "roofline plan deepseek-v3-chat h200-sxm b200-sxm --tpot 50ms --power 40kW --rank energy",
             "roofline plan llama-3.1-70b h100-sxm --scenario agent --weights fp8,bf16 --tpot 25ms --emit vllm",
             "roofline plan llama-3.1-70b-pretraining h100-sxm b200-sxm --within 60d --budget 30MUSD --emit megatron",

@@ -57,7 +57,8 @@ NAMED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 PLAN_KEYS = (*COUNTS, *PARTS, *SWITCHES, *NAMED)
 FORMAT_KEYS = ("weights", "activations", "kv_cache")
-KEYS = (*PLAN_KEYS, "pools", "stack", *FORMAT_KEYS)
+READS = ("prefill_tp", "prefill_pp", "prefill_ep")  # degrees of the prefill pool where it has its own
+KEYS = (*PLAN_KEYS, "pools", *READS, "stack", *FORMAT_KEYS)
 ON, OFF = ("on", "yes", "true"), ("off", "no", "false")
 TRAINING_ONLY = ("seq_len", "global_batch", "tokens", "lora_rank", "lora_targets", "optimizer")
 PHASES = ("training", "prefill", "decode")
@@ -209,8 +210,8 @@ def setting(key: str, value: Any, where: str = "") -> Any:
         raise RooflineError(
             f"{where}unknown setting {key!r}; " + (f"did you mean {near}?" if near else f"known: {', '.join(KEYS)}")
         )
-    if key in COUNTS:
-        least, most = COUNTS[key]
+    if key in (*COUNTS, *READS):
+        least, most = COUNTS[key.removeprefix("prefill_")]
         if not str(value).isdecimal() or not least <= int(value) <= most:
             top = f" to {most}" if most < MOST else " or more"
             raise RooflineError(f"{where}{key}={value}: must be a whole number, {least}{top}")
@@ -427,7 +428,10 @@ def resolve_deployment(
         plans.check_wiring(chip, count)
         deployment = replace(deployment, num_chips=count, label=label(wanted, count))
         if apart:
-            return _disaggregated(workload, deployment, apart, given, wanted)
+            own = {key.removeprefix("prefill_"): settings[key] for key in READS if key in settings}
+            return _disaggregated(workload, deployment, apart, given, wanted, {**given, **own})
+        if lone := next((key for key in READS if key in settings), None):
+            raise PlanError(f"{lone} is of a prefill pool; add pools, e.g. pools=4:12")
         plan = best_plan(workload, deployment, given)
         check(plan, workload, count)
     except PlanError as error:
@@ -486,9 +490,11 @@ def _pooled(apart: str | None) -> int | None:
 
 
 def _disaggregated(
-    workload: Workload, deployment: Deployment, apart: str, given: Mapping[str, Any], wanted: Wanted
+    workload: Workload, deployment: Deployment, apart: str, given: Mapping[str, Any], wanted: Wanted,
+    read_given: Mapping[str, Any],
 ) -> Deployment:  # fmt: skip
-    """The deployment with the pools that were asked for, or with the best; its label names them."""
+    """The deployment with the pools that were asked for, or with the best; its label names them. `read_given` are the
+    degrees of the prefill pool."""
     if isinstance(workload, Training):
         raise PlanError(f"pools={apart}: belongs to serving; {workload.id} trains")
     count = deployment.num_chips
@@ -496,7 +502,7 @@ def _disaggregated(
         raise PlanError(f"pools={apart}: {_pooled(apart)} chips, but the deployment has {count}")
     prefill, _, decode = apart.partition(":")
     split = pools.splits(count, given) if apart == AUTO else [(int(prefill), int(decode))]
-    found = pools.best_plans(workload, deployment, given, split)
+    found = pools.best_plans(workload, deployment, given, split, read_given)
     sizes = [f"{plan.num_chips:.0f}" for plan in (found.prefill_plan, found.plan) if plan]
     return replace(found, label=label(replace(wanted, settings={**wanted.settings, "pools": ":".join(sizes)}), count))
 

@@ -38,6 +38,7 @@ EVERY = [
     ("compare", "llama-3.1-8b-chat", "h100-sxm", "gaudi3", "wse-3", "--costs"),
     ("market", "llama-3.3-70b"),
     ("plan", "llama-3.1-70b-chat", "h100-sxm", "mi300x", "--ttft", "500ms", "--tpot", "30ms", "--emit", "vllm"),
+    ("plan", "llama-3.1-70b-retrieval", "8xh100-sxm", "--disaggregate", "--tpot", "60ms", "--emit", "sglang"),
     ("plan", "llama-3.1-8b-pretraining", "h100-sxm", "--within", "400d", "--emit", "megatron"),
     ("analyze", "llama-3.1-70b-chat", "8xh100-sxm", *DRAFTED, "--cached-share", "0.5"),
     ("compare", "llama-3.1-70b-chat", "8xh100-sxm", "8xmi300x", *DRAFTED),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from roofline.workload import Plan, Precision, Serving, Training, Workload
 
 FILE = Path(__file__).with_name("launch.yaml")
 PLAIN = ("bf16", "fp16")  # formats that checkpoints have unless something is said
+AHEAD = 2.0  # requests in a stage of a prefill pool: the one that is read, and the next
 PARTLY = (1.0, 2.0)  # ZeRO stages that divide something, but not everything
 Quantities = Mapping[str, Any]
 Stack = Mapping[str, Any]
@@ -48,7 +50,7 @@ def emit(name: str, job: Workload, plan: Plan, reads: Plan | None, precision: Pr
     commands: list[dict[str, Any]] = []
     notes: list[str] = []
     for pool, one in parts:
-        known = quantities(job, one, precision, told)
+        known = quantities(_in_pool(job, one, pool), one, precision, told)
         _refuse(name, told, known)
         arguments = [*_arguments(name, told, known), *(pools[pool] if pool else ())]
         commands.append({"what": _what(pool, known), "lines": _lines(told, job, arguments), "arguments": arguments})
@@ -62,6 +64,13 @@ def emit(name: str, job: Workload, plan: Plan, reads: Plan | None, precision: Pr
         "notes": list(dict.fromkeys(notes)),
         "sources": list(told["sources"]),
     }
+
+
+def _in_pool(job: Workload, plan: Plan, pool: str) -> Workload:
+    """The requests of a pool: of those that read prompts as many as a replica reads, and as many on their way."""
+    if pool != "prefill" or isinstance(job, Training):
+        return job
+    return replace(job, batch=min(float(job.batch), AHEAD * float(plan.dp) * float(plan.pp)))
 
 
 def quantities(job: Workload, plan: Plan, precision: Precision, told: Stack) -> dict[str, Any]:

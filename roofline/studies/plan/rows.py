@@ -117,11 +117,17 @@ def point(option: Option, job: Workload, kept: bool) -> dict[str, Any]:
     return {
         "batch": finite(float(space.batch[index])),
         "plan": contract.plan_fields(space.plan_at(index), trains=False),
-        **({} if reads is None else {"prefill_plan": contract.plan_fields(reads, trains=False)}),
+        **({} if reads is None else _apart(reads, space.plan_at(index))),
         "weights": precision.weights,
         **{name: finite(option.figure(name)) for name in names},
         "kept": kept,
     }
+
+
+def _apart(reads: Plan, writes: Plan) -> dict[str, Any]:
+    """The pools of a combination, as a deployment has them."""
+    chips = {"prefill": int(reads.num_chips), "decode": int(writes.num_chips)}
+    return {"pools": chips, "prefill_plan": contract.plan_fields(reads, trains=False)}
 
 
 def command(name: str, deployment: str, job: Workload, options: Options) -> str:

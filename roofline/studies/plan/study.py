@@ -15,7 +15,7 @@ from roofline.engine import plans, search
 from roofline.engine.deployment import Deployment
 from roofline.errors import CheckFailedError, NoRoomError, PlanError, RooflineError, did_you_mean
 from roofline.studies import contract, economics
-from roofline.studies.plan import choose, rows, served, trained, wanted, why
+from roofline.studies.plan import choose, pooled, rows, served, trained, wanted, why
 from roofline.studies.plan import emit as launches
 from roofline.studies.plan.choose import Option
 from roofline.studies.plan.limits import Limit, flag, keeps, limits, nearest, refusals
@@ -50,10 +50,12 @@ def plan(
     top: int = SHOWN,
     per_chip: int = OF_A_CHIP,
     emit: str | None = None,
+    disaggregate: bool = False,
 ) -> dict[str, Any]:
     """The contract's object: the best deployments that keep the limits that are `given` by the names of options.
 
-    Chips are written `CHIP`, `COUNTxCHIP` or `MIN-MAXxCHIP`, each with settings; all formats of `weights` are tried.
+    Chips are written `CHIP`, `COUNTxCHIP` or `MIN-MAXxCHIP`, each with settings; all formats of `weights` are tried,
+    and with `disaggregate` also pools apart for prefill and decode.
     Raises `RooflineError` for what means nothing; that nothing is feasible is a result (`demand` makes it an error).
     """
     catalog = Snapshot.of(catalog)
@@ -62,16 +64,20 @@ def plan(
         raise RooflineError(
             f"--rank {rank}: " + (f"did you mean {near}?" if near else f"one of {', '.join(choose.RANKS)}")
         )
+    if "pools" in options.settings:
+        raise RooflineError("leave pools out: --disaggregate tries all of them")
     if not chips:
         raise RooflineError("name at least one chip, e.g. h100-sxm or 8-64xh100-sxm")
     job = resolve_workload(catalog, workload, options)
     if isinstance(job, Serving) and job.saturated:
         options, job = replace(options, batch=None), replace(job, batch=1.0)  # all batches are tried, the largest too
     kept = limits(job, given)
+    if disaggregate and isinstance(job, Training):
+        raise RooflineError(f"--disaggregate belongs to serving; {job.id} trains")
     if emit:
         launches.stack(emit, job)  # a stack that there is none of is told before anything is searched
     choices = [wanted.choice(text) for text in dict.fromkeys(chips)]
-    looked = [_looked(choice, workload, job, options, catalog, kept, weights) for choice in choices]
+    looked = [_looked(choice, workload, job, options, catalog, kept, weights, disaggregate) for choice in choices]
     figures = choose.ranked_by(job, kept)
     chosen = [item.best(kept, rank, figures) for item in looked]
     told = [pair for options_of in chosen for pair in options_of[:per_chip]]
@@ -175,7 +181,7 @@ class Looked:
 
 def _looked(
     asked: wanted.Choice, name: str, job: Workload, options: Options, catalog: Catalog, kept: Sequence[Limit],
-    weights: Sequence[str],
+    weights: Sequence[str], apart: bool,
 ) -> Looked:  # fmt: skip
     """Every combination of one kind of chip."""
     settings = {**options.settings, **asked.wanted.settings}
@@ -184,7 +190,7 @@ def _looked(
     if wrong and isinstance(job, Serving):
         raise PlanError(f"{asked.wanted.text}: {wrong} belongs to training; {job.id} is served ({', '.join(DEGREES)})")
     found = [
-        _in_format(asked, name, job, options, catalog, kept, given, formats)
+        _in_format(asked, name, job, options, catalog, kept, given, formats, apart)
         for formats in (_formats(told, settings) for told in weights or ("",))
     ]
     return Looked(
@@ -209,7 +215,7 @@ def _formats(weights: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _in_format(
     asked: wanted.Choice, name: str, job: Workload, options: Options, catalog: Catalog, kept: Sequence[Limit],
-    given: Mapping[str, Any], formats: Mapping[str, Any],
+    given: Mapping[str, Any], formats: Mapping[str, Any], apart: bool,
 ) -> Looked:  # fmt: skip
     """Every combination of one kind of chip in one format."""
     chosen = replace(asked.wanted, settings={**asked.wanted.settings, **formats})
@@ -235,6 +241,8 @@ def _in_format(
         return Looked(asked.wanted.text, bare, sizes, spaces, beside, counts.too_large, counts.invalid)
     most = wiring if at_most is None else min(wiring, at_most)
     pairs = _served(job, bare, sizes, given, options.batch, kept, how, most if asked.least is None else 0)
+    if apart:
+        pairs += [(how, space) for space in pooled.spaces(job, bare, sizes, given, options.batch)]
     return Looked(asked.wanted.text, bare, sizes, pairs)
 
 

@@ -99,6 +99,17 @@ def test_sequences_of_maxtext_make_the_global_batch() -> None:
     assert told["ici_fsdp_parallelism"] == "16"
 
 
+def test_each_pool_has_its_own_command() -> None:
+    found = emit("sglang", job("llama-3.1-70b-chat"), Plan(tp=4.0, dp=3.0), Plan(tp=4.0), FP8)
+    reads, writes = found["commands"]
+    assert (reads["what"], writes["what"]) == ("pool of 4 chips for prefill", "pool of 12 chips for decode")
+    assert value(reads["arguments"], "--disaggregation-mode") == "prefill"
+    assert value(writes["arguments"], "--disaggregation-mode") == "decode"
+    assert value(reads["arguments"], "--max-running-requests") == "2"
+    with pytest.raises(RooflineError, match="no flags here for pools"):
+        emit("trtllm", job("llama-3.1-70b-chat"), Plan(), Plan(), FP8)
+
+
 @pytest.mark.parametrize(
     ("stack", "work", "plan", "precision", "message"),
     [

@@ -161,6 +161,44 @@ def test_all_formats_are_tried_and_the_label_says_which_it_is() -> None:
     assert one["considered"] < result["considered"]
 
 
+def test_pools_are_tried_with_all_pairs_of_plans_and_named_so_that_analyze_finds_them() -> None:
+    work = "llama-3.1-70b-retrieval"
+    asked: dict[str, Any] = {"tpot": "60 ms", "per_chip": 400, "top": 400, "catalog": CATALOG}
+    joined, both = (rl.plan(work, "8xh100-sxm", disaggregate=apart, **asked) for apart in (False, True))
+    assert both["considered"] > 3 * joined["considered"]
+    assert both["feasible"] >= joined["feasible"]
+    split = [row for row in both["rows"] if row["deployment"].get("pools")]
+    assert any(
+        row["deployment"]["prefill_plan"]["tp"] != row["deployment"]["plan"]["tp"] for row in split
+    )  # fmt: skip
+    for row in split[:: max(1, len(split) // 6)]:
+        found = alone(row, work)
+        assert found["fits"]
+        assert found["deployment"]["prefill_plan"] == row["deployment"]["prefill_plan"]
+        assert found["deployment"]["plan"] == row["deployment"]["plan"]
+        assert found["metrics"]["tpot_s"] == pytest.approx(row["figures"]["tpot_s"], rel=1e-12)
+        assert found["metrics"]["ttft_s"] == pytest.approx(row["figures"]["ttft_s"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"chips": "8xh100-sxm", "disaggregate": True, "workload": "llama-3.1-8b-pretraining"}, "belongs to serving"),
+        ({"chips": "8xh100-sxm", "pools": "4:4", "workload": SMALL}, "leave pools out"),
+    ],
+)
+def test_pools_that_mean_nothing_are_refused(call: dict[str, Any], message: str) -> None:
+    with pytest.raises(rl.RooflineError, match=message):
+        rl.plan(**call)
+
+
+def test_degrees_of_a_prefill_pool_need_pools() -> None:
+    with pytest.raises(rl.RooflineError, match="prefill_tp is of a prefill pool; add pools"):
+        rl.predict(SMALL, "8xh100-sxm:prefill_tp=2")
+    found = rl.predict("llama-3.1-70b-chat", "8xh100-sxm:pools=4:4,tp=2,prefill_tp=4")["deployment"]
+    assert (found["prefill_plan"]["tp"], found["plan"]["tp"]) == (4.0, 2.0)
+
+
 def test_nothing_feasible_tells_the_nearest_miss() -> None:
     result = rl.plan("llama-3.1-70b-chat", "h100-sxm", tpot="1 ms", ttft="1 s", catalog=CATALOG)
     assert result["rows"] == []
