@@ -189,8 +189,9 @@ def plan(
     Chips are written "CHIP", "COUNTxCHIP" or "MIN-MAXxCHIP". Limits have units: `ttft` and `tpot` ("30 ms", or "none"
     for no matter what the workload promises), `throughput` ("5000 token/s"), `power` ("40 kW", with hosts), `budget`
     ("20 USD/h", of training "2 MUSD" for the run), `within` ("30 d", of training). `rank` is cost, energy, chips or
-    latency; every format of `weights` is tried, and with `disaggregate` every split into two pools. There are `top` rows, of a chip at most `per_chip`. `emit` adds the
-    flags with which vllm, sglang, trtllm, megatron or maxtext is started so. `options` as in `predict`.
+    latency; every format of `weights` is tried, and with `disaggregate` every split into two pools. There are `top`
+    rows, of a chip at most `per_chip`. `emit` adds the flags with which vllm, sglang, trtllm, megatron or maxtext is
+    started so. `options` as in `predict`.
     Raises `RooflineError` for anything that is wrong with them; without a feasible deployment there are no rows, and
     "nearest" says what misses least.
 

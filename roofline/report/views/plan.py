@@ -128,7 +128,7 @@ def _of_requests() -> Iterator[Field]:
     yield Column("an hour", right=True), _figure("usd_per_hour", usd)
     yield Column("J/token", right=True), _first("system_energy_j_per_token", "energy_j_per_token", show=ratio)
     yield Column("power", right=True), _figure("power_w", lambda value: quantity(value, "W"))
-    yield Column("bound"), lambda row: ", ".join(dict.fromkeys(str(bound) for bound in row["bounds"].values()))
+    yield Column("bound"), _bounds
 
 
 def _of_prompts() -> Iterator[Field]:
@@ -138,7 +138,7 @@ def _of_prompts() -> Iterator[Field]:
     yield Column("$/Mtok read", right=True), _paid("usd_per_million_input_tokens")
     yield Column("an hour", right=True), _figure("usd_per_hour", usd)
     yield Column("power", right=True), _figure("power_w", lambda value: quantity(value, "W"))
-    yield Column("bound"), lambda row: ", ".join(dict.fromkeys(str(bound) for bound in row["bounds"].values()))
+    yield Column("bound"), _bounds
 
 
 def _of_run() -> Iterator[Field]:
@@ -157,6 +157,11 @@ def _worth(result: Result) -> Iterator[Field]:
     if result["limits"]:
         yield Column("left of limit", right=True), _margin
     yield Column("evidence"), lambda row: row["evidence"]["calibration"]
+
+
+def _bounds(row: Result) -> str:
+    """What binds each phase, each once; a pause is bound by nothing."""
+    return ", ".join(dict.fromkeys(bound for bound in row["bounds"].values() if bound))
 
 
 def _metric(name: str, show: Callable[[float | None], str]) -> Callable[[Result], str]:
@@ -256,6 +261,8 @@ def _looked(result: Result) -> Iterator[Part]:
         yield Text("under a limit: how many that memory holds break it, (how many break nothing else)", "quiet")
     if "slower" in [columns[at].head for at in kept]:
         yield Text("slower: plans that fit beside faster ones on as many chips", "quiet")
+    if result["workload"]["kind"] == "serving" and not result["disaggregated"]:
+        yield Text("pools apart for prefill and decode were not tried (--disaggregate)", "quiet")
     yield from (Text(f"{item['written']}: {item['why']}", "bad") for item in result["chips"] if item["why"])
 
 

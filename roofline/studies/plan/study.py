@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,27 +11,15 @@ import numpy as np
 from roofline import __version__
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
-from roofline.engine import plans, search
-from roofline.engine.deployment import Deployment
-from roofline.errors import CheckFailedError, NoRoomError, PlanError, RooflineError, did_you_mean
+from roofline.errors import CheckFailedError, RooflineError, did_you_mean
 from roofline.studies import contract, economics
-from roofline.studies.plan import choose, pooled, rows, served, trained, wanted, why
+from roofline.studies.plan import choose, rows, wanted, why
 from roofline.studies.plan import emit as launches
 from roofline.studies.plan.choose import Option
-from roofline.studies.plan.limits import Limit, flag, keeps, limits, nearest, refusals
-from roofline.studies.plan.rows import Asked
-from roofline.studies.plan.space import Space
-from roofline.studies.request import (
-    DEGREES,
-    FORMAT_KEYS,
-    PLAN_KEYS,
-    Options,
-    equipment,
-    resolve_workload,
-    setting,
-)
+from roofline.studies.plan.limits import Limit, flag, keeps, limits, nearest
+from roofline.studies.plan.search import Asking, Looked, look
+from roofline.studies.request import Options, resolve_workload
 from roofline.workload import Serving, Training, Workload
-from roofline.workload.dtype import usual_activations
 
 PLAN_SCHEMA = "roofline.plan/1"
 SHOWN = 10  # rows of all chips together
@@ -61,9 +49,8 @@ def plan(
     catalog = Snapshot.of(catalog)
     if rank not in choose.RANKS:
         near = did_you_mean(rank, choose.RANKS, most=1)
-        raise RooflineError(
-            f"--rank {rank}: " + (f"did you mean {near}?" if near else f"one of {', '.join(choose.RANKS)}")
-        )
+        hint = f"did you mean {near}?" if near else f"one of {', '.join(choose.RANKS)}"
+        raise RooflineError(f"--rank {rank}: {hint}")
     if "pools" in options.settings:
         raise RooflineError("leave pools out: --disaggregate tries all of them")
     if not chips:
@@ -77,7 +64,8 @@ def plan(
     if emit:
         launches.stack(emit, job)  # a stack that there is none of is told before anything is searched
     choices = [wanted.choice(text) for text in dict.fromkeys(chips)]
-    looked = [_looked(choice, workload, job, options, catalog, kept, weights, disaggregate) for choice in choices]
+    asking = Asking(workload, job, options, catalog, kept, weights, disaggregate)
+    looked = [look(choice, asking) for choice in choices]
     figures = choose.ranked_by(job, kept)
     chosen = [item.best(kept, rank, figures) for item in looked]
     told = [pair for options_of in chosen for pair in options_of[:per_chip]]
@@ -92,6 +80,7 @@ def plan(
         "rank": rank,
         "ranked_by": figures[rank],
         "limits": [_limit(limit, given) for limit in kept],
+        "disaggregated": disaggregate,
         "considered": sum(item.considered for item in looked),
         "feasible": sum(feasible),
         "chips": [item.told(kept) for item in looked],
@@ -116,155 +105,6 @@ def demand(result: Mapping[str, Any]) -> None:
     """`CheckFailedError` if nothing is feasible, telling the nearest miss."""
     if not result["rows"]:
         raise CheckFailedError(f"nothing is feasible; {result['nearest']['text']}")
-
-
-# --- one chip -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Looked:
-    """What was looked at of one kind of chip: a space for each format, with how its deployments are written; how many
-    combinations there are in all, and how many of those memory or a rule of plans refused before they were priced."""
-
-    text: str
-    bare: Deployment
-    sizes: Sequence[int]
-    spaces: Sequence[tuple[Asked, Space]]
-    beside: int = 0
-    too_large: int = 0
-    impossible: int = 0
-    why: str | None = None
-
-    @property
-    def economics(self) -> Any:
-        """What costs rest on."""
-        return self.bare.economics
-
-    @property
-    def considered(self) -> int:
-        """All combinations."""
-        return self.beside + sum(space.held.size for _, space in self.spaces)
-
-    def feasible(self, kept: Sequence[Limit]) -> int:
-        """Those that memory holds and that keep all limits."""
-        return sum(int(np.count_nonzero(keeps(kept, space.numbers, space.held))) for _, space in self.spaces)
-
-    def best(self, kept: Sequence[Limit], rank: str, figures: Mapping[str, str]) -> list[tuple[Asked, Option]]:
-        """The best of each layout, the best first."""
-        found = [(asked, option) for asked, space in self.spaces
-                 for option in choose.best(space, keeps(kept, space.numbers, space.held), rank, figures)]  # fmt: skip
-        return sorted(found, key=lambda pair: pair[1].key)
-
-    def told(self, kept: Sequence[Limit]) -> dict[str, Any]:
-        """How many combinations there were, and what became of them."""
-        refused: dict[str, dict[str, int]] = {limit.name: {"refused": 0, "alone": 0} for limit in kept}
-        for _, space in self.spaces:
-            for name, counts in refusals(kept, space.numbers, space.held).items():
-                for what, number in counts.items():
-                    refused[name][what] += number
-        unheld = sum(int(np.count_nonzero(~space.held)) for _, space in self.spaces)
-        return {
-            "written": self.text,
-            "chip": self.bare.chip.id,
-            "chip_name": self.bare.chip.name,
-            "stack": self.bare.stack.id,
-            "sizes": [int(size) for size in self.sizes],
-            "considered": self.considered,
-            "impossible": self.impossible,
-            "memory": self.too_large + unheld,
-            "slower": self.beside - self.too_large - self.impossible,
-            "refused": refused,
-            "feasible": self.feasible(kept),
-            "why": self.why,
-        }
-
-
-def _looked(
-    asked: wanted.Choice, name: str, job: Workload, options: Options, catalog: Catalog, kept: Sequence[Limit],
-    weights: Sequence[str], apart: bool,
-) -> Looked:  # fmt: skip
-    """Every combination of one kind of chip."""
-    settings = {**options.settings, **asked.wanted.settings}
-    given = {key: value for key, value in settings.items() if key in PLAN_KEYS}
-    wrong = next((key for key in given if key not in DEGREES), None)
-    if wrong and isinstance(job, Serving):
-        raise PlanError(f"{asked.wanted.text}: {wrong} belongs to training; {job.id} is served ({', '.join(DEGREES)})")
-    found = [
-        _in_format(asked, name, job, options, catalog, kept, given, formats, apart)
-        for formats in (_formats(told, settings) for told in weights or ("",))
-    ]
-    return Looked(
-        asked.wanted.text,
-        found[0].bare,
-        sorted({size for item in found for size in item.sizes}),
-        [pair for item in found for pair in item.spaces],
-        beside=sum(item.beside for item in found),
-        too_large=sum(item.too_large for item in found),
-        impossible=sum(item.impossible for item in found),
-        why="; ".join(dict.fromkeys(item.why for item in found if item.why)) or None,
-    )
-
-
-def _formats(weights: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The formats that are settled when weights have one: activations go with it unless they are given."""
-    if not weights:
-        return {}
-    setting("weights", weights)
-    return {"weights": weights, "activations": settings.get("activations") or usual_activations(weights)}
-
-
-def _in_format(
-    asked: wanted.Choice, name: str, job: Workload, options: Options, catalog: Catalog, kept: Sequence[Limit],
-    given: Mapping[str, Any], formats: Mapping[str, Any], apart: bool,
-) -> Looked:  # fmt: skip
-    """Every combination of one kind of chip in one format."""
-    chosen = replace(asked.wanted, settings={**asked.wanted.settings, **formats})
-    bare = equipment(catalog, chosen, job, options)
-    precision = bare.precision_for(job.precision)
-    said = {key: value for key, value in {**options.settings, **chosen.settings}.items()
-            if key == "stack" or (key in FORMAT_KEYS and value != getattr(job.precision, key))}  # fmt: skip
-    how = Asked(name, asked.wanted.chip, said)
-    try:
-        fewest = search.fewest_chips(_smallest(job), bare.chip, bare.stack, precision, given)
-    except (NoRoomError, PlanError) as error:
-        return Looked(asked.wanted.text, bare, (), (), why=str(error))
-    at_most = next((int(limit.value) for limit in kept if limit.figure == "num_chips"), None)
-    wiring = int(min(plans.most_chips(bare.chip), search.MOST_TRIED))
-    hurry = isinstance(job, Training) and any(limit.figure in ("time_to_train_s", "tokens_per_s") for limit in kept)
-    sizes = wanted.sizes(asked, fewest, wiring, at_most, all_doublings=hurry)
-    if not sizes:
-        return Looked(asked.wanted.text, bare, (), (), why=f"{job.id} needs {fewest:,} chips at least")
-    if isinstance(job, Training):
-        run, counts = trained.space(job, bare, sizes, given)
-        spaces = [] if run is None else [(how, run)]
-        beside = counts.considered - sum(space.held.size for _, space in spaces)
-        return Looked(asked.wanted.text, bare, sizes, spaces, beside, counts.too_large, counts.invalid)
-    most = wiring if at_most is None else min(wiring, at_most)
-    pairs = _served(job, bare, sizes, given, options.batch, kept, how, most if asked.least is None else 0)
-    if apart:
-        pairs += [(how, space) for space in pooled.spaces(job, bare, sizes, given, options.batch)]
-    return Looked(asked.wanted.text, bare, sizes, pairs)
-
-
-def _served(
-    job: Serving, bare: Deployment, sizes: Sequence[int], given: Mapping[str, Any], batch: float | None,
-    kept: Sequence[Limit], how: Asked, most: int,
-) -> list[tuple[Asked, Space]]:  # fmt: skip
-    """Combinations of requests that are served: all sizes, and more replicas, on at most so many chips, where a rate is
-    to be reached."""
-    found = served.space(job, bare, sizes, given, batch)
-    if found is None:
-        return []
-    more = None if "dp" in given else served.replicated(job, found, kept, most)
-    return [(how, space) for space in (found, more) if space is not None]
-
-
-def _smallest(job: Workload) -> Workload:
-    """The workload with as little at once as there may be: how many chips hold it decides the fewest."""
-    return job if isinstance(job, Training) else replace(job, batch=1.0)
-
-
-# --- the result ---------------------------------------------------------------------------------------------------
 
 
 def _limit(limit: Limit, given: Mapping[str, Any]) -> dict[str, Any]:
