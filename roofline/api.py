@@ -18,6 +18,7 @@ from roofline.studies.explain import explain as _explain
 from roofline.studies.lint import lint as _lint
 from roofline.studies.market import market as _market
 from roofline.studies.new import new as _new
+from roofline.studies.plan import plan as _plan
 from roofline.studies.show import show as _show
 from roofline.studies.validate import DEFAULT_BY
 from roofline.studies.validate import validate as _validate
@@ -38,6 +39,7 @@ __all__ = [
     "lint",
     "market",
     "new",
+    "plan",
     "predict",
     "show",
     "sweep",
@@ -212,6 +214,60 @@ def sweep(
     found = study(
         asked, sort=sort, top=top, pareto=pareto, out=out, jobs=jobs, dry_run=dry_run, restart=restart
     )  # fmt: skip
+    return Result(found)
+
+
+def plan(
+    workload: str,
+    chips: str | Sequence[str],
+    *,
+    rank: str = "cost",
+    weights: str | Sequence[str] = (),
+    top: int = 10,
+    per_chip: int = 3,
+    disaggregate: bool = False,
+    emit: str | None = None,
+    catalog: Catalog | None = None,
+    ttft: str | None = None,
+    tpot: str | None = None,
+    throughput: str | None = None,
+    power: str | None = None,
+    budget: str | None = None,
+    chips_at_most: int | None = None,
+    within: str | None = None,
+    **options: Any,
+) -> Result:
+    """All deployments of some chips that keep limits, the best first (`roofline plan`).
+
+    Chips are written "CHIP", "COUNTxCHIP" or "MIN-MAXxCHIP". Limits have units: `ttft` and `tpot` ("30 ms", or "none"
+    for no matter what the workload promises), `throughput` ("5000 token/s"), `power` ("40 kW", with hosts), `budget`
+    ("20 USD/h", of training "2 MUSD" for the run), `within` ("30 d", of training). `rank` is cost, energy, chips or
+    latency; every format of `weights` is tried, and with `disaggregate` every split into two pools. There are `top`
+    rows, of a chip at most `per_chip`. `emit` adds the flags with which vllm, sglang, trtllm, megatron or maxtext is
+    started so. `options` as in `predict`.
+    Raises `RooflineError` for anything that is wrong with them; without a feasible deployment there are no rows, and
+    "nearest" says what misses least.
+
+    >>> found = plan("llama-3.1-8b-chat", "h100-sxm", tpot="20 ms")
+    >>> found["rows"][0]["metrics"]["tpot_s"] <= 0.02
+    True
+    """
+    given = {"ttft": ttft, "tpot": tpot, "throughput": throughput, "power": power, "budget": budget,
+             "chips_at_most": chips_at_most, "within": within}  # fmt: skip
+    asked = request.options(options)
+    found = _plan(
+        workload,
+        [chips] if isinstance(chips, str) else chips,
+        asked,
+        catalog or Catalog(),
+        given=given,
+        rank=rank,
+        weights=[weights] if isinstance(weights, str) else weights,
+        top=top,
+        per_chip=per_chip,
+        disaggregate=disaggregate,
+        emit=emit,
+    )
     return Result(found)
 
 

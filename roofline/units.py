@@ -123,6 +123,12 @@ DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
                 {"USD/token": (1.0, (NONE,)), "USD/Mtok": (1e-6, (NONE,))},
                 said="USD/Mtok",
             ),
+            Dimension(
+                "rate of tokens",
+                "token/s",
+                "5000 token/s",
+                {"token/s": (1.0, (DECIMAL,)), "tokens/s": (1.0, (DECIMAL,)), "tok/s": (1.0, (DECIMAL,))},
+            ),
             Dimension("fraction", "1", "85 %", {"%": (0.01, (NONE,))}),
         )
     }

@@ -17,6 +17,7 @@ from roofline.cli import (
     lint,
     market,
     new,
+    plan,
     show,
     sweep,
     validate,
@@ -53,6 +54,6 @@ def roofline(
 
 
 for command in (
-    analyze, compare, contrast, sweep, whatif, decide, explain, market, validate, calibrate, show, lint, new,
+    analyze, compare, contrast, plan, sweep, whatif, decide, explain, market, validate, calibrate, show, lint, new,
 ):  # fmt: skip
     command.register(app)

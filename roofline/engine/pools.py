@@ -49,19 +49,24 @@ def splits(chips: int, given: Mapping[str, int]) -> list[tuple[int, int]]:
 
 
 def best_plans(
-    serving: Serving, deployment: Deployment, given: Mapping[str, int], wanted: Sequence[tuple[int, int]]
-) -> Deployment:  # fmt: skip
-    """The deployment with the pools, of `wanted` sizes, that serve most requests per second, keeping `given` degrees.
+    serving: Serving,
+    deployment: Deployment,
+    given: Mapping[str, int],
+    wanted: Sequence[tuple[int, int]],
+    read_given: Mapping[str, int] | None = None,
+) -> Deployment:
+    """The deployment with the pools, of `wanted` sizes, that serve most requests per second, keeping `given` degrees,
+    in the prefill pool those of `read_given` where there are any.
 
     Those that keep the workload's service level come first, if there are any; of equals, those with fewer prefill
     chips; if nothing fits, what needs the least memory. Raises `PlanError` if no plan divides the model and a split.
     """
     check(serving, deployment.stack)
     precision = deployment.precision_for(serving.precision)
-    candidates = _candidates(serving.model, deployment, given, wanted)
+    candidates = plan_pairs(serving.model, deployment, given if read_given is None else read_given, given, wanted)
     reading, of_reads = plans.stacked([reads for reads, _ in candidates])
     writing, of_writes = plans.stacked([writes for _, writes in candidates])
-    pairs = [_pairs(reads, writes) for reads, writes in zip(of_reads, of_writes, strict=True)]
+    pairs = [every_pair(reads, writes) for reads, writes in zip(of_reads, of_writes, strict=True)]
     one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
     _, reads = read_side(serving, replace(deployment, plan=reading), precision)
     _, writes = write_side(serving, replace(deployment, plan=writing), precision, serving.batch)
@@ -77,15 +82,19 @@ def best_plans(
     )
 
 
-def _pairs(reads: Indices, writes: Indices) -> tuple[Indices, Indices]:
+def every_pair(reads: Indices, writes: Indices) -> tuple[Indices, Indices]:
     """Every one of the first with every one of the second."""
     one, other = np.meshgrid(reads, writes, indexing="ij")
     return one.ravel(), other.ravel()
 
 
-def _candidates(
-    model: Model, deployment: Deployment, given: Mapping[str, int], wanted: Sequence[tuple[int, int]]
-) -> list[tuple[Plan, Plan]]:  # fmt: skip
+def plan_pairs(
+    model: Model,
+    deployment: Deployment,
+    read_given: Mapping[str, int],
+    write_given: Mapping[str, int],
+    wanted: Sequence[tuple[int, int]],
+) -> list[tuple[Plan, Plan]]:
     """Every plan of both pools for each split that has any; the `PlanError` of the last if none has."""
     found: list[tuple[Plan, Plan]] = []
     failed = PlanError(f"pools need chips for an instance each; {deployment.num_chips} are too few")
@@ -95,7 +104,7 @@ def _candidates(
                 plans.candidates(
                     model, chips, dict(given), deployment.stack.placement, float(np.max(deployment.chip.devices))
                 )
-                for chips in split
+                for chips, given in zip(split, (read_given, write_given), strict=True)
             )
         except PlanError as error:
             failed = PlanError(f"pools of {split[0]} and {split[1]} chips: {error}")

@@ -25,6 +25,8 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [*_trained(result), *_served(result)]
     if schema.startswith("roofline.contrast/"):
         return [_contrasted(row) for row in result["rows"]]
+    if schema.startswith("roofline.plan/"):
+        return [_planned(result, row) for row in result["rows"]]
     if schema.startswith("roofline.entry/"):
         return [dict(item) for item in result["fields"]]
     if schema.startswith("roofline.explanation/"):
@@ -142,6 +144,28 @@ def _crossed(asked: Result, found: Result) -> Iterator[dict[str, Any]]:
             **told,
             **{name: crossing.get(name) for name in ("below", "above", "equal", "better_below", "better_above")},
         }
+
+
+def _planned(result: Result, row: Result) -> dict[str, Any]:
+    """One deployment of a plan: what it is, what limits leave, every metric."""
+    deployment = row["deployment"]
+    names = ("chip", "num_chips", "stack", "weights", "activations", "kv_cache")
+    return {
+        "workload": result["workload"]["id"],
+        "rank": row["rank"],
+        "deployment": row["written"],
+        **{name: deployment[name] for name in names},
+        **deployment["plan"],
+        **{f"{name}_chips": chips for name, chips in (deployment.get("pools") or {}).items()},
+        **{f"prefill_{name}": degree for name, degree in (deployment.get("prefill_plan") or {}).items()},
+        "batch": row["batch"],
+        "payment": row["payment"],
+        **{f"{item['limit']}_margin": item["margin"] for item in row["limits"]},
+        **{f"{phase}_bound": bound for phase, bound in row["bounds"].items()},
+        **row["figures"],
+        **row["metrics"],
+        "evidence": row["evidence"]["calibration"],
+    }
 
 
 def _constants(row: Result) -> Iterator[dict[str, Any]]:

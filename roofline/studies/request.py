@@ -57,7 +57,8 @@ NAMED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 PLAN_KEYS = (*COUNTS, *PARTS, *SWITCHES, *NAMED)
 FORMAT_KEYS = ("weights", "activations", "kv_cache")
-KEYS = (*PLAN_KEYS, "pools", "stack", *FORMAT_KEYS)
+READS = ("prefill_tp", "prefill_pp", "prefill_ep")  # degrees of the prefill pool where it has its own
+KEYS = (*PLAN_KEYS, "pools", *READS, "stack", *FORMAT_KEYS)
 ON, OFF = ("on", "yes", "true"), ("off", "no", "false")
 TRAINING_ONLY = ("seq_len", "global_batch", "tokens", "lora_rank", "lora_targets", "optimizer")
 PHASES = ("training", "prefill", "decode")
@@ -209,8 +210,8 @@ def setting(key: str, value: Any, where: str = "") -> Any:
         raise RooflineError(
             f"{where}unknown setting {key!r}; " + (f"did you mean {near}?" if near else f"known: {', '.join(KEYS)}")
         )
-    if key in COUNTS:
-        least, most = COUNTS[key]
+    if key in (*COUNTS, *READS):
+        least, most = COUNTS[key.removeprefix("prefill_")]
         if not str(value).isdecimal() or not least <= int(value) <= most:
             top = f" to {most}" if most < MOST else " or more"
             raise RooflineError(f"{where}{key}={value}: must be a whole number, {least}{top}")
@@ -321,7 +322,7 @@ def _with_serving(serving: Serving, options: Options, catalog: Catalog) -> Servi
     for name in TRAINING_ONLY:
         if getattr(options, name) is not None:
             raise RooflineError(
-                f"--{_flag(name)} belongs to training; {serving.id} is served (--batch --input --output)"
+                f"--{flag(name)} belongs to training; {serving.id} is served (--batch --input --output)"
             )
     steps = _with_length(serving, serving.steps, Prefill, options.input_len, "--input")
     steps = _with_length(serving, steps, Decode, options.output_len, "--output")
@@ -390,13 +391,18 @@ def _with_training(training: Training, options: Options) -> Training:
     ):  # fmt: skip
         if getattr(options, name) is not None:
             raise RooflineError(
-                f"--{_flag(name)} belongs to serving; {training.id} trains (--seq --global-batch --tokens)"
+                f"--{flag(name)} belongs to serving; {training.id} trains (--seq --global-batch --tokens)"
             )
     given = {name: getattr(options, name) for name in (*TRAINING_ONLY, "imbalance")}
     return replace(training, **{name: value for name, value in given.items() if value is not None})
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """An option as the command line calls it, without its dashes.
+
+    >>> flag("input_len"), flag("global_batch")
+    ('input', 'global-batch')
+    """
     return name.removesuffix("_len").replace("_", "-")
 
 
@@ -409,10 +415,11 @@ def resolve_deployment(
     """
     wanted = parse_deployment(text)
     given = plan_settings(text, options)
-    apart = _settings(wanted, options).get("pools")
+    settings = _settings(wanted, options)
+    apart = settings.get("pools")
     try:
         _check_kind(workload, given)
-        bare = unplanned(catalog, text, workload, options)
+        bare = unplanned(catalog, wanted, workload, options)
         count = wanted.count or _pooled(apart) or _count(given)
         precision = bare.precision or workload.precision
         count = count or _fewest(workload, bare.chip, bare.stack, precision, given, anyway=anyway)
@@ -421,7 +428,10 @@ def resolve_deployment(
         plans.check_wiring(bare.chip, count)
         deployment = replace(bare, num_chips=count, label=label(wanted, count))
         if apart:
-            return _disaggregated(workload, deployment, apart, given, wanted)
+            own = {key.removeprefix("prefill_"): settings[key] for key in READS if key in settings}
+            return _disaggregated(workload, deployment, apart, given, wanted, {**given, **own})
+        if lone := next((key for key in READS if key in settings), None):
+            raise PlanError(f"{lone} is of a prefill pool; add pools, e.g. pools=4:12")
         plan = best_plan(workload, deployment, given)
         check(plan, workload, count)
     except PlanError as error:
@@ -429,9 +439,8 @@ def resolve_deployment(
     return replace(deployment, plan=plan)
 
 
-def unplanned(catalog: Catalog, text: str, workload: Workload, options: Options) -> Deployment:
-    """One chip of the deployment that a text means, with its stack, formats and what costs rest on, without a plan."""
-    wanted = parse_deployment(text)
+def unplanned(catalog: Catalog, wanted: Wanted, workload: Workload, options: Options) -> Deployment:
+    """One chip of a deployment as written, with its stack, formats and what costs rest on, without a plan."""
     chip = catalog.chip(wanted.chip)
     settings = _settings(wanted, options)
     kind = "training" if isinstance(workload, Training) else "serving"
@@ -481,9 +490,11 @@ def _pooled(apart: str | None) -> int | None:
 
 
 def _disaggregated(
-    workload: Workload, deployment: Deployment, apart: str, given: Mapping[str, Any], wanted: Wanted
+    workload: Workload, deployment: Deployment, apart: str, given: Mapping[str, Any], wanted: Wanted,
+    read_given: Mapping[str, Any],
 ) -> Deployment:  # fmt: skip
-    """The deployment with the pools that were asked for, or with the best; its label names them."""
+    """The deployment with the pools that were asked for, or with the best; its label names them. `read_given` are the
+    degrees of the prefill pool."""
     if isinstance(workload, Training):
         raise PlanError(f"pools={apart}: belongs to serving; {workload.id} trains")
     count = deployment.num_chips
@@ -491,7 +502,7 @@ def _disaggregated(
         raise PlanError(f"pools={apart}: {_pooled(apart)} chips, but the deployment has {count}")
     prefill, _, decode = apart.partition(":")
     split = pools.splits(count, given) if apart == AUTO else [(int(prefill), int(decode))]
-    found = pools.best_plans(workload, deployment, given, split)
+    found = pools.best_plans(workload, deployment, given, split, read_given)
     sizes = [f"{plan.num_chips:.0f}" for plan in (found.prefill_plan, found.plan) if plan]
     return replace(found, label=label(replace(wanted, settings={**wanted.settings, "pools": ":".join(sizes)}), count))
 

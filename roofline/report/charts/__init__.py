@@ -15,6 +15,7 @@ from roofline.report.charts.decision import decision_chart
 from roofline.report.charts.elasticities import elasticities_chart
 from roofline.report.charts.energy import energy_chart
 from roofline.report.charts.frontier import frontier_chart
+from roofline.report.charts.plan import plan_chart
 from roofline.report.charts.roofline import roofline_chart
 from roofline.report.charts.scaling import scaling_chart
 from roofline.report.charts.time import time_chart
@@ -53,6 +54,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "elasticities": Kind(elasticities_chart, ("contrast",)),
         "decision": Kind(decision_chart, ("decision",)),
         "tornado": Kind(tornado_chart, ("whatif",), section="worth"),
+        "pareto": Kind(plan_chart, ("plan",)),
         "roofline": Kind(roofline_chart, PREDICTIONS),
         "time": Kind(time_chart, PREDICTIONS),
         "energy": Kind(energy_chart, PREDICTIONS),

@@ -257,7 +257,7 @@ class Grid:
         settings = {name: request.setting(name, value) for name, value in names.items()}
         options = replace(self.request.options, settings={**self.request.options.settings, **settings})
         job = request.resolve_workload(self.catalog, workload, options)
-        bare = Case(job, request.unplanned(self.catalog, text, job, options))
+        bare = Case(job, request.unplanned(self.catalog, request.parse_deployment(text), job, options))
         found = spans.numbers(bare, self._spans)
         largest = Case(job, bare.deployment)
         for axis in found:
