@@ -87,8 +87,10 @@ def whatif(
     from roofline.errors import RooflineError
     from roofline.studies.whatif import whatif as study
 
-    if chart and (against or (set_ and not target)):
-        raise RooflineError("--chart draws what numbers are worth: without --set, or with --target, not --against")
+    if chart and set_ and not (target or against):
+        raise RooflineError(
+            "--chart draws what numbers are worth, or with --against a break-even; of --set alone nothing"
+        )
 
     emit(
         ask,
@@ -111,7 +113,7 @@ def register(app: typer.Typer) -> None:
             "roofline whatif llama-3.1-70b-chat 8xh100-sxm --set memory.bandwidth=+20% --set stack.step=x0.5",
             "roofline whatif llama-3.1-70b-chat 8xh100-sxm --set memory.capacity=141GB --set batch=256 --replan",
             "roofline whatif llama-3.1-70b-chat 8xh100-sxm --target tpot=15ms --solve memory.bandwidth",
-            "roofline whatif llama-3.1-70b-chat 8xh100-sxm --against 8xmi300x --solve batch --metric tpot",
+            "roofline whatif llama-3.1-8b-chat h100-sxm --against l40s --solve batch --metric cost --chart even.svg",
             "roofline whatif llama-3.1-70b-chat 8xh100-sxm --against 8xmi300x --solve price.hourly",
             "roofline whatif llama-3.1-70b-pretraining 64xh100-sxm --set links.scale-out.bandwidth=x2",
         ),

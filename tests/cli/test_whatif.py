@@ -95,13 +95,25 @@ def test_the_tornado_is_drawn_alike_each_time(run: Run, tmp_path: Path) -> None:
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_break_even_is_drawn_with_both_lines_and_where_they_meet(run: Run, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.svg", tmp_path / "b.svg"
+    for path in (first, second):
+        assert run(*ASKED, "--against", "8xmi300x", "--solve", "price.hourly", "--chart", str(path)).code == 0
+    text = first.read_text(encoding="utf-8")
+    assert first.read_bytes() == second.read_bytes()
+    for told in ("over price.hourly of 8xh100-sxm:tp=4,dp=2", "8xmi300x is better from there on", "now 3.9 USD/h"):
+        assert told in text
+    zero = tmp_path / "c.png"  # a context of 0 has no place on a log axis
+    assert run(*ASKED, "--against", "8xmi300x", "--solve", "context", "--chart", str(zero)).code == 0
+    assert zero.exists()
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (("--set", "memory.bandwith=+20%"), "did you mean 'memory.bandwidth'"),
         (("--set", "memory.bandwidth=4"), "needs a unit"),
         (("--set", "batch=x2", "--chart", "x.svg"), "--chart draws what numbers are worth"),
-        (("--against", "8xmi300x", "--solve", "batch", "--chart", "x.svg"), "--chart draws what numbers are worth"),
         (("--target", "tpot=20ms"), "--solve KEY is missing"),
         (("--against", "h10-sxm", "--solve", "batch"), "h100-sxm"),
     ],

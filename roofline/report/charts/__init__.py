@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from roofline.errors import OutputError, did_you_mean
 from roofline.report.charts.break_even import break_even_chart
 from roofline.report.charts.contrast import contrast_chart
+from roofline.report.charts.crossing import crossing_chart
 from roofline.report.charts.decision import decision_chart
 from roofline.report.charts.elasticities import elasticities_chart
 from roofline.report.charts.energy import energy_chart
@@ -54,6 +55,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "elasticities": Kind(elasticities_chart, ("contrast",)),
         "decision": Kind(decision_chart, ("decision",)),
         "tornado": Kind(tornado_chart, ("whatif",), section="worth"),
+        "crossing": Kind(crossing_chart, ("whatif",), section="break_even"),
         "pareto": Kind(plan_chart, ("plan",)),
         "roofline": Kind(roofline_chart, PREDICTIONS),
         "time": Kind(time_chart, PREDICTIONS),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Result = Mapping[str, Any]
 LESS, MORE = PALETTE[0], PALETTE[1]
+CUT = 1.0  # the longest bar: what changes by more is cut, and says so
 THICK = 0.66  # of the room of a row that its bar fills
 ROOM = 0.4  # beside bars for their labels, of the widest
 
@@ -38,10 +39,10 @@ def _draw(figure: Figure, result: Result, rows: Sequence[Result]) -> None:
     title(figure, f"What moves {short(metric)} ({metric}), {now} now", below)
     axes = figure.add_subplot(1, 1, 1)
     ends = [_changes(row, metric) for row in rows]
-    widest = max((abs(share) for pair in ends for share in pair), default=0.0) or 0.01
-    for place, (row, pair) in enumerate(zip(rows, ends, strict=True)):
-        _bars(axes, place, row, pair)
-    _scales(axes, rows, ends, widest)
+    drawn = [tuple(max(-CUT, min(CUT, share)) for share in pair) for pair in ends]
+    for place, (row, pair, cut) in enumerate(zip(rows, ends, drawn, strict=True)):
+        _bars(axes, place, row, pair, cut)
+    _scales(axes, rows, drawn)
     step = f"{worth['step'] * 100:.0f} %"
     footer(
         figure,
@@ -54,26 +55,26 @@ def _changes(row: Result, metric: str) -> tuple[float, float]:
     return row["low_changes"].get(metric) or 0.0, row["high_changes"].get(metric) or 0.0
 
 
-def _bars(axes: Axes, place: int, row: Result, pair: tuple[float, float]) -> None:
+def _bars(axes: Axes, place: int, row: Result, pair: Sequence[float], cut: Sequence[float]) -> None:
     """The two bars of a number, each with the value it is turned to and the change; what both move one way is drawn
     behind and before."""
     same = pair[0] * pair[1] > 0.0
-    for share, color, end in zip(pair, (LESS, MORE), ("low", "high"), strict=True):
+    for share, length, color, end in zip(pair, cut, (LESS, MORE), ("low", "high"), strict=True):
         thick, shift = (THICK / 2, THICK / 4 * (-1 if end == "low" else 1)) if same else (THICK, 0.0)
-        axes.barh([place + shift], [share], height=thick, color=color, linewidth=0)
+        axes.barh([place + shift], [length], height=thick, color=color, linewidth=0)
         if abs(share) < 5e-4:
             continue
-        fits = "" if row[f"fits_{end}"] else " (no fit)"
+        fits = ("" if row[f"fits_{end}"] else " (no fit)") + ("" if share == length else " (bar cut)")
         axes.annotate(
             f"{change(share)} at {amount(row[end], row['unit'])}{fits}",
-            (share, place + shift), (4 if share > 0 else -4, 0), textcoords="offset points", va="center",
+            (length, place + shift), (4 if share > 0 else -4, 0), textcoords="offset points", va="center",
             ha="left" if share > 0 else "right", fontsize=6.0 if same else 7.0, color=INK,
         )  # fmt: skip
 
 
-def _scales(axes: Axes, rows: Sequence[Result], ends: Sequence[tuple[float, float]], widest: float) -> None:
-    least, most = (pick((0.0, *(share for pair in ends for share in pair))) for pick in (min, max))
-    span = max(most - least, widest)
+def _scales(axes: Axes, rows: Sequence[Result], drawn: Sequence[Sequence[float]]) -> None:
+    least, most = (pick((0.0, *(share for pair in drawn for share in pair))) for pick in (min, max))
+    span = max(most - least, 0.01)
     axes.set_xlim(least - ROOM * span, most + ROOM * span)
     axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)  # the largest on top
     axes.set_yticks(range(len(rows)), [f"{row['key']}  {amount(row['value'], row['unit'])}" for row in rows])

@@ -8,7 +8,7 @@ from typing import Any
 
 from roofline import units
 from roofline.report.document import Cell, Column, Document, Grid, Heading, Part, Text, Tone
-from roofline.report.human import UNKNOWN, count, duration, known, percent, quantity, ratio, usd
+from roofline.report.human import UNKNOWN, count, duration, known, many, percent, quantity, ratio, usd
 from roofline.report.views.common import evidence_text, layout_text, notes, plan_text, work_text
 
 Result = Mapping[str, Any]
@@ -70,7 +70,9 @@ def amount(value: float | None, unit: str) -> str:
     """
     if unit == "s" and known(value) and value >= units.YEAR:
         return f"{ratio(value / units.YEAR)} years"
-    return UNITS[unit](value) if unit in UNITS else quantity(value, unit) if unit else ratio(value)
+    if not unit:
+        return many(value) if known(value) and value >= 1e7 else ratio(value)
+    return UNITS[unit](value) if unit in UNITS else quantity(value, unit)
 
 
 def change(share: float | None) -> str:
@@ -251,4 +253,13 @@ def _break_even(found: Result) -> Iterator[Part]:
 
 
 def _place(item: Result, found: Result) -> str:
-    return count(item["above"]) if not found["unit"] and item["above"] >= 1 else amount(item["above"], found["unit"])
+    return place_of(item["above"], found["unit"])
+
+
+def place_of(value: float, unit: str) -> str:
+    """A value of a number, counts as they are.
+
+    >>> place_of(39.0, ""), place_of(2.1, "USD/h"), place_of(0.5, "")
+    ('39', '2.1 USD/h', '0.5')
+    """
+    return count(value) if not unit and value >= 1 else amount(value, unit)

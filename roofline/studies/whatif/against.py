@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def break_even(first: Case, second: Case, knob: Knob, other: Knob | None, metric
     """The contract's object: every crossing, who is better below and above it, and who is throughout where there is
     none. The second deployment has its knob `other` turned alike; with None it stays as it is.
     """
-    values = solve.grid(knob)
+    values = solve.grid(_running(knob, first, second))
     labels = [case.deployment.label for case in (first, second)]
 
     def waits(at: float) -> list[bool]:
@@ -61,6 +62,14 @@ def _along(case: Case, metric: str, size: int) -> Array:
     value = result.metrics.get(metric)
     found = measures.flat(np.nan if value is None else value, size)
     return np.where(measures.flat(result.fits, size) > 0.0, np.where(found > 0.0, found, np.nan), np.nan)
+
+
+def _running(knob: Knob, first: Case, second: Case) -> Knob:
+    """Requests at once that at least one of them runs: beyond, both only let more of them wait."""
+    if knob.key != "batch":
+        return knob
+    most = (float(case.predicted().max_batch) for case in (first, second))
+    return replace(knob, reach=max(most))
 
 
 def _waits(case: Case) -> bool:
