@@ -31,6 +31,16 @@ def test_the_table_says_what_is_best_why_and_what_was_refused(planned: rl.Result
         assert part in text, part
 
 
+def test_intervals_that_reach_beyond_a_limit_are_told(planned: rl.Result) -> None:
+    beyond = [
+        str(row["rank"])
+        for row in planned["rows"]
+        if row["metrics"]["tpot_s_high"] is not None and row["metrics"]["tpot_s_high"] > 0.03
+    ]
+    told = f"TPOT: the 90 % interval reaches beyond the limit in {', '.join(beyond)}"
+    assert bool(beyond) == (told in formats.render(planned.data, "table"))
+
+
 def test_all_points_are_told_when_asked_for(planned: rl.Result) -> None:
     few, every = (formats.render(planned.data, "table", all_rows=wanted) for wanted in (False, True))
     points = sum(len(traded["points"]) for traded in planned["frontier"])

@@ -209,7 +209,8 @@ def _along(axes: Axes, line: Line, step: float = 6.0) -> Iterator[Box]:
 
 
 def _source_lines(result: Result) -> Iterator[str]:
-    evidence = f"; expected ({evidence_line(result['rows'])})" if result["rows"] else ""
+    every = {row["deployment"]["label"]: row for row in result["rows"]}
+    evidence = f"; expected ({evidence_line(list(every.values()))})" if every else ""
     yield f"roofline {result['version']}{evidence}"
     yield "beside points: chips x plan, requests at once"
     if result["limits"]:

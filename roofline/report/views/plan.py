@@ -39,6 +39,7 @@ def view(result: Result, *, all_rows: bool = False, **_: Any) -> Document:
     parts: list[Part] = [Heading(work_text(result["workload"], at_once=False)), Text(_asked(result))]
     if result["rows"]:
         parts.append(_ranked(result, trains=trains))
+        parts += _unsure(result)
         parts += [Text(_because(item, result["rows"][0])) for item in result["why"]]
     else:
         parts.append(Text(f"nothing is feasible; {result['nearest']['text']}", "bad"))
@@ -199,6 +200,21 @@ def _margin(row: Result) -> str:
         return UNKNOWN
     least = min(known, key=lambda item: float(item["margin"]))
     return f"{NAMED[least['limit']]} {percent(least['margin'])}"
+
+
+def _unsure(result: Result) -> Iterator[Text]:
+    """Limits that the intervals of rows reach beyond."""
+    for limit in result["limits"]:
+        rows = [str(row["rank"]) for row in result["rows"] if _may_break(limit, row)]
+        if rows:
+            yield Text(
+                f"{NAMED[limit['limit']]}: the 90 % interval reaches beyond the limit in {', '.join(rows)}", "quiet"
+            )
+
+
+def _may_break(limit: Result, row: Result) -> bool:
+    worst = next(item["worst"] for item in row["limits"] if item["limit"] == limit["limit"])
+    return worst is not None and (worst < limit["bound"] if limit["least"] else worst > limit["bound"])
 
 
 # --- why ----------------------------------------------------------------------------------------------------------

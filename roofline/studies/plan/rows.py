@@ -17,6 +17,17 @@ from roofline.studies.plan.limits import Limit
 from roofline.studies.request import Options, flag, resolve_deployment
 from roofline.workload import Plan, Serving, Training, Workload
 
+# The far edge of the interval of what limits are about, of serving and (True) of training.
+WORST = {
+    ("ttft", False): "ttft_s_high",
+    ("tpot", False): "tpot_s_high",
+    ("throughput", False): "output_tokens_per_s_low",
+    ("power", False): "system_power_w_high",
+    ("within", True): "time_to_train_s_high",
+    ("throughput", True): "tokens_per_s_low",
+    ("power", True): "system_power_w_high",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -80,6 +91,7 @@ def row(
                 "value": figures[limit.figure],
                 "bound": limit.value,
                 "margin": limit.margin(figures[limit.figure]),
+                "worst": metrics.get(WORST.get((limit.name, isinstance(job, Training)), "")),
             }
             for limit in limits
         ],

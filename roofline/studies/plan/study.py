@@ -143,7 +143,7 @@ def _nearest(
         if (near := nearest(kept, space.numbers, space.held)) is not None and np.isfinite(near[0])
     ]
     if not misses:
-        reasons = (f"{item.text}: {item.why or 'nothing fits, or figures are not known'}" for item in looked)
+        reasons = (f"{item.text}: {item.why or _unknown(item, kept) or 'memory holds nothing'}" for item in looked)
         return {"text": "; ".join(reasons), "row": None, "missed": []}
     _, asked, option = min(misses, key=lambda miss: miss[0])
     row = rows.row(option, asked, job, kept, options, catalog)
@@ -155,10 +155,21 @@ def _nearest(
     return {"text": f"the nearest is {where}{at_once}: {told}", "row": row, "missed": missed}
 
 
+def _unknown(item: Looked, kept: Sequence[Limit]) -> str:
+    """Limits whose figures nobody knows of a chip."""
+    names = [
+        limit.name
+        for limit in kept
+        if any(space.held.any() for _, space in item.spaces)
+        and all(np.isnan(space.numbers[limit.figure][space.held]).all() for _, space in item.spaces)
+    ]
+    return f"its {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not known" if names else ""
+
+
 def _miss(item: Mapping[str, Any], unit: str) -> str:
     """A limit that is missed, and by how much."""
     name = flag(item["limit"]).removeprefix("--")
     if item["value"] is None or item["margin"] is None:
         return f"{name} is not known"
     shown = [why.shown(item[key], unit) for key in ("value", "bound")]
-    return f"{name} {shown[0]} instead of {shown[1]} ({-item['margin'] * 100:.3g} % beyond)"
+    return f"{name} {shown[0]} instead of {shown[1]} ({-item['margin'] * 100:,.1f} % beyond)"

@@ -209,6 +209,19 @@ def test_nothing_feasible_tells_the_nearest_miss() -> None:
         demand(result)
 
 
+def test_a_limit_on_what_nobody_knows_refuses_and_says_so() -> None:
+    result = rl.plan(SMALL, "m2-ultra", power="1 kW", catalog=CATALOG)
+    assert result["rows"] == []
+    assert result["nearest"]["text"] == "m2-ultra: its power is not known"
+    assert result["chips"][0]["refused"]["power"]["refused"] > 0
+
+
+def test_a_chip_of_a_file_is_named_so_that_analyze_finds_it() -> None:
+    row = rl.plan(SMALL, "./examples/my-asic.yaml", tpot="none", ttft="none", catalog=CATALOG)["rows"][0]
+    assert row["deployment"]["label"].endswith("xmy-asic")
+    assert alone(row, SMALL)["metrics"] == row["metrics"]
+
+
 def test_a_chip_that_holds_nothing_says_so_and_leaves_the_others() -> None:
     result = rl.plan("llama-3.1-70b-chat", ["1xl4", "h100-sxm"], catalog=CATALOG)
     assert {row["deployment"]["chip"] for row in result["rows"]} == {"h100-sxm"}
