@@ -71,16 +71,16 @@ class Mesh:
         self.valid = self._flat(np.equal(broken, 0))
         self.all_valid = bool(self.valid.all())
         self.broken = broken
-        self._makers = dict(self._columns())
 
     @property
     def names(self) -> list[str]:
         """All columns."""
-        return list(self._makers)
+        return [name for name, _ in self._columns()]
 
     def table(self, names: Iterable[str]) -> Table:
         """These columns; one that nothing here has is empty."""
-        return {name: self._makers[name]() if name in self._makers else self._unknown() for name in names}
+        makers = dict(self._columns())  # not kept: they know this mesh, and would outlive it until garbage is collected
+        return {name: makers[name]() if name in makers else self._unknown() for name in names}
 
     # -- how
 
