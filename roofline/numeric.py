@@ -46,6 +46,17 @@ def smaller(a: Num, b: Num) -> Num:
     return min(a, b) if isinstance(a, float) and isinstance(b, float) else np.minimum(a, b)
 
 
+def capped(value: Num, most: Num) -> Num:
+    """`np.minimum`; where no element is above its cap, the value as it is, without the axes of the caps.
+
+    What is made of it then stays as small as it is: a batch that fits whatever the lengths has no axis of lengths.
+
+    >>> capped(np.array([1.0, 2.0]), np.full((3, 1), 2.0)).shape, capped(np.array([1.0, 2.0]), np.ones((3, 1))).shape
+    ((2,), (3, 2))
+    """
+    return np.minimum(value, most) if np.any(np.greater(value, most)) else value
+
+
 def where(condition: Truth, a: Num, b: Num) -> Num:
     """`np.where`; a plain condition takes one side as it is.
 

@@ -32,7 +32,7 @@ from roofline.engine.phases import replica_batch, work_time
 from roofline.engine.prediction import PROMPTS, Phase, Prediction, evidence_of
 from roofline.engine.steps import Part, Stretch, parts, reading, writing
 from roofline.engine.usage import Served, uses
-from roofline.numeric import Num
+from roofline.numeric import Num, capped
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving
 
 EDGES = ("", "_ideal", "_low", "_high")  # of a metric
@@ -139,9 +139,9 @@ def memory_room(serving: Serving, deployment: Deployment, precision: Precision) 
         per_request = per_request + share * memory.cache_bytes_per_sequence(drafter, precision, plan, resident)
     limit = deployment.chip.main_memory.capacity * stack.usable_memory
     most = np.maximum(np.floor((limit - weights - working) * stack.cache_memory / per_request), 0.0)
-    running = np.where(np.greater_equal(most, 1.0), np.minimum(asked, most), asked) if paged else asked
+    running = capped(asked, np.where(np.greater_equal(most, 1.0), most, np.inf)) if paged else asked
     held = Memory(weights=weights, kv_cache=running * per_request, activations=working)
-    all_running = np.where(np.less(running, asked), running * plan.dp, serving.batch)
+    all_running = serving.batch if running is asked else np.where(running < asked, running * plan.dp, serving.batch)
     space = np.maximum(limit - weights - working, 0.0) * stack.cache_memory
     return Room(held, limit, most * plan.dp, all_running, space)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST = 1_000_000  # values of an axis
-NAMES = (*request.FORMAT_KEYS, "stack", *request.NAMED, *request.SWITCHES)  # what has other code, not other numbers
+NAMES = (*request.FORMAT_KEYS, "stack", "recompute", "schedule", *request.SWITCHES)  # other code, not other numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -69,17 +69,18 @@ class Mesh:
         self.panel, self.block, self.result = panel, block, result
         self.shape = block.shape
         self.valid = self._flat(np.equal(broken, 0))
+        self.all_valid = bool(self.valid.all())
         self.broken = broken
-        self._makers = dict(self._columns())
 
     @property
     def names(self) -> list[str]:
         """All columns."""
-        return list(self._makers)
+        return [name for name, _ in self._columns()]
 
     def table(self, names: Iterable[str]) -> Table:
         """These columns; one that nothing here has is empty."""
-        return {name: self._makers[name]() if name in self._makers else self._unknown() for name in names}
+        makers = dict(self._columns())  # not kept: they know this mesh, and would outlive it until garbage is collected
+        return {name: makers[name]() if name in makers else self._unknown() for name in names}
 
     # -- how
 
@@ -93,9 +94,11 @@ class Mesh:
         """A number of each row; NaN where the plan is none or the number is not known."""
         if value is None:
             return self._unknown()
-        found = self._flat(np.asarray(value, dtype=np.float64))
-        known = self.valid & np.isfinite(found)
-        return found if known.all() else np.where(known, found, np.nan)
+        number = np.asarray(value, dtype=np.float64)
+        if self.all_valid and np.isfinite(number).all():
+            return self._flat(number)
+        found = self._flat(number)
+        return np.where(self.valid & np.isfinite(found), found, np.nan)
 
     def _words(self, codes: Num, names: Sequence[str]) -> Words:
         return Words(self._flat(np.asarray(codes, dtype=np.intp)), tuple(names))

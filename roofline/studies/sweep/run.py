@@ -213,8 +213,10 @@ def _streamed(
         def alone(chunk: int) -> Any:
             return write(work, chunk, held.part(chunk))
 
-        with _crew(order, processes) as crew, state.refused(out, f"{held.tally.points:,} points are done"):
-            arguments = lambda chunk: (chunk, str(held.part(chunk)))  # noqa: E731
+        def arguments(chunk: int) -> tuple[int, str]:
+            return chunk, str(held.part(chunk))
+
+        with _crew(order, processes) as crew, state.refused(out, lambda: f"{held.tally.points:,} points are done"):
             for part in _in_order(crew, work.chunks, alone, Worker.write, arguments, processes, begun):
                 held.add(part)
                 watch.done(held.tally)

@@ -131,7 +131,8 @@ def _parquet(place: Path) -> Iterator[Sink]:
         def write(self, table: Table) -> None:
             found = pa.table({name: _column(pa, values) for name, values in table.items()})
             if not writers:
-                writers.append(pq.ParquetWriter(place, found.schema, write_statistics=False))
+                words = [name for name, values in table.items() if isinstance(values, Words)]
+                writers.append(pq.ParquetWriter(place, found.schema, use_dictionary=words, write_statistics=False))
             writers[0].write_table(found)
 
     try:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -120,7 +120,7 @@ class State:
     def add(self, part: Part) -> None:
         """Take the next chunk: its bytes first, then the line that says so."""
         source = self.part(part.chunk)
-        with refused(self.place, f"chunk {part.chunk + 1} of {self.wanted['chunks']}"):
+        with refused(self.place, f"{self.tally.points:,} points are done"):
             if self.apart:
                 os.replace(source, self._own(part.chunk))
             else:
@@ -275,14 +275,14 @@ def _lock(stream: IO[str], folder: Path) -> None:
 
 
 @contextmanager
-def refused(place: Path, doing: str) -> Iterator[None]:
-    """What the system refuses, as an `OutputError` that says how to go on."""
+def refused(place: Path, doing: str | Callable[[], str]) -> Iterator[None]:
+    """What the system refuses while something is done, as an `OutputError` that says how to go on."""
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full:
-            told = f"the disk is full ({doing}); free space and run the same command again: it goes on from there"
+        said = doing if isinstance(doing, str) else doing()
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            told = f"the disk is full ({said}); free space and run the same command again: it goes on from there"
         else:
-            told = f"can't be written ({doing}): {(error.strerror or str(error)).lower()}"
+            told = f"can't be written ({said}): {(error.strerror or str(error)).lower()}"
         raise OutputError(f"{place}: {told}") from None
