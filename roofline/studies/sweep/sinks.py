@@ -145,6 +145,7 @@ def _parquet(place: Path) -> Iterator[Sink]:
 def _column(pa: Any, values: Values) -> Any:
     if not isinstance(values, Words):
         return pa.array(np.ascontiguousarray(values), from_pandas=True)
-    known = np.array([bool(name) for name in values.names])[values.codes]
-    codes = pa.array(values.codes.astype(np.int32), mask=~known)
-    return pa.DictionaryArray.from_arrays(codes, pa.array([str(name) for name in values.names], pa.string()))
+    names = list(dict.fromkeys(values.names))  # of names twice the library writes bytes that differ from run to run
+    codes = np.array([names.index(name) for name in values.names], dtype=np.int32)[values.codes]
+    known = np.array([bool(name) for name in names])[codes]
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=~known), pa.array(names, pa.string()))
