@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline.errors import OutputError
+from roofline.report.charts import trade
 from roofline.report.charts.figure import FAINT, PALETTE, box_of, evidence_line, footer, save, title
-from roofline.report.charts.placement import FAR, Box, place
+from roofline.report.charts.placement import Box
 from roofline.report.human import count, duration, rate, usd
 from roofline.report.views.common import work_text
 from roofline.report.views.frontier import CHIP_SECONDS, PRICE, cost_text, promise_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Result = Mapping[str, Any]
@@ -31,6 +30,11 @@ class Point:
     cost: float
     batch: float
     kept: bool
+
+    @property
+    def at(self) -> tuple[float, float]:
+        """Its place in the chart."""
+        return self.latency, self.cost
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def _draw(figure: Figure, predictions: Sequence[Result], panels: Sequence[tuple[
         _scales(axes, cost, lines)
         _promise(axes, slo)
         for line in lines:
-            _plot(axes, line)
+            trade.draw(axes, line.points, line.color, line.promised)
     title(figure, "Cost against latency", work_text(predictions[0]["workload"], at_once=False))
     footer(figure, *_source_lines(predictions, slo))
     figure.draw_without_rendering()  # the layout is known from here on: names go where there is room
@@ -102,24 +106,9 @@ def _scales(axes: Axes, cost: str, lines: Sequence[Line]) -> None:
     axes.set_xlabel("time per output token (each user's), faster to the left")
     told = "USD" if cost == PRICE else "chip-seconds"
     axes.set_ylabel(f"{told} per million output tokens")
-    _ticks(axes.xaxis, axes.get_xlim(), duration, most=3000.0)
-    _ticks(axes.yaxis, axes.get_ylim(), usd if cost == PRICE else rate, most=30.0)
-    axes.tick_params(which="minor", length=0, labelsize=8, pad=6.5)
-    axes.tick_params(which="major", length=3, labelsize=8)
-    axes.grid(visible=True, which="major", linewidth=0.5, color="0.92")
-    axes.set_axisbelow(True)
-
-
-def _ticks(axis: Axis, limits: tuple[float, float], show: Callable[[float | None], str], most: float) -> None:
-    """Powers of ten, and what is two and five times them on an axis that spans less than `most`."""
-    few = limits[1] / limits[0] < most
-    axis.set_major_formatter(lambda value, _: show(value))
-    axis.set_minor_formatter(lambda value, _: show(value) if few and _leading(value) in (2, 5) else "")
-
-
-def _leading(value: float) -> int:
-    """The first digit of a number."""
-    return round(value / 10.0 ** math.floor(math.log10(value) + 1e-9))
+    trade.ticks(axes.xaxis, axes.get_xlim(), duration, most=3000.0)
+    trade.ticks(axes.yaxis, axes.get_ylim(), usd if cost == PRICE else rate, most=30.0)
+    trade.grid(axes)
 
 
 def _promise(axes: Axes, slo: Result) -> None:
@@ -135,40 +124,23 @@ def _promise(axes: Axes, slo: Result) -> None:
         )  # fmt: skip
 
 
-def _plot(axes: Axes, line: Line) -> None:
-    """The line; its points full where they keep what is promised, hollow where not; a ring around the cheapest so."""
-    xs, ys = [point.latency for point in line.points], [point.cost for point in line.points]
-    axes.plot(xs, ys, color=line.color, linewidth=1.5, zorder=2.5, solid_joinstyle="round")
-    for kept, face in ((True, line.color), (False, "white")):
-        some = [point for point in line.points if point.kept is kept]
-        axes.scatter(
-            [point.latency for point in some], [point.cost for point in some], s=17, color=face, zorder=3,
-            edgecolors=line.color, linewidths=1.1,
-        )  # fmt: skip
-    if line.promised:
-        axes.scatter(
-            [line.promised.latency], [line.promised.cost], s=95, facecolors="none", edgecolors=line.color,
-            linewidths=1.3, zorder=3,
-        )  # fmt: skip
-
-
 def _name(axes: Axes, cost: str, lines: Sequence[Line], slo: Result) -> None:
     """Names of deployments, costs of the cheapest that keep the promise, numbers of requests: each where there is room,
     the most important first."""
     frame = box_of(axes)
-    taken = [*_marks(axes, slo), *(box for line in lines for box in _along(axes, line))]
+    taken = [*_marks(axes, slo), *(box for line in lines for box in trade.along(axes, line.points, line.promised))]
     for line in lines:
         ends = (line.points[-1], *reversed(line.points))
-        taken += _put(axes, line.label, ends, line.color, taken, frame, size=8.5, weight="bold")
+        taken += trade.put(axes, line.label, ends, line.color, taken, frame, size=8.5, weight="bold")
     for line in lines:
         if line.promised:
             text = cost_text(cost, line.promised.cost).removesuffix(" chip-seconds")
-            taken += _put(axes, text, [line.promised], line.color, taken, frame, size=7.5, weight="bold", gap=13.0)
+            taken += trade.put(axes, text, [line.promised], line.color, taken, frame, size=7.5, weight="bold", gap=13.0)
     labelled = [list(_labelled(line)) for line in lines]
     for index in range(max(map(len, labelled))):
         for line, points in zip(lines, labelled, strict=True):
             for point in points[index : index + 1]:
-                taken += _put(
+                taken += trade.put(
                     axes, count(point.batch), [point], line.color, taken, frame, size=6.5, weight="normal", gap=7.0,
                     far=(1.0,),
                 )  # fmt: skip
@@ -183,47 +155,11 @@ def _labelled(line: Line) -> Iterator[Point]:
             yield point
 
 
-def _put(
-    axes: Axes, text: str, points: Sequence[Point], color: str, taken: Sequence[Box], frame: Box, *, size: float,
-    weight: str, gap: float = 9.0, far: Sequence[float] = FAR,
-) -> list[Box]:  # fmt: skip
-    """Write a text beside the first of some points that has room; the box that it takes, if any."""
-    told = axes.text(0.5, 0.5, text, transform=axes.transAxes, fontsize=size, fontweight=weight)
-    box = box_of(told)
-    told.remove()
-    width, height = box.right - box.left + 4, box.top - box.bottom
-    for point in points:
-        x, y = axes.transData.transform((point.latency, point.cost))
-        (found,) = place([(x, y)], [(width, height)], taken, frame, gap, far)
-        if found:
-            axes.annotate(
-                text, ((found.left + found.right) / 2, (found.bottom + found.top) / 2), xycoords="figure pixels",
-                ha="center", va="center", fontsize=size, fontweight=weight, color=color, zorder=4,
-            ).set_in_layout(False)  # fmt: skip
-            return [found]
-    return []
-
-
 def _marks(axes: Axes, slo: Result) -> Iterator[Box]:
     """What stands in the plot besides lines: the limit that is promised, and what is written beside it."""
-    frame = box_of(axes)
     yield from (box_of(text) for text in axes.texts)
     if slo.get("tpot_s"):
-        x, _ = axes.transData.transform((slo["tpot_s"], axes.get_ylim()[0]))
-        yield Box(x - 1, frame.bottom, x + 1, frame.top)
-
-
-def _along(axes: Axes, line: Line, step: float = 6.0) -> Iterator[Box]:
-    """Small squares along a line, which names must not cross."""
-    places = axes.transData.transform([(point.latency, point.cost) for point in line.points])
-    for (x, y), (to_x, to_y) in zip(places, [*places[1:], places[-1]], strict=True):
-        pieces = max(1, math.ceil(math.hypot(to_x - x, to_y - y) / step))
-        for piece in range(pieces):
-            at, up = x + (to_x - x) * piece / pieces, y + (to_y - y) * piece / pieces
-            yield Box(at - 4, up - 4, at + 4, up + 4)
-    if line.promised:
-        x, y = axes.transData.transform((line.promised.latency, line.promised.cost))
-        yield Box(x - 11, y - 11, x + 11, y + 11)
+        yield trade.upright(axes, slo["tpot_s"])
 
 
 def _source_lines(predictions: Sequence[Result], slo: Result) -> Iterator[str]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline.errors import OutputError
+from roofline.report.charts import trade
 from roofline.report.charts.figure import FAINT, PALETTE, box_of, evidence_line, footer, save, title
-from roofline.report.charts.placement import Box, place
 from roofline.report.human import count, duration, rate
 from roofline.report.views.common import layout_text, work_text
 from roofline.report.views.plan import limit_text, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Result = Mapping[str, Any]
@@ -32,6 +30,11 @@ class Point:
     chip: float
     kept: bool
     text: str
+
+    @property
+    def at(self) -> tuple[float, float]:
+        """Its place in the chart."""
+        return self.user, self.chip
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def _draw(figure: Figure, result: Result, lines: Sequence[Line]) -> None:
     _scales(axes, lines)
     _promise(axes, result)
     for line in lines:
-        _plot(axes, line)
+        trade.draw(axes, line.points, line.color, line.best)
     title(figure, "Tokens for a user against tokens of a chip", work_text(result["workload"], at_once=False))
     footer(figure, *_source_lines(result))
     figure.draw_without_rendering()  # the layout is known from here on: names go where there is room
@@ -98,23 +101,8 @@ def _scales(axes: Axes, lines: Sequence[Line]) -> None:
     axes.set_xlabel("output tokens/s for each user, faster to the right")
     axes.set_ylabel("output tokens/s of each chip, cheaper upwards")
     for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-        _ticks(axis, limits)
-    axes.tick_params(which="minor", length=0, labelsize=8, pad=6.5)
-    axes.tick_params(which="major", length=3, labelsize=8)
-    axes.grid(visible=True, which="major", linewidth=0.5, color="0.92")
-    axes.set_axisbelow(True)
-
-
-def _ticks(axis: Axis, limits: tuple[float, float]) -> None:
-    """Powers of ten, and what is two and five times them on an axis that spans few of them."""
-    few = limits[1] / limits[0] < 3000.0
-    axis.set_major_formatter(lambda value, _: rate(value))
-    axis.set_minor_formatter(lambda value, _: rate(value) if few and _leading(value) in (2, 5) else "")
-
-
-def _leading(value: float) -> int:
-    """The first digit of a number."""
-    return round(value / 10.0 ** math.floor(math.log10(value) + 1e-9))
+        trade.ticks(axis, limits, rate, most=3000.0)
+    trade.grid(axes)
 
 
 def _limit(result: Result) -> float | None:
@@ -135,77 +123,24 @@ def _promise(axes: Axes, result: Result) -> None:
         )  # fmt: skip
 
 
-def _plot(axes: Axes, line: Line) -> None:
-    """The line; its points full where they keep all limits, hollow where not; a ring around the chip's best."""
-    axes.plot(
-        [point.user for point in line.points], [point.chip for point in line.points], color=line.color, linewidth=1.4,
-        zorder=2.5, solid_joinstyle="round",
-    )  # fmt: skip
-    for kept, face in ((True, line.color), (False, "white")):
-        some = [point for point in line.points if point.kept is kept]
-        axes.scatter(
-            [point.user for point in some], [point.chip for point in some], s=15, color=face, zorder=3,
-            edgecolors=line.color, linewidths=1.0,
-        )  # fmt: skip
-    if line.best:
-        axes.scatter(
-            [line.best.user], [line.best.chip], s=95, facecolors="none", edgecolors=line.color, linewidths=1.4, zorder=3
-        )
-
-
 def _name(axes: Axes, lines: Sequence[Line], result: Result) -> None:
     """Names of chips, layouts of their best, then of a few other points: each where there is room."""
     frame = box_of(axes)
     taken = [box_of(text) for text in axes.texts]
     if limit := _limit(result):
-        x, _ = axes.transData.transform((1.0 / limit, axes.get_ylim()[0]))
-        taken.append(Box(x - 1, frame.bottom, x + 1, frame.top))
-    taken += [box for line in lines for box in _along(axes, line)]
+        taken.append(trade.upright(axes, 1.0 / limit))
+    taken += [box for line in lines for box in trade.along(axes, line.points, line.best)]
     for line in lines:
         ends = (line.points[-1], line.points[0], *line.points)
-        taken += _put(axes, line.label, ends, line.color, taken, frame, size=8.5, weight="bold")
+        taken += trade.put(axes, line.label, ends, line.color, taken, frame, size=8.5, weight="bold")
     for line in lines:
         if line.best:
-            taken += _put(
+            taken += trade.put(
                 axes, line.best.text, [line.best], line.color, taken, frame, size=7.5, weight="bold", gap=13.0
             )
     for line in lines:
         for point in spread(line.points, LABELLED):
-            taken += _put(axes, point.text, [point], line.color, taken, frame, size=6.5, weight="normal", gap=8.0)
-
-
-def _put(
-    axes: Axes, text: str, points: Sequence[Point], color: str, taken: Sequence[Box], frame: Box, *, size: float,
-    weight: str, gap: float = 9.0,
-) -> list[Box]:  # fmt: skip
-    """Write a text beside the first of some points that has room; the box that it takes, if any."""
-    told = axes.text(0.5, 0.5, text, transform=axes.transAxes, fontsize=size, fontweight=weight)
-    box = box_of(told)
-    told.remove()
-    width, height = box.right - box.left + 4, box.top - box.bottom
-    for point in points:
-        x, y = axes.transData.transform((point.user, point.chip))
-        (found,) = place([(x, y)], [(width, height)], taken, frame, gap)
-        if found:
-            axes.annotate(
-                text, ((found.left + found.right) / 2, (found.bottom + found.top) / 2), xycoords="figure pixels",
-                ha="center", va="center", fontsize=size, fontweight=weight, color=color, zorder=4,
-            ).set_in_layout(False)  # fmt: skip
-            return [found]
-    return []
-
-
-def _along(axes: Axes, line: Line, step: float = 6.0) -> Iterator[Box]:
-    """Small squares along a line, which names must not cross."""
-    places = axes.transData.transform([(point.user, point.chip) for point in line.points])
-    for (x, y), (to_x, to_y) in zip(places, [*places[1:], places[-1]], strict=True):
-        pieces = max(1, math.ceil(math.hypot(to_x - x, to_y - y) / step))
-        for piece in range(pieces):
-            at, up = x + (to_x - x) * piece / pieces, y + (to_y - y) * piece / pieces
-            yield Box(at - 4, up - 4, at + 4, up + 4)
-    if line.best:
-        x, y = axes.transData.transform((line.best.user, line.best.chip))
-        yield Box(x - 11, y - 11, x + 11, y + 11)
+            taken += trade.put(axes, point.text, [point], line.color, taken, frame, size=6.5, weight="normal", gap=8.0)
 
 
 def _source_lines(result: Result) -> Iterator[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from roofline.errors import OutputError
 from roofline.report.charts import frontier
+from roofline.report.charts import trade as trade_lines
 from roofline.report.charts.placement import Box
 
 CHIP_SECONDS, PRICE = "chip_seconds_per_million_tokens", "usd_per_million_tokens"
@@ -76,14 +77,14 @@ def test_no_name_lies_on_another(
 ) -> None:
     """Every line keeps its name, however many there are."""
     put: list[Box] = []
-    write = frontier._put
+    write = trade_lines.put
 
     def noted(*args: Any, **more: Any) -> list[Box]:
         found = write(*args, **more)
         put.extend(found)
         return found
 
-    monkeypatch.setattr(frontier, "_put", noted)
+    monkeypatch.setattr(trade_lines, "put", noted)
     rows = []
     for index in range(many):
         points = [
