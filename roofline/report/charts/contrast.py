@@ -9,8 +9,9 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from roofline.report.charts import intensity
 from roofline.report.charts.figure import FAINT, INK, PALETTE, save
-from roofline.report.charts.placement import Box, place, spread
+from roofline.report.charts.placement import Box, place
 from roofline.report.charts.roofline import MARKERS
 from roofline.report.human import percent, quantity, ratio
 
@@ -105,7 +106,7 @@ def _draw(figure: Figure, result: Result) -> None:
         _scales(axes, title, *limits)
         for roof in roofs:
             _lines(axes, roof)
-        _end_labels(axes, roofs)
+        intensity.end_labels(axes, [_ceiling(roof) for roof in roofs], size=8, apart=0.115)
     figure.axes[0].set_ylabel("attained arithmetic rate per chip")
     figure.suptitle(
         f"Training and inference of {result['model']['id']}", x=0.01, ha="left", fontsize=11, fontweight="bold"
@@ -127,17 +128,9 @@ def _limits(roofs: Sequence[Roof]) -> tuple[tuple[float, float], tuple[float, fl
 
 
 def _scales(axes: Axes, title: str, across: tuple[float, float], up: tuple[float, float]) -> None:
-    """Both axes logarithmic, with ticks that people can read."""
-    axes.set(xscale="log", yscale="log", xlim=across, ylim=up)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
-    axes.yaxis.set_major_formatter(lambda value, _: quantity(value, "FLOP/s"))
-    axes.grid(visible=True, which="major", linewidth=0.5, color="0.92")
-    axes.set_axisbelow(True)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_formatter(lambda *_: "")
-    axes.tick_params(which="minor", length=0)
-    axes.tick_params(which="major", length=3)
-    axes.set_xlabel("arithmetic intensity [FLOP per byte of main memory]")
+    """The axes of one panel, over the same ranges as the other's."""
+    intensity.dress(axes)
+    axes.set(xlim=across, ylim=up)
     axes.set_title(title, loc="left", fontsize=10, color=INK)
 
 
@@ -159,21 +152,11 @@ def _lines(axes: Axes, roof: Roof) -> None:
         )  # fmt: skip
 
 
-def _end_labels(axes: Axes, roofs: Sequence[Roof]) -> None:
-    """Names and figures at the right ends of the ceilings, pushed apart where they would lie on each other."""
-    low, high = (math.log10(value) for value in axes.get_ylim())
-    ordered = sorted(roofs, key=lambda roof: -roof.peak)
-    heights = [(math.log10(roof.peak) - low) / (high - low) for roof in ordered]
-    positions = spread(heights, min(0.115, 1.0 / max(len(ordered), 1)))
-    shift = min(0.0, 1.0 - max(positions, default=0.0)) + max(0.0, 0.03 - min(positions, default=1.0))
-    for roof, height, position in zip(ordered, heights, positions, strict=True):
-        y = position + shift
-        axes.plot([1.0, 1.03], [height, y], transform=axes.transAxes, color=roof.color, linewidth=0.8, clip_on=False)
-        inside: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "color": roof.color}
-        axes.annotate(roof.label, (1.035, y), (0, 1.5), va="bottom", fontsize=8, fontweight="bold", **inside)
-        memory = f"{quantity(roof.bandwidth, 'B/s')}, ridge {ratio(roof.ridge)}"
-        figures = f"{quantity(roof.peak, 'FLOP/s')} {roof.dtype}\n{memory}"
-        axes.annotate(figures, (1.035, y), (0, -0.5), va="top", fontsize=6.5, linespacing=1.25, **inside)
+def _ceiling(roof: Roof) -> intensity.Ceiling:
+    memory = f"{quantity(roof.bandwidth, 'B/s')}, ridge {ratio(roof.ridge)}"
+    return intensity.Ceiling(
+        roof.label, roof.color, roof.peak, f"{quantity(roof.peak, 'FLOP/s')} {roof.dtype}\n{memory}"
+    )
 
 
 def _name_points(axes: Axes, roofs: Sequence[Roof]) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from roofline.report.charts import intensity
 from roofline.report.charts.figure import FAINT, INK, PALETTE, box_of, evidence_line, footer, pixels_per_point, save
-from roofline.report.charts.placement import Box, place, spread
+from roofline.report.charts.placement import Box, place
 from roofline.report.human import quantity, ratio
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def _draw(figure: Figure, drawn: Sequence[Roofs]) -> None:
         _lines(axes, roofs, low, high, quiet=not roofs.result["fits"])
     for roofs in drawn:
         _scatter(axes, roofs)
-    _end_labels(axes, drawn)
+    ends = [intensity.Ceiling(roofs.label, roofs.color, roofs.peak, _figures(roofs)) for roofs in drawn]
+    intensity.end_labels(axes, ends, size=8.5, apart=0.105)
     figure.draw_without_rendering()  # the layout is known from here on: names go where there is room
     _key(axes, drawn)
     taken = list(_name_levels(axes, drawn))
@@ -109,28 +111,19 @@ def _draw(figure: Figure, drawn: Sequence[Roofs]) -> None:
 
 
 def _scales(axes: Axes, drawn: Sequence[Roofs]) -> None:
-    """Both axes logarithmic, over every ridge, peak and point, with ticks that people can read."""
+    """The axes over every ridge, peak and point."""
     xs = [x for item in drawn for x in (item.ridge / 10, item.ridge)] + [
         point.intensity for item in drawn for point in item.points
     ]
     peaks = [item.peak for item in drawn] or [1e15]
     rates = [point.rate for item in drawn for point in item.points]
     low, high = min(xs, default=1.0), max(xs, default=1000.0)
-    axes.set(xscale="log", yscale="log")
+    intensity.dress(axes)
     axes.set_xlim(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high) + 0.2))
     axes.set_ylim(min([min(peaks) / 25, *(rate / 2.5 for rate in rates)]), max(peaks) * 2.2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
-    axes.yaxis.set_major_formatter(lambda value, _: quantity(value, "FLOP/s"))
-    axes.grid(visible=True, which="major", linewidth=0.5, color="0.92")
-    axes.set_axisbelow(True)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_formatter(lambda *_: "")
-    axes.tick_params(which="minor", length=0)
-    axes.tick_params(which="major", length=3)
 
 
 def _titles(figure: Figure, axes: Axes, drawn: Sequence[Roofs]) -> None:
-    axes.set_xlabel("arithmetic intensity [FLOP per byte of main memory]")
     axes.set_ylabel("attained arithmetic rate per chip")
     if drawn:
         work = drawn[0].result["workload"]
@@ -173,21 +166,6 @@ def _scatter(axes: Axes, roofs: Roofs) -> None:
             [item.intensity for item in found], [item.rate for item in found], s=[item.area for item in found],
             marker=MARKERS.get(phase, "o"), color=roofs.color, alpha=0.8, linewidths=0.7, edgecolors="white", zorder=3,
         )  # fmt: skip
-
-
-def _end_labels(axes: Axes, drawn: Sequence[Roofs]) -> None:
-    """Names and figures at the right ends of the ceilings, pushed apart where they would lie on each other."""
-    low, high = (math.log10(value) for value in axes.get_ylim())
-    ordered = sorted(drawn, key=lambda item: -item.peak)
-    heights = [(math.log10(item.peak) - low) / (high - low) for item in ordered]
-    positions = spread(heights, min(0.105, 1.0 / max(len(ordered), 1)))
-    shift = min(0.0, 1.0 - max(positions, default=0.0)) + max(0.0, 0.03 - min(positions, default=1.0))
-    for item, height, position in zip(ordered, heights, positions, strict=True):
-        y = position + shift
-        axes.plot([1.0, 1.03], [height, y], transform=axes.transAxes, color=item.color, linewidth=0.8, clip_on=False)
-        inside: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "color": item.color}
-        axes.annotate(item.label, (1.035, y), (0, 1.5), va="bottom", fontsize=8.5, fontweight="bold", **inside)
-        axes.annotate(_figures(item), (1.035, y), (0, -0.5), va="top", fontsize=7, linespacing=1.25, **inside)
 
 
 def _figures(roofs: Roofs) -> str:
