@@ -1,6 +1,6 @@
-"""Pages are executed: every `$ roofline …` of the README and of the story prints what stands below it, in a console
-block or between marks as markdown, and draws the figures that the page shows; every Python block runs; a translation
-shows the very commands, outputs and figures of its page.
+"""Pages are executed: every `$ roofline …` of the README and of `docs/` prints what stands below it, in a console
+block or between marks as markdown, and draws the figures that the page shows; every Python block runs; every link leads
+somewhere; a translation shows the very commands, outputs and figures of its page.
 
 `ROOFLINE_UPDATE=1 python -m pytest tests/test_readme.py` writes outputs and figures again.
 """
@@ -22,14 +22,23 @@ README = ROOT / "README.md"
 STORY = ROOT / "docs" / "training-and-inference.md"
 TRANSLATION = ROOT / "docs" / "training-and-inference.ja.md"
 FIGURES = Path("docs") / "figures"
-PAGES = pytest.mark.parametrize("page", [README, STORY], ids=lambda page: page.name)
-EVERY = pytest.mark.parametrize("page", [README, STORY, TRANSLATION], ids=lambda page: page.name)
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+EVERY = pytest.mark.parametrize("page", [README, *DOCS], ids=lambda page: page.name)
 
 BLOCK = re.compile(r"^```console\n\$ (?P<command>roofline .*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
 MARKED = re.compile(r"^<!-- \$ (?P<command>roofline .*) -->\n(?P<output>(?:.*\n)*?)<!-- end -->$", re.MULTILINE)
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
 MATPLOTLIB = re.compile(r"Matplotlib v([0-9.]+)")
 UPDATE = bool(os.environ.get("ROOFLINE_UPDATE"))
+
+
+def having(pattern: re.Pattern[str]) -> pytest.MarkDecorator:
+    """For every page, but the translation, in which the pattern occurs."""
+    pages = [
+        page for page in (README, *DOCS) if page != TRANSLATION and pattern.search(page.read_text(encoding="utf-8"))
+    ]
+    return pytest.mark.parametrize("page", pages, ids=lambda page: page.name)
 
 
 def printed(command: str, folder: Path) -> str:
@@ -61,10 +70,13 @@ def agree(page: Path, fresh: str, text: str) -> None:
         assert fresh == text
 
 
-@PAGES
+def test_readme_and_story_show_transcripts() -> None:
+    assert all(len(BLOCK.findall(page.read_text(encoding="utf-8"))) >= 4 for page in (README, STORY))
+
+
+@having(BLOCK)
 def test_every_transcript_and_figure_is_true(page: Path, checkout: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert len(BLOCK.findall(text)) >= 4
     agree(
         page,
         BLOCK.sub(lambda block: f"```console\n$ {block['command']}\n{printed(block['command'], checkout)}```", text),
@@ -100,7 +112,7 @@ def test_figures_differ_if_a_number_in_them_does() -> None:
 
 
 def test_no_figure_is_left_from_a_command_that_is_gone() -> None:
-    pages = "".join(page.read_text(encoding="utf-8") for page in (README, STORY))
+    pages = "".join(page.read_text(encoding="utf-8") for page in (README, *DOCS))
     assert {path.name for path in (ROOT / FIGURES).iterdir()} == set(re.findall(rf"--chart {FIGURES}/(\S+)", pages))
 
 
@@ -119,19 +131,20 @@ def headings(text: str, mark: str) -> int:
     return sum(line.startswith(mark) for line in text.splitlines())
 
 
-def test_every_marked_table_is_true(checkout: Path) -> None:
-    text = README.read_text(encoding="utf-8")
-    assert len(MARKED.findall(text)) >= 1
+@having(MARKED)
+def test_every_marked_table_is_true(page: Path, checkout: Path) -> None:
+    text = page.read_text(encoding="utf-8")
 
     def fresh(block: re.Match[str]) -> str:
         return f"<!-- $ {block['command']} -->\n{printed(block['command'], checkout)}<!-- end -->"
 
-    agree(README, MARKED.sub(fresh, text), text)
+    agree(page, MARKED.sub(fresh, text), text)
 
 
-def test_every_python_block_runs(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@having(PYTHON)
+def test_every_python_block_runs(page: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout)
-    for block in re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+    for block in PYTHON.findall(page.read_text(encoding="utf-8")):
         subprocess.run([sys.executable, "-W", "error", "-c", block], check=True, capture_output=True)
 
 
