@@ -81,9 +81,10 @@ def validate(
     chart: Chart = None,
 ) -> None:
     """Predictions against published measurements."""
-    from roofline.studies.accuracy import demand
+    from roofline.studies.accuracy import check_thresholds, demand
     from roofline.studies.validate import validate as study
 
+    check_thresholds(max_median, max_p90)
     columns = tuple(column.strip() for column in by.split(",") if column.strip())
     shown: dict[str, Any] = {"worst": worst, "brief": brief, "all_rows": all_}
     result = emit(ask, lambda: study(measured, ask.catalog, columns, split), chart=chart, **shown)

@@ -80,8 +80,19 @@ def coverage(rows: Sequence[Row]) -> float | None:
     return inside / len(bounded) if bounded else None
 
 
+def check_thresholds(max_median: float | None, max_p90: float | None) -> None:
+    """`RooflineError` for a threshold that is no number from 0 up: NaN would never be missed."""
+    for option, limit in (("--max-median", max_median), ("--max-p90", max_p90)):
+        if limit is not None and not limit >= 0.0:
+            raise RooflineError(f"{option} {limit:g}: must be 0 or more")
+
+
 def demand(result: Mapping[str, Any], max_median: float | None, max_p90: float | None, min_cases: int = 1) -> None:
-    """`CheckFailedError` naming every group of at least `min_cases` that misses a threshold, or if there is no such."""
+    """`CheckFailedError` naming every group of at least `min_cases` that misses a threshold, or if there is no such.
+
+    Raises `RooflineError` for a threshold that is none, as `check_thresholds` does.
+    """
+    check_thresholds(max_median, max_p90)
     groups = [group for group in result["summary"] if group["cases"] >= min_cases]
     failed = [text for group in groups for text in _missed(group, max_median, max_p90)]
     if not result["summary"]:

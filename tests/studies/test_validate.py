@@ -18,7 +18,7 @@ import pytest
 import roofline as rl
 from roofline.catalog import spreads
 from roofline.catalog.store import Catalog
-from roofline.errors import CheckFailedError
+from roofline.errors import CheckFailedError, RooflineError
 from roofline.machine.evidence import ENERGY, OFFLINE, POWER, STEP, SYSTEM
 from roofline.studies import contract
 from roofline.studies.accuracy import coverage, demand, summarise
@@ -416,6 +416,13 @@ def test_gates_fail_where_there_is_nothing_to_judge() -> None:
         demand({"summary": []}, 0.5, None)
     with pytest.raises(CheckFailedError, match="accuracy: no group has 50 cases"):
         demand(result_of(("gpu decode", 40, 0.2, 0.5)), 0.5, None, min_cases=50)
+
+
+@pytest.mark.parametrize("limit", [float("nan"), -0.1])
+def test_a_threshold_that_nothing_can_miss_is_refused(limit: float) -> None:
+    for limits in ((limit, None), (None, limit)):
+        with pytest.raises(RooflineError, match="must be 0 or more"):
+            demand(result_of(("gpu decode", 40, 0.2, 0.5)), *limits)
 
 
 # -- bad input
