@@ -232,7 +232,7 @@ class Catalog:
         raise UnknownNameError(what, name, known, hint)
 
     def _given_path(self, path: Path, kinds: Sequence[str]) -> tuple[Path, str]:
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike a Path's own, also where no file could have that name
             raise SpecError([Finding(str(path), "", "no such file")])
         return path, kinds[0] if len(kinds) == 1 else self.kind_of(document.read(path), kinds)
 
@@ -332,7 +332,7 @@ def extended(found: Document, resolve: Resolve | None, seen: tuple[str, ...] = (
 def _base_path(found: Document, name: str, resolve: Resolve | None) -> Path:
     if is_path(name):
         path = Path(found.path).parent / name
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise SpecError([found.finding(("extends",), f"no such file: {path}")])
         return path
     try:

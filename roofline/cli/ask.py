@@ -7,7 +7,8 @@ what is its own.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -99,7 +100,7 @@ class Ask:
         hardware: list[Path] = self.values.get("hardware_dir") or []
         workloads: list[Path] = self.values.get("workload_dir") or []
         for folder in (*hardware, *workloads):
-            if not folder.is_dir():
+            if not os.path.isdir(folder):
                 raise RooflineError(f"{folder}: no such folder")
         return Catalog(tuple(hardware), tuple(workloads))
 
@@ -114,12 +115,15 @@ class Ask:
         return self.values.get("to") or []
 
 
-def asking(*groups: Callable[..., None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the options of `groups` to a command whose last parameter is `ask`."""
+def asking(
+    *groups: Callable[..., None], without: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of `groups`, but those named `without`, to a command whose last parameter is `ask`."""
 
     def add(command: Callable[..., None]) -> Callable[..., None]:
         own = [item for item in inspect.signature(command, eval_str=True).parameters.values() if item.name != "ask"]
-        shared = [item for group in groups for item in inspect.signature(group, eval_str=True).parameters.values()]
+        every = [item for group in groups for item in inspect.signature(group, eval_str=True).parameters.values()]
+        shared = [item for item in every if item.name not in without]
 
         @wraps(command)
         def run(**values: Any) -> None:

@@ -16,7 +16,7 @@ Operator = Annotated[
 ]
 
 
-@asking(work, files, output)
+@asking(work, files, output, without=("tokens", "assumptions"))  # an operator knows neither
 def explain(workload: Workload, deployment: Deployment, operator: Operator, ask: Ask) -> None:
     """The arithmetic of one operator, or of the power: formula, numbers, sources."""
     from roofline.studies.explain import explain as study

@@ -7,7 +7,6 @@ the last one with the engine's price: the two can't drift apart.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -475,43 +474,3 @@ def _way(
         body = joined(f"{name}_start", body, float(reached.overlap), f"{name}_overlap")
     sheet.take(result, " + ".join(part for part in (body, hops) if part))
     return result
-
-
-# --- software ---------------------------------------------------------------------------------------------------
-
-
-def overhead(
-    layers: int, chip: Chip, stack: Stack, sequences: float = 0.0, taken: float = math.inf
-) -> list[Line]:  # fmt: skip
-    """What the software adds to each pass of so many sequences through so many layers, whose operators take `taken`
-    seconds."""
-    sheet = Sheet()
-    sheet.put(
-        Constant("step", f"{stack.id}, for each pass", float(stack.step), "s", _stated(stack, chip, "step")),
-        Constant("layer", f"{stack.id}, for each layer", float(stack.layer), "s", _stated(stack, chip, "layer")),
-        Constant("layers", "of the model", float(layers)),
-    )
-    own = "step + layer*layers"
-    if stack.sequence:
-        meaning = f"{stack.id}, for each sequence of a pass"
-        sheet.put(
-            Constant("sequence", meaning, float(stack.sequence), "s", _stated(stack, chip, "sequence")),
-            Constant("sequences", "that take part in the pass on this chip", sequences),
-        )
-        own = "step + sequence*sequences + layer*layers"
-    if not stack.host:
-        sheet.take("one_execution", own)
-        return sheet.lines
-    sheet.put(
-        Constant(
-            "host", f"{stack.id}, launching a layer meanwhile", float(stack.host), "s", _stated(stack, chip, "host")
-        ),
-        Constant("taken", "all operators of the pass", taken, "s"),
-    )
-    sheet.take("one_execution", f"max({own}, host*layers - taken)")
-    return sheet.lines
-
-
-def _stated(stack: Stack, chip: Chip, name: str) -> str:
-    """Who states an overhead of a stack."""
-    return stack_source(stack, chip, f"overheads.{name}") if getattr(stack, name) else ""

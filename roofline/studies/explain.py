@@ -17,8 +17,9 @@ from roofline.errors import RooflineError, UnknownNameError
 from roofline.numeric import Num
 from roofline.studies import explain_power
 from roofline.studies.analyze import predict
-from roofline.studies.arithmetic import Constant, Line, collective, kernel, overhead
+from roofline.studies.arithmetic import Constant, Line, collective, kernel
 from roofline.studies.formula import evaluate, plain, readable, substituted
+from roofline.studies.overheads import overhead
 from roofline.studies.request import Options
 from roofline.units import show
 from roofline.workload import Model
@@ -126,7 +127,7 @@ def _lines(result: Prediction, phase: Phase, priced: Priced) -> Iterator[dict[st
     if op.kind == COLLECTIVE:
         written = collective(op, chip, stack)
     elif op.kind == OVERHEAD:
-        written = overhead(model.layers, chip, stack, float(op.terms["sequences"]), float(op.terms["taken"]))
+        written = overhead(op, model, result.deployment)
     else:
         written = kernel(op, chip, stack)
     yield from (line_of(line) for line in written)

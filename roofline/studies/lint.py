@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,9 @@ def lint(paths: Sequence[Path], catalog: Catalog) -> dict[str, Any]:
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             yield from sorted(path.rglob("*.yaml"))
-        elif path.exists():
+        elif os.path.exists(path):
             yield path
         else:
             raise RooflineError(f"{path}: no such file or folder")

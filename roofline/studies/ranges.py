@@ -77,10 +77,9 @@ def _spaced(parts: list[str], unit: str, where: str, most: int) -> tuple[float, 
 
 def _count(steps: float, where: str, most: int) -> int:
     """Values of a range of so many steps, whose end may be missed by a rounding."""
-    count = math.floor(steps + 1e-9) + 1
-    if count > most:
-        raise RooflineError(f"{where}: {count:,} values; {most:,} at most")
-    return count
+    if not steps + 1e-9 < most:
+        raise RooflineError(f"{where}: {steps + 1.0:,.0f} values; {most:,} at most")
+    return math.floor(steps + 1e-9) + 1
 
 
 def _number(text: str, unit: str, where: str) -> float:

@@ -68,6 +68,7 @@ USAGE = [
     (("contrast", CHAT, "16xrtx-4090"), "16xrtx-4090: 16 x rtx-4090: its links join at most 8 chips"),
     (("contrast", "lama-3.1-8b", H100), "no workload 'lama-3.1-8b'; did you mean 'llama-3.1-8b' or "),
     (("lint", "none.yaml"), "none.yaml: no such file or folder"),
+    (("contrast", "llama-3.1-8b", H100, "--scenario", "chat"), "--scenario: a contrast shows phases, not the steps of a request; leave it out"),
     (("new", "chip", "My Chip"), "'My Chip' can't be an id: write small letters, digits, '.', '+' and '-', e.g. 'my-asic'"),
     (("new", "chip", "x", "--training"), "--training goes with 'new workload' alone"),
     (("new", "chip", "x", "--dir", "no/where"), "no/where/x.yaml: can't be written: No such file or directory"),
@@ -214,3 +215,14 @@ def test_a_bug_is_told_as_a_bug(run: Callable[..., Any], monkeypatch: pytest.Mon
     ran = run("show")
     assert ran.code == 70
     assert "this is a bug; please report it" in ran.err
+
+
+def test_no_file_can_have_so_long_a_name(run: Callable[..., Any]) -> None:
+    long = "a" * 5000
+    for arguments, message in (
+        (("lint", long), "a: no such file or folder"),
+        (("analyze", CHAT, f"{long}.yaml"), "a.yaml: no such file"),
+        (("analyze", CHAT, H100, "--hardware-dir", long), "a: no such folder"),
+    ):
+        ran = run(*arguments)
+        assert (ran.code, ran.out, message in ran.err) == (2, "", True)

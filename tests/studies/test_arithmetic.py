@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from roofline.source import Source
 from roofline.studies import arithmetic, explain
 from roofline.studies.analyze import predict
 from roofline.studies.arithmetic import Line, Step
+from roofline.studies.overheads import overhead
 from roofline.studies.request import Options, resolve_deployment, resolve_workload
 
 # Between them: every kind of operator, every topology, both kinds of collectives, one and two levels, all placements.
@@ -90,13 +92,38 @@ def test_a_draft_is_explained_by_its_own_model(catalog: Catalog) -> None:
     assert next(line["result"] for line in told if line["quantity"] == "layers") == "16"
 
 
-@pytest.mark.parametrize("where", ["h100-sxm:stack=vllm", "h100-sxm:stack=vllm-v0", "gaudi2:stack=optimum-habana"])
-def test_what_the_software_adds_is_its_price(catalog: Catalog, where: str) -> None:
-    found = predict("llama-3.1-8b-chat", where, Options(batch=4), catalog)
-    item = next(item for item in found.phases[1].operators if item.op.kind == OVERHEAD)
-    shown = (float(item.op.terms[name]) for name in ("sequences", "taken"))
-    lines = arithmetic.overhead(found.workload.model.layers, found.deployment.chip, found.deployment.stack, *shown)
-    assert lines[-1].value == pytest.approx(float(item.expected.time), rel=1e-12)
+HOSTED = """
+extends: h100-sxm
+id: hosted
+memory:
+  - {name: HBM3, capacity: 80 GiB, bandwidth: 3.35 TB/s, main: true, source: idea}
+  - {name: host, capacity: 1 TB, bandwidth: 55 GB/s, source: idea}
+sources:
+  idea: {title: An idea, date: "2026-11-26"}
+"""
+OVERHEADS = {
+    "llama-3.1-8b-chat h100-sxm:stack=vllm": 2,
+    "llama-3.1-8b-chat h100-sxm:stack=vllm-v0": 2,
+    "llama-3.1-8b-chat gaudi2:stack=optimum-habana": 2,
+    "llama-3.1-70b-pretraining 64xh100-sxm:pp=4,vpp=2": 3,
+    "llama-3.1-70b-pretraining 64xh100-sxm:pp=4,schedule=zero-bubble": 3,
+    "deepseek-v3-pretraining 2048xh800-sxm:pp=16,ep=64": 3,
+    "llama-3.1-70b-pretraining 64xHOSTED:offload_activations=50%,offload_optimizer=50%": 6,
+}
+
+
+@pytest.mark.parametrize("asked", OVERHEADS)
+def test_what_is_no_kernel_and_no_message_is_its_price(catalog: Catalog, asked: str, tmp_path: Path) -> None:
+    file = tmp_path / "hosted.yaml"
+    file.write_text(HOSTED)
+    workload, where = asked.replace("HOSTED", str(file)).split()
+    found = predict(workload, where, Options(), catalog)
+    items = [item for phase in found.phases for item in phase.operators if item.op.kind == OVERHEAD]
+    assert len(items) == OVERHEADS[asked]
+    for item in items:
+        lines = overhead(item.op, found.workload.model, found.deployment)
+        assert lines[-1].name == "one_execution"
+        assert lines[-1].value == pytest.approx(float(item.op.terms["seconds"]), rel=1e-12), item.op.name
 
 
 def machine(reached: Efficiency = IDEAL_KERNEL, *links: Link, **more: Any) -> Chip:

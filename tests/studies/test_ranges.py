@@ -71,3 +71,9 @@ def test_a_factor_meets_its_end(first: int, steps: int, factor: int) -> None:
     found = values(f"{first}:{first * factor**steps}:x{factor}", "", "x")
     assert len(found) == steps + 1
     assert found[-1] == pytest.approx(first * factor**steps)
+
+
+@pytest.mark.parametrize("text", ["0:1:+0.00000000000000000001", "1:2:x1.0000000000001", "0:1e99:+1e-99"])
+def test_ranges_of_very_many_values_are_refused(text: str) -> None:
+    with pytest.raises(RooflineError, match="at most"):
+        values(text, "", "--vary x")

@@ -160,7 +160,7 @@ class EarlierSpec(Spec):
         (product, wanted), (other, limit) = release(version), release(self.before or "")
         if product == other and wanted and limit:
             return wanted < limit
-        return bool(date) and date[: len(self.until)] <= self.until
+        return re.match(r"\d{4}", date) is not None and date[: len(self.until)] <= self.until
 
 
 def release(version: str) -> tuple[str, tuple[int, ...]]:

@@ -44,4 +44,4 @@ def transfers(training: Training, chip: Chip, plan: Plan, precision: Precision, 
         return
     activations, states = memory.offloaded(training, plan, precision)
     for name, moved in ((OUT, rounds * activations), (BACK, rounds * activations), (STATES, states)):
-        yield Op(name, OVERHEAD, terms={"seconds": moved / level.bandwidth})
+        yield Op(name, OVERHEAD, terms={"seconds": moved / level.bandwidth, "moved": moved})

@@ -80,7 +80,8 @@ def operators(
     messages = price(update.messages(training, plan, precision, rounds))
     messages = _beside(messages if apart else _merged(messages), own, plan, rounds, stack)
     updating = price([update.optimizer(training, plan, precision)])
-    waiting = Op(BUBBLE, OVERHEAD, terms={"seconds": bubble(pace, plan, filled)})
+    waited = {"through": pace.through, "stage": pace.stage, "chunks": plan.vpp, "filled": filled}
+    waiting = Op(BUBBLE, OVERHEAD, terms={"seconds": bubble(pace, plan, filled), **waited})
     software = Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": stack.step})
     moved = _offloaded(training, deployment, precision, own, updating, price)
     return (*own, *messages, *updating, *moved, *price([waiting, software]))
@@ -136,7 +137,7 @@ def _launching(training: Training, stack: Stack, priced: tuple[Priced, ...]) -> 
     taken = _sum(item.time for item in priced if item.op.layer)
     waiting = larger(stack.host * layers + stack.routing * routed - taken, 0.0)
     each = stack.layer + waiting / layers
-    return Op(f"{stack.id}/layers", OVERHEAD, count=layers, terms={"seconds": each}, layer=SOFTWARE)
+    return Op(f"{stack.id}/layers", OVERHEAD, count=layers, terms={"seconds": each, "taken": taken}, layer=SOFTWARE)
 
 
 def _within(priced: tuple[Priced, ...], stages: Stages, plan: Plan, stack: Stack) -> tuple[Priced, ...]:

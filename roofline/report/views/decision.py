@@ -137,8 +137,9 @@ def _refused(refused: Sequence[Result]) -> Iterator[Text]:
 
 def _below(asked: Result, options: str) -> Iterator[Text]:
     """What the second option lacks, and what chips without a price may cost."""
-    if asked["second"]:
-        yield Text(_second(asked[options][0], asked[options][1], asked["second"]))
+    if asked["second"] and len(asked[options]) > 1:
+        first, second = asked[options][:2]
+        yield Text(_second(first, second, asked["second"]))
     told = [row for row in asked["unpriced"] if row["break_even_price"]][:UNPRICED]
     if told:
         names = "; ".join(

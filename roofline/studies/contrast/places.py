@@ -71,6 +71,8 @@ def jobs(catalog: Catalog, name: str, options: Options) -> Jobs:
     """A model, or the model of a workload, as a run and as requests; the workload itself is one of the two."""
     if options.phase is not None:
         raise RooflineError("--phase: a contrast shows all phases; leave it out")
+    if options.scenario is not None:
+        raise RooflineError("--scenario: a contrast shows phases, not the steps of a request; leave it out")
     found = catalog.workload(name)
     model = found if isinstance(found, Model) else found.model
     trains = work_of(found if isinstance(found, Training) else model, _of_training(options), catalog)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from roofline.catalog.store import Catalog, is_path
-from roofline.errors import UnknownNameError
+from roofline.errors import RooflineError, UnknownNameError
 from roofline.studies.measured import shapes
 from roofline.studies.measured.table import Case, SkipError
 
@@ -31,9 +31,13 @@ def stack_named(catalog: Catalog, software: str, *, anywhere: bool = False) -> s
 
 
 def released(catalog: Catalog, stack: str, version: str, date: str) -> str:
-    """The stack that stands for a release of a software."""
-    earlier = catalog.stack_spec(stack).earlier
-    return released(catalog, earlier.stack, version, date) if earlier and earlier.covers(version, date) else stack
+    """The stack that stands for a release of a software; `RooflineError` where `earlier` goes in a circle."""
+    passed = [stack]
+    while (earlier := catalog.stack_spec(passed[-1]).earlier) and earlier.covers(version, date):
+        if earlier.stack in passed:
+            raise RooflineError(f"stack {stack}: 'earlier' goes in a circle: {', '.join([*passed, earlier.stack])}")
+        passed.append(earlier.stack)
+    return passed[-1]
 
 
 def measured_on(case: Case, chip: str | None, model: str | None) -> tuple[str, str, shapes.Shape | None]:
