@@ -27,8 +27,8 @@ def share(model: Model, precision: Precision, plan: Plan, chip: Chip) -> Num:
 
 
 def pinned(operators: Iterable[Op], near: Num) -> Iterator[Op]:
-    """Operators of a served model that find a share `near` of their weights there: of what they move, that share of what
-    their rows do not bring."""
+    """Operators of a served model that find a share `near` of their weights there: of what they move, that share of all
+    that their rows do not bring."""
     for op in operators:
         holds = some(near) and op.kind in HOLDING
         yield changed(op, resident=near * (1.0 - op.growing)) if holds else op
