@@ -218,9 +218,9 @@ def ideal_time(priced: Sequence[Priced]) -> Num:
 
 def bound(priced: Iterable[Priced]) -> Num:
     """What binds a sequence of operators, as an index into `BOUNDS`: the roof under which most of the time is spent."""
-    held = [(item, item.bound) for item in priced]
+    held = [(item.time, item.bound) for item in priced]
     return largest(
-        [sum((item.time * np.equal(binds, index) for item, binds in held), start=0.0) for index in range(len(BOUNDS))]
+        [sum((time * np.equal(binds, index) for time, binds in held), start=0.0) for index in range(len(BOUNDS))]
     )
 
 
