@@ -1,9 +1,9 @@
 """Weights that stay on the chip: a memory before the main one in which software keeps as many as it holds.
 
 A cache keeps none of a model that is larger: what is read in turn is evicted before it is read again. A memory that
-software manages keeps a fixed part of every matrix, as TPU compilers do with CMEM (Jouppi et al., ISCA 2021, "Ten
-Lessons"): each step reads that part there and the rest from main memory. All weights stay in main memory as well, and
-reading the part costs as much energy as there: nobody measured less.
+software manages, such as the CMEM of a TPU (Jouppi et al., ISCA 2021), can keep a fixed part of every matrix: each step
+reads that part there and the rest from main memory. No measurement stands behind it. All weights stay in main memory as
+well, and reading the part costs as much energy as there.
 """
 
 from __future__ import annotations

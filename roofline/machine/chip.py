@@ -274,10 +274,10 @@ class Chip:
 
     @property
     def near_speed(self) -> Num | None:
-        """How many times as fast as main memory what lies before it is read: as it was measured of the last cache, else
-        by the datasheet of a scratchpad; None if neither is known."""
+        """How many times as fast as main memory what lies before it is read: by the datasheet of a scratchpad, else as
+        it was measured of the last cache; None if neither is known."""
         pad = self.scratchpad
-        if self.cache_speed is not None or pad is None or pad.bandwidth is None:
+        if pad is None or pad.bandwidth is None:
             return self.cache_speed
         return np.maximum(pad.bandwidth / self.bandwidth, 1.0)
 

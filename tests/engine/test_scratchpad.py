@@ -153,5 +153,6 @@ def test_a_scratchpad_is_a_memory_before_the_main_one(catalog: rl.Catalog, path:
     found: Chip = catalog.chip(path)
     assert found.scratchpad is found.memory[0]
     assert found.near_speed == 5.0
-    assert replace(found, cache_speed=3.0).near_speed == 3.0
+    assert replace(found, cache_speed=1.1).near_speed == 5.0  # a family's caches are no scratchpads
+    assert replace(found, memory=found.memory[1:], cache_speed=1.1).near_speed == 1.1
     assert catalog.chip("h100-sxm").scratchpad is None
