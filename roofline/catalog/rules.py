@@ -78,6 +78,22 @@ def one_main_memory(spec: Identified, found: Document) -> Iterator[Finding]:
             yield found.finding(("memory", main), "the main memory needs a bandwidth, e.g. 'bandwidth: 3.35 TB/s'")
 
 
+def one_scratchpad(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Weights are pinned to one level at most, which stands before the main memory and whose bandwidth is known."""
+    if isinstance(spec, ChipSpec):
+        main = next((index for index, level in enumerate(spec.memory) if level.main), len(spec.memory) - 1)
+        pinned = [index for index, level in enumerate(spec.memory) if level.pinned]
+        for index in pinned[1:]:
+            yield found.finding(("memory", index, "pinned"), "a second memory to which weights are pinned")
+        for index in pinned:
+            if index >= main:
+                yield found.finding(
+                    ("memory", index, "pinned"), "weights are pinned to a memory before the main one, which holds all"
+                )
+            elif spec.memory[index].bandwidth is None:
+                yield found.finding(("memory", index), "weights that are pinned here are read at its bandwidth; add it")
+
+
 def near_to_far(spec: Identified, found: Document) -> Iterator[Finding]:
     """Memory levels go from near to far: each larger and slower than the one before."""
     if isinstance(spec, ChipSpec):
@@ -181,6 +197,7 @@ RULES: tuple[Rule, ...] = (
     sparse_not_below_dense,
     narrow_not_below_wide,
     one_main_memory,
+    one_scratchpad,
     near_to_far,
     ridge_point_plausible,
     link_below_memory,

@@ -57,10 +57,10 @@ class Op:
     `tiles` the pieces of the result that compute units can work on apart, `above` how many of them stand above each
     other and share their columns, `columns` those of both products of a query-key pair. `stored` is the format of what
     it streams where that decides how fast, `least` the narrowest in which its arithmetic could be done, `resident` the
-    share that the last cache holds already, `expanded` [B] what writing its narrow weights at 16 bits and reading them
-    again moves, `padded` how many times its rows static shapes work on. `fusable` marks traffic that a better kernel
-    would keep on the chip: it costs nothing in the ideal bound. `layer` names the group of layers that it is part of,
-    nothing outside of layers.
+    share that a memory before the main one holds already, `expanded` [B] what writing its narrow weights at 16 bits and
+    reading them again moves, `padded` how many times its rows static shapes work on. `fusable` marks traffic that a
+    better kernel would keep on the chip: it costs nothing in the ideal bound. `layer` names the group of layers that it
+    is part of, nothing outside of layers.
     """
 
     name: str
@@ -88,8 +88,13 @@ class Op:
 
     @property
     def bytes(self) -> Num:
-        """Bytes that one execution moves through main memory."""
+        """Bytes that one execution reads and writes."""
         return self.read + self.write
+
+    @property
+    def moved(self) -> Num:
+        """Bytes that one execution moves through main memory: all but those that lie before it."""
+        return self.bytes * (1.0 - self.resident) if some(self.resident) else self.bytes
 
     @property
     def sent(self) -> Num:

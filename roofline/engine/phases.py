@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from roofline.engine import overlap, roof
+from roofline.engine import overlap, roof, scratchpad
 from roofline.engine.deployment import Deployment
 from roofline.engine.lower import Pass, lower
 from roofline.engine.ops import OVERHEAD, Op
@@ -48,7 +48,7 @@ def prefill_phase(
     if drafting:
         phase = _drafted("draft-prefill", serving, deployment, precision, work, busy=flowing / pp)
     else:
-        phase = _phase("prefill", serving.model, deployment, precision, work, busy=flowing / pp)
+        phase = _phase("prefill", serving.model, deployment, precision, work, busy=flowing / pp, pinned=True)
     return replace(
         phase,
         repeat=chunks,
@@ -85,7 +85,8 @@ def decode_phase(
     guesses = serving.speculative
     new = guesses.tokens + 1.0
     work, busy = _decoding(serving, deployment, tokens, context)
-    phase = _phase("decode", serving.model, deployment, precision, replace(work, new=new, logits=new), busy=busy)
+    work = replace(work, new=new, logits=new)
+    phase = _phase("decode", serving.model, deployment, precision, work, busy=busy, pinned=True)
     return replace(phase, useful_flops=phase.useful_flops * guesses.gain / new)
 
 
@@ -123,15 +124,18 @@ def _drafted(
 
 
 def _phase(
-    name: str, model: Model, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num, share: Num = 1.0
+    name: str, model: Model, deployment: Deployment, precision: Precision, work: Pass, *, busy: Num, share: Num = 1.0,
+    pinned: bool = False,
 ) -> Phase:  # fmt: skip
-    """One pass of the model, or a share of one, lowered, priced and summed."""
+    """One pass of the model, or a share of one, lowered, priced and summed; its weights are `pinned` where the chip has
+    a memory for it, those of what drafts are not."""
     chip, stack = deployment.chip, deployment.stack
-    priced = _priced(model, deployment, precision, work)
+    near = scratchpad.share(model, precision, deployment.plan, chip) if pinned else 0.0
+    priced = _priced(model, deployment, precision, work, near)
     ideal = roof.ideal_time(priced)
     if stack.halves:
         parts = overlap.halves(deployment.plan)
-        cut = _priced(model, deployment, precision, replace(work, sequences=work.sequences / parts))
+        cut = _priced(model, deployment, precision, replace(work, sequences=work.sequences / parts), near)
         priced = overlap.behind_halves([replace(item, op=item.op.times(parts)) for item in cut], parts)
     taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
     software = stack_overhead(model, deployment, work.sequences, taken)
@@ -152,10 +156,10 @@ def _phase(
     )
 
 
-def _priced(model: Model, deployment: Deployment, precision: Precision, work: Pass) -> tuple[Priced, ...]:
-    """The operators of one pass with their times."""
+def _priced(model: Model, deployment: Deployment, precision: Precision, work: Pass, near: Num) -> tuple[Priced, ...]:
+    """The operators of one pass with their times, a share `near` of the weights being pinned."""
     lowered = lower(model, precision, deployment.plan, work)
-    present = (op for op in lowered if not op.absent)
+    present = (op for op in scratchpad.pinned(lowered, near) if not op.absent)
     return roof.price_all(present, deployment.chip, deployment.stack, bound=not deployment.brief)
 
 

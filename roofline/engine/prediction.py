@@ -67,7 +67,7 @@ class Phase:
     @property
     def memory_bytes(self) -> Num:
         """Bytes of main memory moved by all operators, along the pipeline."""
-        return self.repeat * total(self.operators, lambda item: item.op.count * item.op.bytes)
+        return self.repeat * total(self.operators, lambda item: item.op.count * item.op.moved)
 
     @property
     def network_bytes(self) -> Num:
@@ -93,7 +93,7 @@ class Phase:
     @property
     def mbu(self) -> Num:
         """Model bandwidth utilization: bytes/s of main memory per chip over its datasheet bandwidth."""
-        moved = total(self.operators, lambda item: item.op.count * item.op.bytes)
+        moved = total(self.operators, lambda item: item.op.count * item.op.moved)
         return moved * self.passes_per_s / self.bandwidth
 
 

@@ -82,7 +82,7 @@ def price(op: Op, chip: Chip, stack: Stack, *, ideal: bool) -> Roofs:
         overhead = 0.0 if ideal else op.terms["seconds"]
         return Roofs(0.0, 0.0, 0.0, overhead, overhead)
     if ideal:
-        compute, moved = op.flops / most(chip, op), 0.0 if op.fusable else op.bytes * (1.0 - op.resident)
+        compute, moved = op.flops / most(chip, op), 0.0 if op.fusable else op.moved
         memory = moved / chip.bandwidth
         return Roofs(compute, memory, 0.0, 0.0, larger(compute, memory))
     return _kernel(op, chip, stack)
@@ -117,8 +117,9 @@ def _roofs(op: Op, share: Num, reached: Efficiency, speed: Num, moving: Num, chi
     compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp) / speed
     brought = op.growing * share * (1.0 + ramp * (op.kind in STREAMING))
     moved = op.bytes * (1.0 - op.growing + brought)
-    if chip.cache_speed is not None:
-        moved = moved * (1.0 - op.resident * (1.0 - 1.0 / chip.cache_speed))
+    near = chip.near_speed if some(op.resident) else None
+    if near is not None:
+        moved = moved * (1.0 - op.resident * (1.0 - 1.0 / near))
     return compute, moved / moving
 
 
@@ -217,9 +218,9 @@ def ideal_time(priced: Sequence[Priced]) -> Num:
 
 def bound(priced: Iterable[Priced]) -> Num:
     """What binds a sequence of operators, as an index into `BOUNDS`: the roof under which most of the time is spent."""
-    held = [(item, item.bound) for item in priced]
+    held = [(item.time, item.bound) for item in priced]
     return largest(
-        [sum((item.time * np.equal(binds, index) for item, binds in held), start=0.0) for index in range(len(BOUNDS))]
+        [sum((time * np.equal(binds, index) for time, binds in held), start=0.0) for index in range(len(BOUNDS))]
     )
 
 

@@ -48,11 +48,15 @@ class Peak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """One level of the memory hierarchy: capacity [B] and bandwidth [B/s] of one chip."""
+    """One level of the memory hierarchy: capacity [B] and bandwidth [B/s] of one chip.
+
+    Where weights are `pinned` to it, software keeps as many of a served model as it holds, for good.
+    """
 
     name: str
     capacity: Num
-    bandwidth: Num | None = None  # None where nobody published it (caches); never for main memory
+    bandwidth: Num | None = None  # None where nobody published it (caches); never for main memory or pinned weights
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +266,20 @@ class Chip:
         """The last level before the main memory, None if the file names none."""
         index = self.main % len(self.memory)
         return self.memory[index - 1] if index else None
+
+    @property
+    def scratchpad(self) -> Memory | None:
+        """The memory before the main one that weights are pinned to, None if they are to none."""
+        return next((level for level in self.memory[: self.main] if level.pinned), None)
+
+    @property
+    def near_speed(self) -> Num | None:
+        """How many times as fast as main memory what lies before it is read: by the datasheet of a scratchpad, else as
+        it was measured of the last cache; None if neither is known."""
+        pad = self.scratchpad
+        if pad is None or pad.bandwidth is None:
+            return self.cache_speed
+        return np.maximum(pad.bandwidth / self.bandwidth, 1.0)
 
     @property
     def bandwidth(self) -> Num:

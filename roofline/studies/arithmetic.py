@@ -213,11 +213,12 @@ def _reached(op: Op, chip: Chip) -> Iterator[Constant]:
         if np.isfinite(reached.split):
             yield Constant("split", "cost of dividing tiles among idle units", float(reached.split), "s", source)
     if op.resident:
-        yield Constant("resident", "share that the last cache holds already", float(op.resident))
-    if op.resident and chip.cache_speed is not None:
-        cache = cited(chip.sources.get("achieved.cache"), UNMEASURED)
+        yield Constant("resident", "share that a memory before the main one holds already", float(op.resident))
+    if op.resident and chip.near_speed is not None:
+        pad = chip.scratchpad
+        cache = cited(chip.sources.get("achieved.cache" if pad is None else f"memory.{pad.name}"), UNMEASURED)
         yield Constant(
-            "cache", "speed of that cache, in multiples of the bandwidth", float(chip.cache_speed), "", cache
+            "cache", "speed of that memory, in multiples of the bandwidth", float(chip.near_speed), "", cache
         )
 
 

@@ -344,9 +344,9 @@ def _operator(priced: Priced, item: Phase) -> dict[str, Any]:
         "share": number(priced.time / step) if step else None,
         "bound": BOUNDS[int(priced.bound)],
         "flops": number(op.flops * count),
-        "memory_bytes": number(op.bytes * count),
+        "memory_bytes": number(op.moved * count),
         "network_bytes": number(sent * count),
-        "arithmetic_intensity": _intensity(op.flops, op.bytes),
+        "arithmetic_intensity": _intensity(op.flops, op.moved),
     }
 
 

@@ -259,7 +259,8 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
         yield "compute.devices", f"{float(chip.devices):,.0f} that software counts as ranks"
     for level in chip.memory:
         speed = f" at {in_units(float(level.bandwidth), 'B/s')}" if level.bandwidth is not None else ""
-        yield f"memory.{level.name}", in_units(float(level.capacity), "B") + speed
+        kept = ", keeps weights" if level.pinned else ""
+        yield f"memory.{level.name}", in_units(float(level.capacity), "B") + speed + kept
     for link in chip.links:
         text = f"{in_units(float(link.bandwidth), 'B/s')} per direction, {link.topology}"
         text += f", up to {float(link.chips):,.0f} chips" if link.chips != float("inf") else ""

@@ -31,6 +31,11 @@ BROKEN = {
         "",
         "memory.1: the main memory needs a bandwidth, e.g. 'bandwidth: 3.35 TB/s'",
     ),
+    "one_scratchpad": (
+        "100 MB, source",
+        "100 MB, pinned: true, source",
+        "memory.0: weights that are pinned here are read at its bandwidth; add it",
+    ),
     "near_to_far": (
         "100 MB, source",
         "100 MB, bandwidth: 1 TB/s, source",
@@ -59,6 +64,12 @@ def test_a_second_main_memory_is_refused(write: Write, chip_text: str) -> None:
     )
     found = [str(finding) for finding in lint_file(write(text), Catalog())]
     assert any("memory.1.main: a second main memory; only one level holds the weights" in item for item in found)
+
+
+def test_weights_are_pinned_before_the_main_memory_alone(write: Write, chip_text: str) -> None:
+    text = chip_text.replace("96 GiB,", "96 GiB, pinned: true,")
+    found = [str(finding) for finding in lint_file(write(text), Catalog())]
+    assert any("memory.1.pinned: weights are pinned to a memory before the main one" in item for item in found), found
 
 
 def test_an_unused_source_is_a_warning(write: Write, chip_text: str) -> None:

@@ -111,12 +111,14 @@ class ComputeSpec(Spec):
 
 
 class MemorySpec(Sourced):
-    """One level, near to far; `main` marks where weights live (by default the last)."""
+    """One level, near to far; `main` marks where weights live (by default the last), `pinned` one before it in which
+    software keeps as many of them as it holds."""
 
     name: Word
     capacity: Data
     bandwidth: Bandwidth | None = None
     main: bool = False
+    pinned: bool = False
 
 
 class LinkSpec(Sourced):
@@ -396,7 +398,8 @@ class ChipSpec(Identified):
                 for dtype, peak in self.compute.peaks.items()
             },
             memory=tuple(
-                Memory(name=level.name, capacity=level.capacity, bandwidth=level.bandwidth) for level in self.memory
+                Memory(name=level.name, capacity=level.capacity, bandwidth=level.bandwidth, pinned=level.pinned)
+                for level in self.memory
             ),
             main=next((index for index, level in enumerate(self.memory) if level.main), len(self.memory) - 1),
             links=tuple(

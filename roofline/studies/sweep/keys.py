@@ -187,7 +187,10 @@ def _planned(name: str) -> Change:
 def _of_chip(chip: Chip) -> list[Key]:
     found = [Key("compute", "1", _all_peaks, above=True)]
     found += [Key(f"compute.{name}", "FLOP/s", _peak(name), above=True) for name in chip.peaks]
-    found += [Key(f"memory.{field}", unit, _memory(field), above=True) for field, unit in _MEMORY if _has(chip, field)]
+    found += [Key(f"memory.{field}", unit, _memory(field, chip.main), above=True) for field, unit in _MEMORY]
+    if chip.scratchpad is not None:
+        name, place = chip.scratchpad.name, chip.memory.index(chip.scratchpad)
+        found += [Key(f"memory.{name}.{field}", unit, _memory(field, place), above=True) for field, unit in _MEMORY]
     for scope in SCOPES:
         if chip.link(scope) is not None:
             found.append(Key(f"links.{scope}.bandwidth", "B/s", _link(scope, "bandwidth"), above=True))
@@ -200,10 +203,6 @@ def _of_chip(chip: Chip) -> list[Key]:
 
 
 _MEMORY = (("bandwidth", "B/s"), ("capacity", "B"))
-
-
-def _has(chip: Chip, field: str) -> bool:
-    return getattr(chip.main_memory, field) is not None
 
 
 def _all_peaks(case: Case, value: Num) -> Case:
@@ -232,11 +231,13 @@ def _peak(name: str) -> Change:
     return change
 
 
-def _memory(field: str) -> Change:
+def _memory(field: str, place: int) -> Change:
+    """A number of one level of memory."""
+
     def change(case: Case, value: Num) -> Case:
-        chip, told = case.deployment.chip, {field: value}
-        levels = tuple(replace(level, **told) if level is chip.main_memory else level for level in chip.memory)  # type: ignore[arg-type]
-        return case.on_chip(memory=levels)
+        levels, told = list(case.deployment.chip.memory), {field: value}
+        levels[place] = replace(levels[place], **told)  # type: ignore[arg-type]
+        return case.on_chip(memory=tuple(levels))
 
     return change
 
