@@ -80,11 +80,11 @@ def test_json_obeys_the_contract_and_stderr_is_silent(run: Callable[..., Any], a
 
 
 @pytest.mark.parametrize("arguments", EVERY, ids=IDS)
-@pytest.mark.parametrize("form", ["table", "markdown", "csv", "jsonl"])
+@pytest.mark.parametrize("form", ["table", "markdown", "html", "csv", "jsonl"])
 def test_every_format_of_every_command(run: Callable[..., Any], arguments: tuple[str, ...], form: str) -> None:
     ran = run(*arguments, "--format", form)
     assert ran.code == 0
-    if "lint" not in arguments or form in ("table", "markdown"):
+    if "lint" not in arguments or form in ("table", "markdown", "html"):
         assert ran.out.strip()
     if form == "jsonl":
         for line in ran.out.splitlines():

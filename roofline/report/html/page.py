@@ -9,10 +9,9 @@ from importlib.resources import files
 from typing import Any
 
 from roofline.report.document import Document, Grid, Heading, Part, Text
-from roofline.report.html import svg
 from roofline.report.html.markup import Html, joined, linked, tag
 from roofline.report.html.parts import render as render_parts
-from roofline.report.html.plots import plots_of
+from roofline.report.html.plots import figures_of
 from roofline.report.views import provenance, view
 from roofline.report.views.verdict import Figure, Verdict, verdict
 
@@ -61,7 +60,7 @@ def _body(result: Result, document: Document, found: Verdict) -> Iterator[Html]:
     """The head with the verdict, the charts, and the rest of the document."""
     head, rest = _apart(document, found)
     yield tag("header", *_head(head, found))
-    figures = [svg.render(plot) for plot in plots_of(result)]
+    figures = list(figures_of(result))
     if figures:
         yield tag("section", *figures, class_="figures")
     yield tag("section", render_parts(rest))

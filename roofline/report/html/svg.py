@@ -59,24 +59,35 @@ class Frame:
 
 
 def render(plot: Plot) -> Html:
-    """A figure: the chart and what is said below it."""
+    """A chart: its data with what is said of it."""
     frame = _frame(plot)
-    drawn = tag(
-        "svg",
-        _grid(frame),
-        *(_line(frame, line) for line in plot.lines),
-        *(_note(frame, note) for note in plot.notes),
-        *_ends(frame),
-        *_names(frame),
-        _marks(frame),
-        *_key(frame),
-        viewBox=f"0 0 {frame.width:g} {frame.height:g}",
-        role="group",
-        aria_label=f"chart: {plot.title}",
-        class_="chart" if plot.wide else "chart half",
+    drawn = joined(
+        [
+            _grid(frame),
+            *(_line(frame, line) for line in plot.lines),
+            *(_note(frame, note) for note in plot.notes),
+            *_ends(frame),
+            *_names(frame),
+            _marks(frame),
+            *_key(frame),
+        ]
     )
-    caption = tag("figcaption", tag("strong", plot.title), *(tag("span", words) for words in plot.below))
-    return tag("figure", caption, tag("div", drawn, class_="scroll"), class_=None if plot.wide else "half")
+    return figure(drawn, plot.title, plot.below, frame.width, frame.height, wide=plot.wide)
+
+
+def figure(drawn: Html, title: str, below: Sequence[str], width: float, height: float, *, wide: bool = True) -> Html:
+    """A picture of so many pixels under its title and what is said of it; two that are not `wide` share a row."""
+    half = None if wide else "half"
+    picture = tag(
+        "svg",
+        drawn,
+        viewBox=f"0 0 {number(width)} {number(height)}",
+        role="group",
+        aria_label=f"chart: {title}",
+        class_="chart" if wide else "chart half",
+    )
+    caption = tag("figcaption", tag("strong", title), *(tag("span", words) for words in below))
+    return tag("figure", caption, tag("div", picture, class_="scroll"), class_=half)
 
 
 def _frame(plot: Plot) -> Frame:
@@ -88,12 +99,18 @@ def _frame(plot: Plot) -> Frame:
     return Frame(plot, width, height, left, right, 12.0 + (STEP if plot.key else 0.0), height - 2 * STEP - 6.0)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Pixels to a tenth.
+
+    >>> number(1.0), number(2.34)
+    ('1', '2.3')
+    """
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _text(words: str, x: float, y: float, kind: str, anchor: str = "middle", turn: float = 0.0) -> Html:
-    at = f"translate({_number(x)},{_number(y)})" + (f" rotate({_number(turn)})" if turn else "")
+def words_at(words: str, x: float, y: float, kind: str, anchor: str = "middle", turn: float = 0.0) -> Html:
+    """A text of a kind of the style sheet, turned by so many degrees."""
+    at = f"translate({number(x)},{number(y)})" + (f" rotate({number(turn)})" if turn else "")
     return tag("text", words, transform=at, text_anchor=anchor, class_=kind)
 
 
@@ -103,20 +120,20 @@ def _grid(frame: Frame) -> Html:
     lines: list[Html] = []
     for value, words in plot.x.ticks:
         x = frame.x(value)
-        lines.append(tag("path", d=f"M{_number(x)},{_number(frame.top)}V{_number(frame.bottom)}", class_="grid"))
-        lines.append(_text(words, x, frame.bottom + 18.0, "tick"))
+        lines.append(tag("path", d=f"M{number(x)},{number(frame.top)}V{number(frame.bottom)}", class_="grid"))
+        lines.append(words_at(words, x, frame.bottom + 18.0, "tick"))
     for value, words in plot.y.ticks:
         y = frame.y(value)
-        lines.append(tag("path", d=f"M{_number(frame.left)},{_number(y)}H{_number(frame.right)}", class_="grid"))
-        lines.append(_text(words, frame.left - 8.0, y + 4.0, "tick", "end"))
-    edge = f"M{_number(frame.left)},{_number(frame.top)}V{_number(frame.bottom)}H{_number(frame.right)}"
+        lines.append(tag("path", d=f"M{number(frame.left)},{number(y)}H{number(frame.right)}", class_="grid"))
+        lines.append(words_at(words, frame.left - 8.0, y + 4.0, "tick", "end"))
+    edge = f"M{number(frame.left)},{number(frame.top)}V{number(frame.bottom)}H{number(frame.right)}"
     middle = (frame.left + frame.right) / 2
     return joined(
         [
             *lines,
             tag("path", d=edge, class_="edge"),
-            _text(plot.x.title, middle, frame.height - 10.0, "axis"),
-            _text(plot.y.title, 16.0, (frame.top + frame.bottom) / 2, "axis", turn=-90.0),
+            words_at(plot.x.title, middle, frame.height - 10.0, "axis"),
+            words_at(plot.y.title, 16.0, (frame.top + frame.bottom) / 2, "axis", turn=-90.0),
         ]
     )
 
@@ -126,7 +143,7 @@ def _series(kind: str, series: int | None) -> str:
 
 
 def _line(frame: Frame, line: Line) -> Html:
-    points = " ".join(f"{_number(frame.x(x))},{_number(frame.y(y))}" for x, y in line.points)
+    points = " ".join(f"{number(frame.x(x))},{number(frame.y(y))}" for x, y in line.points)
     return tag("polyline", points=points, class_=_series(f"line {line.style}", line.series))
 
 
@@ -136,7 +153,7 @@ def _note(frame: Frame, note: Note) -> Html:
     if note.along:  # above the line, not on it
         angle = math.radians(turn)
         x, y = x + 6.0 * math.sin(angle), y - 6.0 * math.cos(angle)
-    return _text(note.words, x, y, _series("note", note.series), note.anchor, turn)
+    return words_at(note.words, x, y, _series("note", note.series), note.anchor, turn)
 
 
 def _ends(frame: Frame) -> Iterator[Html]:
@@ -150,11 +167,11 @@ def _ends(frame: Frame) -> Iterator[Html]:
     )
     for end, height, at in zip(ordered, heights, places, strict=True):
         y = at + shift
-        start, stop = _number(frame.right), _number(frame.right + 12.0)
-        yield tag("path", d=f"M{start},{_number(-height)}L{stop},{_number(y)}", class_=_series("lead", end.series))
-        yield _text(end.name, frame.right + 17.0, y + 4.0, "name", "start")
+        start, stop = number(frame.right), number(frame.right + 12.0)
+        yield tag("path", d=f"M{start},{number(-height)}L{stop},{number(y)}", class_=_series("lead", end.series))
+        yield words_at(end.name, frame.right + 17.0, y + 4.0, "name", "start")
         for row, words in enumerate(end.figures, start=1):
-            yield _text(words, frame.right + 17.0, y + 4.0 + 14.0 * row, "note", "start")
+            yield words_at(words, frame.right + 17.0, y + 4.0 + 14.0 * row, "note", "start")
 
 
 def _radius(mark: Mark) -> float:
@@ -174,10 +191,10 @@ def _mark(frame: Frame, mark: Mark, *, first: bool, many: bool) -> Html:
     return tag(
         "g",
         tag("title", "\n".join(mark.told)),
-        None if many else tag("circle", r=_number(max(size + 3.0, 9.0)), class_="hit"),
-        tag("path", d=SHAPES[mark.shape], transform=f"scale({_number(size)})"),
+        None if many else tag("circle", r=number(max(size + 3.0, 9.0)), class_="hit"),
+        tag("path", d=SHAPES[mark.shape], transform=f"scale({number(size)})"),
         class_=_series("mark" if mark.face == "full" else f"mark {mark.face}", mark.series),
-        transform=f"translate({_number(frame.x(mark.x))},{_number(frame.y(mark.y))})",
+        transform=f"translate({number(frame.x(mark.x))},{number(frame.y(mark.y))})",
         tabindex=0 if first else -1,
         role="img",
     )
@@ -196,11 +213,11 @@ def _names(frame: Frame) -> Iterator[Html]:
             continue
         middle, top = (box.left + box.right) / 2, -box.top
         if not (box.left - 14.0 < x < box.right + 14.0 and box.bottom - 14.0 < y < box.top + 14.0):
-            start = f"{_number(x)},{_number(-y)}"
-            near = f"{_number(min(max(x, box.left), box.right))},{_number(-min(max(y, box.bottom), box.top))}"
+            start = f"{number(x)},{number(-y)}"
+            near = f"{number(min(max(x, box.left), box.right))},{number(-min(max(y, box.bottom), box.top))}"
             yield tag("path", d=f"M{start}L{near}", class_="lead")
         for row, words in enumerate(told):
-            yield _text(words, middle, top + 10.5 + 13.5 * row, "point")
+            yield words_at(words, middle, top + 10.5 + 13.5 * row, "point")
 
 
 def _groups(frame: Frame) -> list[list[Mark]]:
@@ -259,7 +276,7 @@ def _key(frame: Frame) -> Iterator[Html]:
     """What shapes and colours mean, in a row above the data."""
     x = frame.left
     for shape, series, words in frame.plot.key:
-        at = f"translate({_number(x + 6.0)},12) scale(5)"
+        at = f"translate({number(x + 6.0)},12) scale(5)"
         yield tag("path", d=SHAPES[shape], transform=at, class_=_series("mark", series))
-        yield _text(words, x + 16.0, 16.0, "note", "start")
+        yield words_at(words, x + 16.0, 16.0, "note", "start")
         x += 16.0 + len(words) * LETTER * SMALL + 18.0

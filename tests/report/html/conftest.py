@@ -8,7 +8,7 @@ import shutil
 import signal
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from fcntl import F_DUPFD, fcntl
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
 from select import select
 from typing import Any
@@ -30,7 +30,9 @@ class Browser:
     def __init__(self, path: str, profile: Path) -> None:
         theirs, self.out = os.pipe()
         self.into, answers = os.pipe()
-        spare = [fcntl(end, F_DUPFD, 10) for end in (theirs, answers)]  # they must not be the 3 and 4 that they become
+        spare = [
+            fcntl(end, F_DUPFD_CLOEXEC, 10) for end in (theirs, answers)
+        ]  # they must not be the 3 and 4 that they become
         files = [(os.POSIX_SPAWN_DUP2, end, place) for end, place in zip(spare, (3, 4), strict=True)]
         log = os.open(profile / "log", os.O_WRONLY | os.O_CREAT)
         files += [(os.POSIX_SPAWN_DUP2, log, place) for place in (1, 2)]
