@@ -101,5 +101,9 @@
       next.focus();
     });
   }
-  window.addEventListener("scroll", hush, { passive: true, capture: true });
+  // What has the focus stays told, also where the browser scrolled to show it.
+  window.addEventListener("scroll", () => {
+    const mark = document.activeElement.closest(".mark");
+    if (mark && !tip.hidden) tell(mark); else hush();
+  }, { passive: true, capture: true });
 })();

@@ -27,11 +27,11 @@ FIXED = {
 TAGS = {
     "html", "head", "meta", "link", "title", "style", "body", "main", "script", "header", "section", "footer", "h1", "h2",
     "p", "dl", "div", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "small", "pre", "a", "figure", "figcaption",
-    "strong", "span", "svg", "g", "path", "polyline", "circle", "text",
+    "strong", "span", "svg", "g", "path", "polyline", "rect", "circle", "text",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "rel", "href", "class", "tabindex", "role", "aria-label", "scope",
-    "data-v", "viewbox", "d", "points", "transform", "text-anchor", "r",
+    "data-v", "viewbox", "d", "points", "transform", "text-anchor", "r", "x", "y", "width", "height", "fill",
 }  # fmt: skip
 
 
