@@ -10,6 +10,7 @@ from roofline.report.html.svg import LETTER, NORMAL, SMALL, figure, number, word
 from roofline.report.human import percent
 
 WIDTH, LEFT, END = 960.0, 14.0, 150.0  # of the picture, before labels, and for what is told behind bars
+BOLD = 0.66  # width of a bold letter in heights of the type
 ROW, THICK, HEAD, LINE = 36.0, 20.0, 34.0, 18.0  # heights: of a bar's row, of the bar, of a panel's title, of the key
 
 
@@ -18,7 +19,7 @@ def render(panels: Sequence[Panel], title: str, below: Sequence[str]) -> Html:
     key = {part.name: part.color for panel in panels for bar in panel.bars for part in bar.parts}
     rows, height = _key(key)
     drawn = [rows]
-    labels = max((len(bar.label) for panel in panels for bar in panel.bars), default=0) * LETTER * NORMAL
+    labels = max((len(bar.label) for panel in panels for bar in panel.bars), default=0) * BOLD * NORMAL
     details = max((len(bar.detail) for panel in panels for bar in panel.bars), default=0) * LETTER * SMALL
     start = LEFT + min(max(labels, details) + 16.0, WIDTH / 3)
     for panel in panels:

@@ -11,6 +11,7 @@ from roofline.report.html.markup import Html, joined, linked, tag
 from roofline.report.html.numbers import shared_unit, value, without
 
 LONG = 30  # characters beyond which prose is broken over lines
+BROAD = 10  # columns beyond which a table is set in small type on paper
 
 
 def render(parts: Iterable[Part]) -> Html:
@@ -44,7 +45,7 @@ def _table(grid: Grid) -> Html:
         tag("tr", *(_cell(column, cell, unit) for column, cell, unit in zip(columns, row, shared, strict=True)))
         for row in grid.rows
     )
-    table = tag("table", tag("thead", head), tag("tbody", *body))
+    table = tag("table", tag("thead", head), tag("tbody", *body), class_="broad" if len(columns) > BROAD else None)
     name = next((column.head for column in grid.columns if column.head), "table")
     return tag("div", table, class_="scroll", tabindex=0, role="group", aria_label=f"table: {name}")
 
