@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -54,8 +55,8 @@ def _lines(low: float, high: float) -> Iterator[Line]:
 
 
 def _marks(rows: Sequence[Result]) -> Iterator[Mark]:
-    kinds = [row["chip_kind"] for row in rows]
-    for row in sorted(rows, key=lambda row: -kinds.count(row["chip_kind"])):  # the few on top of the many
+    many = Counter(row["chip_kind"] for row in rows)
+    for row in sorted(rows, key=lambda row: -many[row["chip_kind"]]):  # the few on top of the many
         measured, predicted = point(row)
         show = duration if row["unit"] in SECONDS else ratio
         told = (
