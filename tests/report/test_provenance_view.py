@@ -34,6 +34,13 @@ def test_every_deployment_tells_what_it_rests_on(comparison: Result) -> None:
     assert [text.partition(":")[0] for text in texts] == ["measured", "datasheet", "cases"]
 
 
+def test_what_is_varied_rests_on_one_deployment(chat: Result) -> None:
+    varied = {name: chat[name] for name in ("schema", "deployment", "evidence")} | {
+        "rows": [{"batch": 1.0}, {"batch": 2.0}]
+    }
+    assert len(grids(varied)["deployment"]) == 1
+
+
 def test_phases_of_a_contrast_are_told_apart(contrast: Result) -> None:
     contrast["rows"] = [row for row in contrast["rows"] if row["fits"]]
     assert [row[1] for row in grids(contrast)["deployment"]] == ["training", "prefill", "decode", "prefill", "decode"]

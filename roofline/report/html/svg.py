@@ -157,11 +157,12 @@ def _note(frame: Frame, note: Note) -> Html:
 
 
 def _ends(frame: Frame) -> Iterator[Html]:
-    """Names at the right ends, moved apart where they would lie on each other."""
+    """Names at the right ends, moved apart where they would lie on each other, with as many figures as have room."""
     ordered = sorted(frame.plot.ends, key=lambda end: -end.y)
-    tall = max((len(end.figures) for end in ordered), default=0) * 14.0 + 20.0
+    room = (frame.bottom - frame.top) / max(len(ordered), 1)
+    rows = min(max((len(end.figures) for end in ordered), default=0), max(0, int((room - 20.0) // 14.0)))
     heights = [-frame.y(end.y) for end in ordered]
-    places = [-place for place in spread(heights, min(tall, (frame.bottom - frame.top) / max(len(ordered), 1)))]
+    places = [-place for place in spread(heights, min(rows * 14.0 + 20.0, room))]
     shift = max(0.0, frame.top + 8.0 - min(places, default=frame.bottom)) - max(
         0.0, max(places, default=0.0) - frame.bottom + 30.0
     )
@@ -170,7 +171,7 @@ def _ends(frame: Frame) -> Iterator[Html]:
         start, stop = number(frame.right), number(frame.right + 12.0)
         yield tag("path", d=f"M{start},{number(-height)}L{stop},{number(y)}", class_=_series("lead", end.series))
         yield words_at(end.name, frame.right + 17.0, y + 4.0, "name", "start")
-        for row, words in enumerate(end.figures, start=1):
+        for row, words in enumerate(end.figures[:rows], start=1):
             yield words_at(words, frame.right + 17.0, y + 4.0 + 14.0 * row, "note", "start")
 
 

@@ -30,8 +30,8 @@ def parts(result: Result, *, costs: bool = False) -> Iterator[Part]:
 def _deployments(result: Result) -> Iterator[Result]:
     """The deployments that a result tells of, each with its evidence, once."""
     told: dict[tuple[str, str], Result] = {}
-    for row in result.get("rows") or [result]:
-        if isinstance(row.get("evidence"), Mapping) and row.get("deployment"):
+    for row in (result, *(result.get("rows") or ())):
+        if isinstance(row.get("evidence"), Mapping) and isinstance(row.get("deployment"), Mapping):
             phase = row.get("phase") or ""
             told.setdefault((row["deployment"]["label"], phase), row)
     yield from told.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -87,6 +88,18 @@ def test_several_deployments_have_a_colour_and_an_end_each(comparison: Result) -
     assert ["does not fit" in " ".join(end.figures) for end in plot.ends] == [False, False, True]
     assert {mark.series for mark in plot.marks} == {0, 1}
     assert not any(mark.name for mark in plot.marks)
+
+
+def test_of_many_deployments_every_name_has_room(comparison: Result) -> None:
+    rows = [deepcopy(comparison["rows"][0]) for _ in range(14)]
+    for at, row in enumerate(rows):
+        row["deployment"]["label"] = f"chip-{at}"
+        row["roofs"]["peak_flops_per_s"] *= 1.0 + at / 50.0
+    figure = drawn({**comparison, "rows": rows})[0]
+    names = [item for item in found(figure, "name") if (item.text or "").startswith("chip-")]
+    heights = sorted(float(re.findall(r"-?[\d.]+", item.get("transform", ""))[1]) for item in names)
+    assert len(heights) == 14
+    assert min(below - above for above, below in pairwise(heights)) > 14.0
 
 
 def test_a_chip_whose_roofs_are_not_known_has_no_chart(chat: Result) -> None:

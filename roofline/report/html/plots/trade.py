@@ -75,7 +75,7 @@ def _frontier(predictions: Sequence[Result], cost: str, lines: Sequence[frontier
     y = decades(f"{unit} per million output tokens", min(costs) / 1.8, max(costs) * 1.8, show)
     limit = predictions[0]["workload"]["slo"].get("tpot_s")
     return Plot(
-        "Cost against latency",
+        f"Cost against latency, in {'dollars' if cost == PRICE else unit}",
         x,
         y,
         lines=(*_lines(lines), *_upright(limit, x.low, x.high, y.low, y.high)),
