@@ -52,7 +52,7 @@ def check_format(form: str) -> str:
 
 
 def render(result: Result, form: str, *, width: int | None = None, color: bool = False, **options: Any) -> str:
-    """A result as text in a format; `width`, `color` and the view's `options` matter to tables alone.
+    """A result as text in a format; `width` and `color` matter to tables alone, the view's `options` to pages, too.
 
     The text can always be encoded: what is no character (half of a surrogate pair, from a path that is not UTF-8)
     stands in it as an escape, which JSON reads back.

@@ -27,7 +27,7 @@ class Figure:
 
 def repr_html(result: Mapping[str, Any]) -> str:
     """A result as HTML that brings its own style, which reaches nothing else, and no script."""
-    return str(page.fragment(result))
+    return page.fragment(result).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def figure(result: Mapping[str, Any], kind: str | None = None) -> Figure:

@@ -19,6 +19,11 @@ def test_a_report_brings_its_style_and_no_script(result: dict[str, Any]) -> None
     assert 'class="provenance"' not in markup
 
 
+def test_names_that_are_not_unicode_can_be_shown(chat: dict[str, Any]) -> None:
+    chat["deployment"]["label"] = "8x./\udcff.yaml"
+    assert "8x./\\udcff.yaml" in repr_html(chat)
+
+
 def test_a_figure_shows_itself(comparison: dict[str, Any]) -> None:
     first, other = figure(comparison), figure(comparison, "time")
     assert isinstance(first, Figure)

@@ -87,7 +87,8 @@
   for (const group of root.querySelectorAll(".marks")) {
     const find = (event) => event.target.closest(".mark");
     group.addEventListener("pointerover", (event) => tell(find(event)));
-    group.addEventListener("pointerout", hush);
+    // a finger is lifted at once: what it touched stays told until another place is touched
+    group.addEventListener("pointerout", (event) => { if (event.pointerType !== "touch") hush(); });
     group.addEventListener("focusin", (event) => tell(find(event)));
     group.addEventListener("focusout", hush);
     group.addEventListener("keydown", (event) => {
@@ -101,6 +102,8 @@
       next.focus();
     });
   }
+  document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".mark")) hush(); });
+
   // What has the focus stays told, also where the browser scrolled to show it.
   window.addEventListener("scroll", () => {
     const mark = document.activeElement.closest(".mark");

@@ -8,7 +8,6 @@ import shutil
 import signal
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
 from select import select
 from typing import Any
@@ -28,6 +27,8 @@ class Browser:
     """One Chromium with one page."""
 
     def __init__(self, path: str, profile: Path) -> None:
+        from fcntl import F_DUPFD_CLOEXEC, fcntl  # not on every system that tests run on
+
         theirs, self.out = os.pipe()
         self.into, answers = os.pipe()
         spare = [
@@ -105,6 +106,12 @@ class Browser:
             self.call(
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=int(kind != "mouseMoved")
             )
+
+    def tap(self, x: float, y: float) -> None:
+        """Touch with a finger."""
+        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.call("Input.synthesizeTapGesture", x=round(x), y=round(y), gestureSourceType="touch")
+        self.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
     def complaints(self) -> list[str]:
         """What the console says: errors, warnings, refused loads, exceptions."""

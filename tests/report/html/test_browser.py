@@ -49,6 +49,12 @@ FRAME = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(d
 COLUMN = (
     "Array.from(document.querySelectorAll('table')[{table}].tBodies[0].rows, row => row.cells[{column}].textContent)"
 )
+MIDDLE = """(() => {
+  const mark = document.querySelector(".marks > :first-child");
+  mark.scrollIntoView({ block: "center" });
+  const box = mark.querySelector("path").getBoundingClientRect();
+  return [box.x + box.width / 2, box.y + box.height / 2];
+})()"""
 HEAD = "document.querySelectorAll('table')[{table}].tHead.rows[0].cells[{column}]"
 
 
@@ -155,14 +161,29 @@ def test_marks_tell_their_figures_to_keys(chat: Result, browser: Any, page: Writ
 
 def test_marks_tell_their_figures_to_the_pointer(chat: Result, browser: Any, page: Write) -> None:
     browser.open(page(formats.render(chat, "html")))
-    place = browser.run("(() => { const mark = document.querySelector('.marks > :last-child'); mark.scrollIntoView({block:"
-                        " 'center'}); const box = mark.getBoundingClientRect();"
-                        " return [box.x + box.width / 2, box.y + box.height / 2]; })()")  # fmt: skip
+    place = browser.run(MIDDLE)
     browser.run(FRAME)  # scrolling hides what is told
     browser.point(*place)
     assert "FLOP/B" in browser.run("document.querySelector('.tip').textContent")
     assert not browser.run("document.querySelector('.tip').hidden")
     browser.point(2, 2)
+    assert browser.run("document.querySelector('.tip').hidden")
+
+
+def test_marks_tell_their_figures_to_a_finger(chat: Result, browser: Any, page: Write) -> None:
+    browser.open(page(formats.render(chat, "html")), width=360, height=740)
+    place = browser.run(MIDDLE)
+    browser.run(FRAME)
+    browser.tap(*place)
+    browser.run(FRAME)
+    assert not browser.run("document.querySelector('.tip').hidden")
+    assert "FLOP/B" in browser.run("document.querySelector('.tip').textContent")
+    box = browser.run(
+        "(() => { const box = document.querySelector('.tip').getBoundingClientRect(); return [box.left, box.right]; })()"
+    )
+    assert 0 <= box[0] < box[1] <= 360
+    browser.tap(5, 5)
+    browser.run(FRAME)
     assert browser.run("document.querySelector('.tip').hidden")
 
 
