@@ -8,8 +8,8 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
-from roofline.report.document import Document, Grid, Heading, Part, Text
-from roofline.report.html.markup import Html, joined, linked, tag
+from roofline.report.document import Document, Heading, Part, Text
+from roofline.report.html.markup import Html, linked, tag
 from roofline.report.html.parts import render as render_parts
 from roofline.report.html.plots import figures_of
 from roofline.report.views import provenance, view
@@ -24,8 +24,9 @@ def render(result: Result, **options: Any) -> str:
     The same result gives the same bytes. Nothing is loaded, and the page forbids that anything is.
     """
     style, script = _asset("page.css"), _asset("page.js")
-    main = joined(_sections(result, options))
-    title = _title(view(result, drawn=False, **options))
+    document = view(result, drawn=False, **options)
+    behind = provenance.parts(result, costs=bool(options.get("costs")))
+    sections = (*_body(result, document), tag("section", render_parts(behind), class_="provenance"), _foot(result))
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -34,30 +35,22 @@ def render(result: Result, **options: Any) -> str:
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", name="generator", content=f"roofline {result.get('version', '')}".strip()),
         tag("link", rel="icon", href="data:,"),
-        tag("title", title),
+        tag("title", _title(document)),
         tag("style", Html(style)),
     )
-    body = tag("body", tag("main", main), tag("script", Html(script)), class_="roofline")
+    body = tag("body", tag("main", *sections), tag("script", Html(script)), class_="roofline")
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
 def fragment(result: Result, **options: Any) -> str:
     """The same without what only a page of its own has: no script, no sources, styles that reach nothing else."""
-    main = joined(_body(result, view(result, drawn=False, **options), verdict(result)))
-    return tag("div", tag("style", Html(_asset("page.css"))), main, class_="roofline")
+    document = view(result, drawn=False, **options)
+    return tag("div", tag("style", Html(_asset("page.css"))), *_body(result, document), class_="roofline")
 
 
-def _sections(result: Result, options: Mapping[str, Any]) -> Iterator[Html]:
-    """Everything that the page shows, from the verdict to the colophon."""
-    yield from _body(result, view(result, drawn=False, **options), verdict(result))
-    yield tag("section", render_parts(provenance.parts(result, costs=bool(options.get("costs")))), class_="provenance")
-    kind = str(result["schema"]).removeprefix("roofline.")
-    told = (f"roofline {result['version']}",) if result.get("version") else ()
-    yield tag("footer", tag("p", " · ".join((*told, kind))))
-
-
-def _body(result: Result, document: Document, found: Verdict) -> Iterator[Html]:
+def _body(result: Result, document: Document) -> Iterator[Html]:
     """The head with the verdict, the charts, and the rest of the document."""
+    found = verdict(result)
     head, rest = _apart(document, found)
     yield tag("header", *_head(head, found))
     figures = list(figures_of(result))
@@ -90,10 +83,16 @@ def _figure(figure: Figure) -> Html:
     return tag("div", tag("dt", figure.name), tag("dd", figure.value), more)
 
 
+def _foot(result: Result) -> Html:
+    """What made the page, and what of."""
+    kind = str(result["schema"]).removeprefix("roofline.")
+    told = (f"roofline {result['version']}",) if result.get("version") else ()
+    return tag("footer", tag("p", " · ".join((*told, kind))))
+
+
 def _title(document: Document) -> str:
     """The first heading, else the first words."""
-    told = (part.text for part in document if not isinstance(part, Grid) and isinstance(part, (Heading, Text)))
-    return next(told, "roofline")
+    return next((part.text for part in document if isinstance(part, (Heading, Text))), "roofline")
 
 
 def _policy(style: str, script: str) -> str:
