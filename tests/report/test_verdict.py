@@ -78,6 +78,21 @@ def test_a_plan_tells_the_best_or_the_nearest(chat: Result) -> None:
     assert said({**plan, "rows": [], "nearest": nearest}) == ("nothing is feasible; 8xa misses TPOT by 5 %", "bad")
 
 
+def test_a_decision_tells_who_does_what_for_how_much() -> None:
+    run: Result = {"workload": "a-run", "options": [{"who": "own", "usd": 54.78, "usd_low": 41.0, "usd_high": None}]}
+    load: Result = {"model": "a-model", "options": [{"where": "edge", "usd_per_month": 1612.3, "usd_per_month_low": 830.0,
+                                                     "usd_per_month_high": 3499.0}]}  # fmt: skip
+    decision: Result = {"schema": "roofline.decision/1", "training": [run], "serving": [load]}
+    assert said(decision) == ("best to train a-run: own; best to serve a-model: edge", "good")
+    assert verdict(decision).figures == (
+        Figure("train a-run", "$54.78"),
+        Figure("serve a-model, a month", "$1,612", "$830.00 to $3,499"),
+    )
+    run["options"] = []
+    assert said(decision) == ("best to serve a-model: edge; nothing can train a-run", "bad")
+    assert verdict({**decision, "training": [], "serving": []}) == Verdict()
+
+
 @pytest.mark.parametrize(
     ("beating", "words", "tone"), [(0, "none beats the ideal bound", "good"), (3, "3 beat", "bad")]
 )

@@ -141,12 +141,37 @@ def _validation(result: Result) -> Verdict:
     return Verdict(Text(f"{sentence}; {ideal}", "bad" if beating else "good"), figures)
 
 
+def _decision(result: Result) -> Verdict:
+    """Who trains best, where inference runs best, and what each costs."""
+    jobs = [
+        *((f"train {run['workload']}", run["options"], "who", "usd", "") for run in result["training"]),
+        *(
+            (f"serve {load['model']}", load["options"], "where", "usd_per_month", "a month")
+            for load in result["serving"]
+        ),
+    ]
+    named = [(name, options[0][place]) for name, options, place, _, _ in jobs if options]
+    missing = [f"nothing can {name}" for name, options, *_ in jobs if not options]
+    sentence = "; ".join([*(f"best to {name}: {place}" for name, place in named), *missing])
+    figures = [
+        Figure(f"{name}{f', {per}' if per else ''}", usd(options[0][key]), _spread(options[0], key))
+        for name, options, _, key, per in jobs
+        if options
+    ]
+    return Verdict(Text(sentence, "bad" if missing else "good"), tuple(figures)) if jobs else Verdict()
+
+
+def _spread(option: Result, key: str) -> str:
+    return between(option.get(f"{key}_low"), option.get(f"{key}_high"), usd)
+
+
 KINDS: Mapping[str, Callable[[Result], Verdict]] = MappingProxyType(
     {
         "prediction": _prediction,
         "comparison": _comparison,
         "contrast": _contrast,
         "plan": _plan,
+        "decision": _decision,
         "validation": _validation,
     }
 )
