@@ -31,7 +31,9 @@ def render_part(part: Part) -> Html:
     if isinstance(part, Text):
         return tag("p", linked(part.text), class_=None if part.tone == "plain" else part.tone)
     if isinstance(part, Drawing):
-        return tag("div", tag("pre", "\n".join(part.lines)), class_="scroll", tabindex=0, role="group")
+        return tag(
+            "div", tag("pre", "\n".join(part.lines)), class_="scroll", tabindex=0, role="group", aria_label="lines"
+        )
     return _table(part)
 
 

@@ -44,10 +44,10 @@ class Browser:
         self.buffer = b""
         self.sent = 0
         self.events: list[Message] = []
-        self.session: str | None = None
+        self.attached: str | None = None
         pages = self.call("Target.getTargets")["targetInfos"]
         page = next(item["targetId"] for item in pages if item["type"] == "page")
-        self.session = self.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+        self.attached = self.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.call(f"{domain}.enable")
 
@@ -55,8 +55,8 @@ class Browser:
         """The answer to a command; what happens meanwhile is kept in `events`."""
         self.sent += 1
         told = {"id": self.sent, "method": method, "params": parameters}
-        if self.session is not None:
-            told["sessionId"] = self.session
+        if self.attached is not None:
+            told["sessionId"] = self.attached
         os.write(self.out, json.dumps(told).encode() + b"\0")
         while True:
             message = self._next()
