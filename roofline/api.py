@@ -28,6 +28,8 @@ from roofline.studies.whatif import whatif as _whatif
 if TYPE_CHECKING:
     import pandas as pd
 
+    from roofline.report.notebook import Figure
+
 __all__ = [
     "Catalog",
     "Result",
@@ -84,6 +86,12 @@ class Result(Mapping[str, Any]):
 
         frame: pd.DataFrame = pd.DataFrame(flat_rows(self.data))
         return frame
+
+    def figure(self, kind: str | None = None) -> Figure:
+        """The result as a chart that a notebook shows; `kind` as in `chart`."""
+        from roofline.report.notebook import figure
+
+        return figure(self.data, kind)
 
     def chart(self, path: str | Path, kind: str | None = None) -> Path:
         """Draw the result to a .png, .svg or .pdf file, as the `kind` of chart that `--chart-kind` takes; by default

@@ -15,10 +15,11 @@ def test_results_are_mappings_with_frames_and_html() -> None:
     frame = result.to_frame()
     assert list(frame["deployment"]) == ["8xh100-sxm", "8xmi300x"]
     assert frame["tpot_s"].tolist() == [row["metrics"]["tpot_s"] for row in result["rows"]]
-    assert result._repr_html_().startswith("<h4>")
+    assert result._repr_html_().startswith('<div class="roofline">')
+    assert result.figure("time")._repr_svg_().startswith("<?xml")
     assert str(result).startswith("llama-3.1-70b-chat: llama-3.1-70b, 64 requests at once")
-    assert set(result) == {"schema", "version", "workload", "rows", "indistinguishable", "assumptions"}
-    assert len(result) == 6
+    assert set(result) == {"schema", "version", "workload", "rows", "indistinguishable", "assumptions", "sources"}
+    assert len(result) == 7
 
 
 def test_options_are_those_of_the_command_line() -> None:

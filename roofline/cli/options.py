@@ -386,7 +386,7 @@ WorkloadDirs = Annotated[
 Format = Annotated[
     str | None,
     typer.Option(
-        "--format", "-f", help="table, markdown, csv, json or jsonl.", rich_help_panel=OUTPUT, metavar="FORMAT"
+        "--format", "-f", help="table, markdown, html, csv, json or jsonl.", rich_help_panel=OUTPUT, metavar="FORMAT"
     ),
 ]
 Out = Annotated[

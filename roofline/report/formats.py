@@ -13,14 +13,23 @@ from typing import Any
 
 from roofline.errors import OutputError, did_you_mean
 from roofline.report import markdown, text
+from roofline.report.html import page
 from roofline.report.rows import flat_rows
 from roofline.report.views import view
 
 Result = Mapping[str, Any]
 
-FORMATS = ("table", "markdown", "csv", "json", "jsonl")
+FORMATS = ("table", "markdown", "csv", "json", "jsonl", "html")
 SUFFIXES: Mapping[str, str] = MappingProxyType(
-    {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", ".jsonl": "jsonl"}
+    {
+        ".txt": "table",
+        ".md": "markdown",
+        ".csv": "csv",
+        ".json": "json",
+        ".jsonl": "jsonl",
+        ".html": "html",
+        ".htm": "html",
+    }
 )
 
 
@@ -43,7 +52,7 @@ def check_format(form: str) -> str:
 
 
 def render(result: Result, form: str, *, width: int | None = None, color: bool = False, **options: Any) -> str:
-    """A result as text in a format; `width`, `color` and the view's `options` matter to tables alone.
+    """A result as text in a format; `width` and `color` matter to tables alone, the view's `options` to pages, too.
 
     The text can always be encoded: what is no character (half of a surrogate pair, from a path that is not UTF-8)
     stands in it as an escape, which JSON reads back.
@@ -53,6 +62,8 @@ def render(result: Result, form: str, *, width: int | None = None, color: bool =
         rendered = _json(result) if form == "json" else _jsonl(result)
     elif form == "csv":
         rendered = _csv(flat_rows(result))
+    elif form == "html":
+        rendered = page.render(result, **options)
     else:
         document = view(result, width=width, **options)
         markup = form == "markdown"

@@ -1,39 +1,38 @@
-"""Documents as HTML for notebooks: plain tables, every text escaped."""
+"""Results in notebooks: the report without a page around it, and charts that show themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from roofline.report.document import Drawing, Grid, Heading, Text, is_empty
-from roofline.report.views import view
+from roofline.report import charts
+from roofline.report.html import page
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart as SVG, which a notebook shows."""
+
+    svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        return f"Figure of {len(self.svg):,} characters of SVG"
 
 
 def repr_html(result: Mapping[str, Any]) -> str:
-    """A result as HTML."""
-    return "\n".join(_part(part) for part in view(result) if not is_empty(part))
+    """A result as HTML that brings its own style, which reaches nothing else, and no script."""
+    return page.fragment(result).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _part(part: Any) -> str:
-    if isinstance(part, Heading):
-        return f"<h4>{escape(part.text)}</h4>"
-    if isinstance(part, Text):
-        return f"<p>{escape(part.text)}</p>"
-    if isinstance(part, Drawing):
-        return f"<pre>{escape(chr(10).join(part.lines))}</pre>"
-    return _table(part)
-
-
-def _table(grid: Grid) -> str:
-    head = "".join(f"<th>{escape(column.head)}</th>" for column in grid.columns)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="text-align:{"right" if column.right else "left"}">{escape(cell.text)}</td>'
-            for column, cell in zip(grid.columns, row, strict=True)
-        )
-        + "</tr>"
-        for row in grid.rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def figure(result: Mapping[str, Any], kind: str | None = None) -> Figure:
+    """The chart that `charts.draw` makes of a result; `OutputError` where there is none."""
+    with TemporaryDirectory(prefix="roofline-") as folder:
+        path = Path(folder) / "chart.svg"
+        charts.draw(result, path, kind=kind)
+        return Figure(path.read_text(encoding="utf-8"))

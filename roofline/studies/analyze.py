@@ -12,6 +12,7 @@ from roofline.errors import CheckFailedError
 from roofline.studies import contract, economics
 from roofline.studies.explain_plan import explain_plan as plans_of
 from roofline.studies.frontier import frontier as trade
+from roofline.studies.provenance import sources
 from roofline.studies.request import Options, plan_settings, resolve_deployment, resolve_workload
 from roofline.studies.scaling import scaling as curve
 
@@ -40,7 +41,7 @@ def analyze(
     where = resolve_deployment(catalog, deployment, job, options)
     found = search.predict(job, where)
     result, given = contract.prediction(found), plan_settings(deployment, options)
-    result |= economics.assumed(where.economics)
+    result |= economics.assumed(where.economics) | sources(job.model, [found.deployment])
     if costs:
         result["costs"] = economics.curve(found)
     if explain_plan:
@@ -75,7 +76,8 @@ def compare(
     if frontier:
         for row, text, deployment in zip(rows, deployments, resolved, strict=True):
             row["frontier"] = trade(job, deployment, plan_settings(text, options))
-    return contract.comparison(job, rows) | economics.assumed(resolved[0].economics if resolved else None)
+    more = economics.assumed(resolved[0].economics if resolved else None) | sources(job.model, resolved)
+    return contract.comparison(job, rows) | more
 
 
 def require_fit(rows: Sequence[Mapping[str, Any]]) -> None:

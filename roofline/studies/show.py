@@ -184,8 +184,8 @@ def entry(name: str, catalog: Catalog) -> dict[str, Any]:
     built = _built(kind, str(path), catalog)
     sources: Mapping[str, Source] = getattr(built, "sources", {})
     fields = [
-        {"key": key, "value": value, "source": _nearest(key, sources)}
-        for key, value in _FIELDS[kind](built)
+        {"key": key, "value": value, "source": _cited(nearest(key, sources))}
+        for key, value in FIELDS[kind](built)
         if value is not None
     ]
     return {
@@ -232,14 +232,16 @@ def _built(kind: str, name: str, catalog: Catalog) -> Any:
     return loaders.get(kind, catalog.workload)(name)
 
 
-def _nearest(key: str, sources: Mapping[str, Source]) -> str | None:
-    """Title of the source of a key, or of the nearest group that encloses it."""
+def nearest(key: str, sources: Mapping[str, Source]) -> Source | None:
+    """The source of a key, or of the nearest group that encloses it."""
     parts = key.split(".")
-    for length in range(len(parts), 0, -1):
-        found = sources.get(".".join(parts[:length]))
-        if found is not None:
-            return found.title + (f" ({found.date})" if found.date else "")
-    return None
+    paths = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((sources[path] for path in paths if path in sources), None)
+
+
+def _cited(source: Source | None) -> str | None:
+    """A source as one line."""
+    return None if source is None else source.title + (f" ({source.date})" if source.date else "")
 
 
 def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
@@ -420,7 +422,7 @@ def _operations_fields(operations: Operations) -> Iterator[tuple[str, str | None
     yield "operations.stragglers", f"{float(slower):.3g} of a step more" if slower else None
 
 
-_FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[str, str | None]]]] = MappingProxyType(
+FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[str, str | None]]]] = MappingProxyType(
     {
         "chip": _chip_fields,
         "model": _model_fields,

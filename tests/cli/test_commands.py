@@ -91,6 +91,17 @@ def test_every_format_of_every_command(run: Callable[..., Any], arguments: tuple
             assert isinstance(json.loads(line), dict)
 
 
+@pytest.mark.parametrize("arguments", [some for some in EVERY if some[0] != "validate"], ids=" ".join)
+def test_every_command_writes_a_page(run: Callable[..., Any], arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """What predicts the whole table of measurements has its own test, with a smaller one."""
+    place = tmp_path / "report.html"
+    ran = run(*arguments, "-o", str(place))
+    assert (ran.code, ran.out, ran.err) == (0, "", f"wrote {place}\n")
+    page = place.read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>\n")
+
+
 def test_the_main_job_prints_one_readable_table(run: Callable[..., Any]) -> None:
     table = run(*MAIN).out
     head = next(line for line in table.splitlines() if line.startswith("deployment"))

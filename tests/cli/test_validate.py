@@ -84,6 +84,15 @@ def test_markdown_has_the_groups(validate: Run) -> None:
     assert "| server decode | 1 |" in out
 
 
+def test_a_page_shows_every_case(validate: Run, tmp_path: Path) -> None:
+    place = tmp_path / "report.html"
+    ran = validate("-o", str(place))
+    assert (ran.code, ran.out, ran.err) == (0, "", f"wrote {place}\n")
+    page = place.read_text(encoding="utf-8")
+    assert page.count('class="mark s0" transform=') == 4
+    assert "half of the predictions are within" in page
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_a_chart_is_drawn(validate: Run, tmp_path: Path, suffix: str) -> None:
     ran = validate("--chart", str(tmp_path / f"a.{suffix}"))

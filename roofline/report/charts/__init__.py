@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -76,7 +76,7 @@ def draw(result: Result, path: Path, *, suffix: str | None = None, kind: str | N
         raise OutputError(f"chart kind {name}: not of a {schema_of(result)}, which is drawn as {possible}")
     if not _holds(result, chart):
         raise OutputError(f"chart kind {name}: needs --{chart.section}")
-    chart.draw(_predictions(result) if chart.of == PREDICTIONS else result, path, suffix=suffix)
+    chart.draw(predictions_of(result) if chart.of == PREDICTIONS else result, path, suffix=suffix)
 
 
 def default(result: Result) -> str:
@@ -85,11 +85,15 @@ def default(result: Result) -> str:
     >>> default({"schema": "roofline.prediction/1"})
     'roofline'
     """
-    fitting = (name for name, kind in KINDS.items() if schema_of(result) in kind.of and _holds(result, kind))
-    found = next(fitting, None)
+    found = next(drawn_as(result), None)
     if found is None:
         raise OutputError(f"there is no chart of a {schema_of(result)}")
     return found
+
+
+def drawn_as(result: Result) -> Iterator[str]:
+    """The kinds of chart that a result can be drawn as, its default first."""
+    return (name for name, kind in KINDS.items() if schema_of(result) in kind.of and _holds(result, kind))
 
 
 def check_kind(name: str, chart: str | None) -> None:
@@ -119,10 +123,10 @@ def _kind(name: str) -> Kind:
 
 def _holds(result: Result, kind: Kind) -> bool:
     """Whether a result, or a prediction in it, has the section that a kind of chart shows."""
-    return not kind.section or any(row.get(kind.section) for row in _predictions(result))
+    return not kind.section or any(row.get(kind.section) for row in predictions_of(result))
 
 
-def _predictions(result: Result) -> Sequence[Result]:
+def predictions_of(result: Result) -> Sequence[Result]:
     """The predictions of a comparison, or the one there is."""
     rows: Sequence[Result] = result.get("rows", [result])
     return rows

@@ -100,10 +100,10 @@ def _points(rows: Sequence[Result]) -> Iterator[Point]:
 
 def _draw(figure: Figure, result: Result) -> None:
     panels = panels_of(result["rows"])
-    limits = _limits([roof for roofs in panels.values() for roof in roofs])
+    ranges = ranges_of([roof for roofs in panels.values() for roof in roofs])
     for index, (title, roofs) in enumerate(panels.items()):
         axes = figure.add_subplot(1, len(panels), index + 1)
-        _scales(axes, title, *limits)
+        _scales(axes, title, *ranges)
         for roof in roofs:
             _lines(axes, roof)
         intensity.end_labels(axes, [_ceiling(roof) for roof in roofs], size=8, apart=0.115)
@@ -111,14 +111,14 @@ def _draw(figure: Figure, result: Result) -> None:
     figure.suptitle(
         f"Training and inference of {result['model']['id']}", x=0.01, ha="left", fontsize=11, fontweight="bold"
     )
-    source = "\n".join(wrap(_source_line(result), 230))
+    source = "\n".join(wrap(source_line(result), 230))
     figure.supxlabel(source, fontsize=6.5, color=FAINT, x=0.01, ha="left", linespacing=1.4)
     figure.draw_without_rendering()  # the layout is known from here on: names go where there is room
     for axes, roofs in zip(figure.axes, panels.values(), strict=True):
         _name_points(axes, roofs)
 
 
-def _limits(roofs: Sequence[Roof]) -> tuple[tuple[float, float], tuple[float, float]]:
+def ranges_of(roofs: Sequence[Roof]) -> tuple[tuple[float, float], tuple[float, float]]:
     """The same ranges for both panels, over every ridge, peak and point."""
     xs = [x for roof in roofs for x in (roof.ridge / 4, roof.ridge, *(point.intensity for point in roof.points))]
     ys = [y for roof in roofs for y in (roof.peak, *(point.rate for point in roof.points))]
@@ -204,7 +204,8 @@ def _along(axes: Axes, roofs: Sequence[Roof], steps: int = 120) -> Iterator[Box]
         yield Box(x - 2, y - 2, x + 2, y + 2)
 
 
-def _source_line(result: Result) -> str:
+def source_line(result: Result) -> str:
+    """What drew it, what lines and points are, and what stands behind them."""
     by_kind: dict[str, dict[str, None]] = {}
     for row in result["rows"]:
         if row["fits"]:

@@ -70,10 +70,10 @@ def roofline_chart(predictions: Sequence[Result], path: Path, *, suffix: str | N
 
     The same predictions give the same bytes. Raises `OutputError` for another suffix and what can't be written.
     """
-    save(lambda figure: _draw(figure, list(_roofs(predictions))), path, suffix=suffix)
+    save(lambda figure: _draw(figure, list(roofs_of(predictions))), path, suffix=suffix)
 
 
-def _roofs(predictions: Sequence[Result]) -> Iterator[Roofs]:
+def roofs_of(predictions: Sequence[Result]) -> Iterator[Roofs]:
     """The deployments whose roofs are known, each with its colour and its points; no points where it does not fit."""
     for index, result in enumerate(predictions):
         main = next((level for level in result["roofs"]["memory"] if level.get("main")), None)
@@ -128,7 +128,7 @@ def _titles(figure: Figure, axes: Axes, drawn: Sequence[Roofs]) -> None:
     if drawn:
         work = drawn[0].result["workload"]
         axes.set_title(f"{work['id']} ({work['model']})", loc="left", fontsize=11, fontweight="bold", pad=22)
-        footer(figure, _source_line(drawn))
+        footer(figure, source_line(drawn))
 
 
 def _lines(axes: Axes, roofs: Roofs, low: float, high: float, *, quiet: bool) -> None:
@@ -141,7 +141,7 @@ def _lines(axes: Axes, roofs: Roofs, low: float, high: float, *, quiet: bool) ->
         [roofs.ridge], [roofs.peak], marker="o", markersize=5, color="white", markeredgecolor=roofs.color,
         markeredgewidth=1.4, zorder=2.5, alpha=fade,
     )  # fmt: skip
-    for level in _nearer(roofs, low):
+    for level in nearer(roofs, low):
         ridge = roofs.peak / level["bandwidth_bytes_per_s"]
         axes.plot(
             [low, ridge], [roofs.peak * low / ridge, roofs.peak], color=roofs.color, linewidth=0.9,
@@ -152,7 +152,7 @@ def _lines(axes: Axes, roofs: Roofs, low: float, high: float, *, quiet: bool) ->
                       linestyle=(0, (4, 3)))  # fmt: skip
 
 
-def _nearer(roofs: Roofs, low: float) -> list[Result]:
+def nearer(roofs: Roofs, low: float) -> list[Result]:
     """The other memory levels whose slopes are in sight."""
     levels = roofs.result["roofs"]["memory"]
     known = [level for level in levels if not level.get("main") and level["bandwidth_bytes_per_s"]]
@@ -185,7 +185,7 @@ def _name_levels(axes: Axes, drawn: Sequence[Roofs]) -> Iterator[Box]:
     """Names along the slopes: of nearer memories always, of the main one where it is the only deployment."""
     (low, _), (bottom, _) = axes.get_xlim(), axes.get_ylim()
     for roofs in drawn:
-        levels = [*_nearer(roofs, low), *([roofs.main] if len(drawn) == 1 else [])]
+        levels = [*nearer(roofs, low), *([roofs.main] if len(drawn) == 1 else [])]
         for level in levels:
             bandwidth = level["bandwidth_bytes_per_s"]
             begin = max(low, bottom / bandwidth)
@@ -279,7 +279,7 @@ def _along(axes: Axes, roofs: Roofs, steps: int = 160) -> Iterator[Box]:
     bottom = math.log10(axes.get_ylim()[0])
     xs = [10 ** (low + (high - low) * step / steps) for step in range(steps + 1)]
     roof = [(x, min(roofs.peak, level["bandwidth_bytes_per_s"] * x))
-            for level in (*_nearer(roofs, 10**low), roofs.main) for x in xs]  # fmt: skip
+            for level in (*nearer(roofs, 10**low), roofs.main) for x in xs]  # fmt: skip
     drop = [(roofs.ridge, 10 ** (bottom + (math.log10(roofs.peak) - bottom) * step / steps)) for step in range(steps)]
     for x, y in axes.transData.transform([*roof, *drop]):
         yield Box(x - 3, y - 3, x + 3, y + 3)
@@ -299,6 +299,7 @@ def _key(axes: Axes, drawn: Sequence[Roofs]) -> None:
         key.set_in_layout(False)
 
 
-def _source_line(drawn: Sequence[Roofs]) -> str:
+def source_line(drawn: Sequence[Roofs]) -> str:
+    """What drew it, what lines and points are, and what stands behind them."""
     behind = evidence_line([item.result for item in drawn])
     return f"roofline {drawn[0].result['version']}; roofs: dense datasheet peaks; points: expected times ({behind})"

@@ -53,20 +53,20 @@ def point(row: Result) -> tuple[float, float]:
 def _draw(figure: Figure, result: Result, panels: Sequence[tuple[str, list[Result]]]) -> None:
     for index, (name, rows) in enumerate(panels):
         _panel(figure.add_subplot(1, len(panels), index + 1), name, rows)
-    kinds = sorted({row["chip_kind"] for _, rows in panels for row in rows}, key=_rank)
+    kinds = sorted({row["chip_kind"] for _, rows in panels for row in rows}, key=rank)
     if kinds:
         handles = [figure.axes[0].scatter([], [], s=22, color=_color(kind), label=kind) for kind in kinds]
         figure.legend(handles=handles, loc="outside upper right", ncols=len(kinds), frameon=False, labelcolor=INK,
                       handletextpad=0.2, columnspacing=1.2)  # fmt: skip
     figure.suptitle("Predicted and measured", x=0.01, ha="left", fontsize=11, fontweight="bold")
-    figure.supxlabel(_source_line(result), fontsize=6.5, color=FAINT, x=0.01, ha="left")
+    figure.supxlabel(source_line(result), fontsize=6.5, color=FAINT, x=0.01, ha="left")
 
 
 def _panel(axes: Axes, name: str, rows: Sequence[Result]) -> None:
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
         points[row["chip_kind"]].append(point(row))
-    low, high = _limits([value for some in points.values() for pair in some for value in pair])
+    low, high = limits([value for some in points.values() for pair in some for value in pair])
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
     _lines(axes, low, high)
     for kind, pairs in sorted(points.items(), key=lambda item: -len(item[1])):  # the few on top of the many
@@ -76,7 +76,7 @@ def _panel(axes: Axes, name: str, rows: Sequence[Result]) -> None:
             rasterized=len(pairs) > MANY, zorder=3,
         )  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: quantity(value, "s") if name == "times" else _tokens(value))
+        axis.set_major_formatter(lambda value, _: quantity(value, "s") if name == "times" else tokens(value))
         axis.set_minor_formatter(lambda *_: "")
     axes.grid(visible=True, which="major", linewidth=0.5, color="0.92")
     axes.set_axisbelow(True)
@@ -90,7 +90,7 @@ def _panel(axes: Axes, name: str, rows: Sequence[Result]) -> None:
         axes.set_title(text, loc="left", fontsize=9, color=INK)
 
 
-def _limits(values: Sequence[float]) -> tuple[float, float]:
+def limits(values: Sequence[float]) -> tuple[float, float]:
     """The same range for both axes: whole decades around every value."""
     if not values:
         return 1e-3, 1.0
@@ -111,20 +111,22 @@ def _lines(axes: Axes, low: float, high: float) -> None:
     )
 
 
-def _tokens(value: float) -> str:
+def tokens(value: float) -> str:
     """Tokens per second at a tick."""
     return f"{ratio(value / 1e6)} M" if value >= 1e6 else ratio(value)
 
 
-def _rank(kind: str) -> tuple[int, str]:
+def rank(kind: str) -> tuple[int, str]:
+    """The place of a kind of chip, by which it has its colour."""
     return (KINDS.index(kind) if kind in KINDS else len(KINDS), kind)
 
 
 def _color(kind: str) -> str:
-    return PALETTE[_rank(kind)[0] % len(PALETTE)]
+    return PALETTE[rank(kind)[0] % len(PALETTE)]
 
 
-def _source_line(result: Result) -> str:
+def source_line(result: Result) -> str:
+    """What drew it, and which rows."""
     side = "all" if result["split"] == "all" else f"only {result['split']}"
     left_out = f", {count(result['left_out'])} others left out" if result["left_out"] else ""
     return f"roofline {result['version']}; {side} rows{left_out}"

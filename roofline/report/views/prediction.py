@@ -11,6 +11,7 @@ from roofline.report.human import UNKNOWN, count, duration, many, percent, quant
 from roofline.report.views import economics, frontier, ranking, scaling, steps
 from roofline.report.views.common import between, evidence_text, layout_text, notes, work_text
 from roofline.report.views.costs import costs_text, layers_text
+from roofline.report.views.verdict import of_prediction
 
 Result = Mapping[str, Any]
 TOP = 8
@@ -26,10 +27,11 @@ def view(
     full_attention: bool = False,
     costs: bool = False,
     brief: bool = False,
+    drawn: bool = True,
     **_: Any,
 ) -> Document:
     """The whole report, or only what `brief` keeps; of a deployment that does not fit, why; of a run that scales, what
-    more chips make of it; of a service that trades, what it trades."""
+    more chips make of it; of a service that trades, what it trades. The chart is `drawn` in characters."""
     if result.get("scaling"):
         return (*_head(result), *scaling.parts(result["scaling"]), *notes([result]))
     if result.get("frontier"):
@@ -39,7 +41,8 @@ def view(
         return (*_head(result), _memory(result), *plans, *notes([result]))
     if brief:
         return (*_head(result), *_brief(result, plans, all_rows, full_attention, costs), *notes([result]))
-    speed = _speed(result, plans, width, all_rows, unicode, full_attention)
+    chart = terminal_chart.draw(result, width=min(width or 100, 100), unicode=unicode) if drawn else ()
+    speed = _speed(result, plans, Drawing(tuple(chart)), all_rows, full_attention)
     return (*_head(result), _memory(result), *speed, *economics.parts(result, at_length=costs), *notes([result]))
 
 
@@ -53,7 +56,7 @@ def _head(result: Result) -> Iterator[Part]:
     yield Text(f"{formats}; products in {deployment['arithmetic']}; stack {deployment['stack']}")
     if deployment.get("pools"):
         yield Text(_pools(result))
-    yield _verdict(result)
+    yield of_prediction(result)
 
 
 def _pools(result: Result) -> str:
@@ -77,7 +80,7 @@ def _brief(result: Result, plans: Sequence[Part], all_rows: bool, full_attention
 
 
 def _speed(
-    result: Result, plans: Sequence[Part], width: int | None, all_rows: bool, unicode: bool, full_attention: bool
+    result: Result, plans: Sequence[Part], chart: Drawing, all_rows: bool, full_attention: bool
 ) -> Iterator[Part]:
     """Metrics, phases, parts, plans, operators, the chart and what they are worth."""
     yield _metrics(result, full_attention)
@@ -95,16 +98,8 @@ def _speed(
             yield from _operators(phase, all_rows)
             yield Text(costs_text(phase))
             yield Text(layers_text(phase))
-    yield Drawing(tuple(terminal_chart.draw(result, width=min(width or 100, 100), unicode=unicode)))
+    yield chart
     yield Text(evidence_text(result["evidence"]), "quiet")
-
-
-def _verdict(result: Result) -> Text:
-    """Whether it fits and what decides the speed, in a sentence."""
-    if not result["fits"]:
-        return Text(f"does not fit: {result['why']}", "bad")
-    bounds = [f"{phase['phase']} is bound by {phase['bound']}" for phase in result["phases"] if phase["bound"]]
-    return Text(f"fits; {', '.join(dict.fromkeys(bounds))}", "good")
 
 
 def _metrics(result: Result, full_attention: bool) -> Grid:

@@ -12,6 +12,7 @@ from roofline.studies import contract
 from roofline.studies.contrast.places import jobs, places
 from roofline.studies.contrast.rows import rows
 from roofline.studies.contrast.winners import rankings, suits
+from roofline.studies.provenance import sources
 from roofline.studies.request import Options
 
 SCHEMA = "roofline.contrast/1"
@@ -39,6 +40,7 @@ def contrast(name: str, deployments: Sequence[str], options: Options, catalog: C
         "rows": told,
         "rankings": rankings(told),
         "suits": suits(told, [place.name for place in found]),
+        **sources(model, [place.prediction.deployment for place in found if place.prediction]),
     }
 
 

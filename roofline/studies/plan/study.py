@@ -18,6 +18,7 @@ from roofline.studies.plan import emit as launches
 from roofline.studies.plan.choose import Option
 from roofline.studies.plan.limits import Limit, flag, keeps, limits, nearest
 from roofline.studies.plan.search import Asking, Looked, look
+from roofline.studies.provenance import sources
 from roofline.studies.request import Options, resolve_workload
 from roofline.workload import Serving, Training, Workload
 
@@ -90,6 +91,7 @@ def plan(
         "nearest": None if any(feasible) else _nearest(looked, job, kept, options, catalog),
         **launch,
         **economics.assumed(looked[0].economics),
+        **sources(job.model, [item.bare for item in looked]),
     }
 
 
