@@ -19,7 +19,7 @@ from pathlib import Path
 
 from roofline.engine import search
 from roofline.studies.request import Options
-from roofline.studies.sweep.chunks import Work, write
+from roofline.studies.sweep.chunks import Work, to_file
 from roofline.studies.sweep.grid import Request
 from roofline.studies.sweep.run import prepare, sweep
 
@@ -75,7 +75,7 @@ def told(work: Work) -> None:
 def one_core(name: str, asked: Request, folder: Path) -> None:
     """Print rows a second of one core."""
     print(f"{name}: ", end="")
-    work, _ = prepare(Request(asked.workloads, asked.deployments, asked.vary, asked.options, columns="all"))
+    work = prepare(Request(asked.workloads, asked.deployments, asked.vary, asked.options, columns="all"))
     points = work.grid.points
     told_ = [f"{points:,} points", f"priced {points / best(lambda: priced(work)) / 1e6:.2f} million/s"]
     told_.append(
@@ -91,7 +91,7 @@ def one_core(name: str, asked: Request, folder: Path) -> None:
             work.grid.block(index)[1].size
             for index in range(chunk * work.per_chunk, min((chunk + 1) * work.per_chunk, work.grid.blocks))
         )
-        seconds = best(lambda into=into, chunk=chunk: write(into, chunk, folder / "part"), rounds=1)  # type: ignore[misc]
+        seconds = best(lambda into=into, chunk=chunk: to_file(into, chunk, folder / "part"), rounds=1)  # type: ignore[misc]
         told_.append(f"into {form} {rows / seconds / 1e3:.0f} thousand/s{wanted}")
     print("; ".join(told_), flush=True)
 

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline.errors import OutputError, RooflineError
-from roofline.studies.sweep import chunks, run, state
+from roofline.studies.sweep import chunks, state
 from roofline.studies.sweep.columns import joined, plain
+from roofline.studies.sweep.engines import local
 from roofline.studies.sweep.reduce import Reduction
 
 CHAT = "llama-3.1-8b-chat"
@@ -60,7 +61,7 @@ def test_a_run_that_stops_goes_on_to_the_same_bytes(
 ) -> None:
     whole = swept(tmp_path / f"whole{suffix}")
     out = tmp_path / f"rows{suffix}"
-    write, written = chunks.write, list[int]()
+    write, written = chunks.to_file, list[int]()
 
     def stops(work: chunks.Work, chunk: int, place: Path) -> chunks.Part:
         if chunk == stop:
@@ -69,7 +70,7 @@ def test_a_run_that_stops_goes_on_to_the_same_bytes(
         return write(work, chunk, place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "write", stops)
+        patched.setattr(local, "to_file", stops)
         with pytest.raises(
             OutputError, match=rf"the disk is full .{stop * 16} points are done.*run the same command again"
         ):
@@ -102,7 +103,7 @@ def test_what_was_harmed_meanwhile_is_made_again(tmp_path: Path, harm: str, monk
 
 def half_done(out: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, **options: Any) -> None:
     """A sweep that was interrupted at a chunk."""
-    write = chunks.write
+    write = chunks.to_file
 
     def stops(work: chunks.Work, at: int, place: Path) -> chunks.Part:
         if at == chunk:
@@ -110,7 +111,7 @@ def half_done(out: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, **options:
         return write(work, at, place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "write", stops)
+        patched.setattr(local, "to_file", stops)
         with pytest.raises(KeyboardInterrupt):
             swept(out, **options)
 
@@ -146,7 +147,7 @@ def test_another_sweep_and_changed_inputs_are_refused(tmp_path: Path, monkeypatc
 @pytest.mark.usefixtures("small_blocks")
 def test_two_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("fcntl")
-    write = chunks.write
+    write = chunks.to_file
 
     def twice(work: chunks.Work, chunk: int, place: Path) -> chunks.Part:
         if chunk == 1:
@@ -154,14 +155,14 @@ def test_two_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 rl.sweep(CHAT, "h100-sxm", vary=AXES, out=tmp_path / "rows.csv")
         return write(work, chunk, place)
 
-    monkeypatch.setattr(run, "write", twice)
+    monkeypatch.setattr(local, "to_file", twice)
     swept(tmp_path / "rows.csv")
 
 
 SCRIPT = """
 import sys
 import roofline as rl
-from roofline.studies.sweep import chunks, grid, run
+from roofline.studies.sweep import chunks, grid
 grid.BLOCK = chunks.BLOCK = 64
 chunks.POINTS = 64
 if __name__ == "__main__":
