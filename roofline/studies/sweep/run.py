@@ -218,8 +218,8 @@ def _goes_on(held: state.State) -> Iterator[None]:
         try:
             yield
         except EngineError as error:
-            told = f"{held.tally.points:,} points are done, the same command goes on from there"
-            raise EngineError(f"{error} ({told})") from None
+            done = f" ({held.tally.points:,} points are done: the same command goes on from there)"
+            raise EngineError(f"{error}{done if held.done else ''}") from None
 
 
 def _count_first(work: Work, watch: Watch) -> None:

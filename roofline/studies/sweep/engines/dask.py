@@ -33,7 +33,7 @@ from roofline.studies.sweep.chunks import Part, Tally, Work, to_bytes
 from roofline.studies.sweep.columns import Table, Words
 from roofline.studies.sweep.engines.engine import in_order
 
-CONNECT = 6.0  # seconds in which a scheduler has to answer
+CONNECT = 5.0  # seconds in which a scheduler has to answer
 PATIENCE = 60.0  # seconds without any worker
 LOOK = 1.0  # seconds between looks at whether there are workers
 FETCH = 120.0  # seconds in which the bytes of a chunk have to come
