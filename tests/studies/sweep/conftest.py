@@ -21,13 +21,14 @@ START = 60.0  # seconds in which a scheduler has to be there
 SMALL = """
 import time
 from roofline.studies.sweep import chunks, grid
-grid.BLOCK = chunks.BLOCK = 8
-chunks.POINTS = 16
-tables = chunks.Work.tables
-def slow(work, chunk):
-    time.sleep(0.01)
-    return tables(work, chunk)
-chunks.Work.tables = slow
+if chunks.POINTS != 16:  # a worker runs this twice
+    grid.BLOCK = chunks.BLOCK = 8
+    chunks.POINTS = 16
+    tables = chunks.Work.tables
+    def slow(work, chunk):
+        time.sleep(0.01)
+        return tables(work, chunk)
+    chunks.Work.tables = slow
 """
 NO_ROOFLINE = "import sys\nsys.modules['roofline'] = None\n"
 

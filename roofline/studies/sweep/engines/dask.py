@@ -144,7 +144,7 @@ class Cluster:
         try:
             return self._wait(future)
         except CancelledError:
-            raise EngineError(f"{self.address}: the scheduler is gone, or has dropped what it was asked for") from None
+            raise self._gone() from None
         except KilledWorker as error:
             raise EngineError(
                 f"chunk {chunk}: worker after worker died of it, the last at {error.last_worker.address}, perhaps for "
@@ -171,7 +171,13 @@ class Cluster:
                     raise self._deserted(f"there has been no worker for {PATIENCE:g} s") from None
 
     def _threads(self) -> int:
-        return sum(self.client.nthreads().values())
+        try:
+            return sum(self.client.nthreads().values())
+        except OSError:
+            raise self._gone() from None
+
+    def _gone(self) -> EngineError:
+        return EngineError(f"{self.address}: the scheduler is gone, or has dropped what it was asked for")
 
     def _deserted(self, told: str) -> EngineError:
         return EngineError(f"{self.address}: {told}; start some with {_start(self.address)}")
