@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline.errors import OutputError, RooflineError
-from roofline.studies.sweep import chunks, state
-from roofline.studies.sweep.columns import joined, plain
+from roofline.studies.sweep import chunks, run, sinks, state
+from roofline.studies.sweep.columns import Words, joined, plain
 from roofline.studies.sweep.engines import local
+from roofline.studies.sweep.grid import Request
 from roofline.studies.sweep.reduce import Reduction
 
 CHAT = "llama-3.1-8b-chat"
@@ -209,6 +210,58 @@ def test_reductions_are_those_of_all_rows_at_once(tmp_path: Path) -> None:
     assert found == sorted(rows, key=lambda row: -row["output_tokens_per_s"])
     assert falling["counts"]["kept"] == len(rows)
     assert rl.sweep(CHAT, "h100-sxm", vary=AXES, top=3)["rows"] == rows[:3]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("rows.csv", {"sort": "-tpot_s"}),
+        ("rows.jsonl", {"pareto": "tokens_per_s_per_chip,tokens_per_s_per_user"}),
+        ("rows.parquet", {"sort": "tpot_s", "top": 5, "columns": "all"}),
+    ],
+)
+def test_what_is_kept_goes_on_after_a_stop_to_the_same_bytes(
+    tmp_path: Path, name: str, kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = swept(tmp_path / f"whole_{name}", **kept), tmp_path / name
+    reduced, asked = chunks.Work.reduced, list[int]()
+
+    def stops(work: chunks.Work, chunk: int) -> Any:
+        if chunk == 3 and not asked.count(3):
+            asked.append(chunk)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        asked.append(chunk)
+        return reduced(work, chunk)
+
+    monkeypatch.setattr(chunks.Work, "reduced", stops)
+    with pytest.raises(OutputError, match=r"the disk is full .48 points are done.*it goes on from there"):
+        swept(out, **kept)
+    with pytest.raises(OutputError, match="unfinished sweep with another top"):
+        swept(out, **{**kept, "top": 2})
+    harmed = tmp_path / f"{name}.sweep" / state.ROWS / "part-000002.npz"
+    harmed.write_bytes(harmed.read_bytes()[:-1])
+    result = rl.sweep(CHAT, "h100-sxm", vary=AXES, out=out, **kept)
+    assert result["resumed"] == 2
+    assert result["counts"]["points"] == 80
+    assert asked == [0, 1, 2, 3, 2, 3, 4]
+    assert out.read_bytes() == whole
+    assert not list(tmp_path.glob("*.sweep"))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_table_reads_back_to_the_last_bit(tmp_path: Path) -> None:
+    work = run.prepare(Request((CHAT, "llama-3.1-8b"), ("8xh100-sxm",), ("batch=1:20:+1", "tp=1,3"), columns="all"))
+    table, _ = work.reduced(0)
+    sinks.save(table, tmp_path / "table")
+    found = sinks.load(tmp_path / "table")
+    assert list(found) == list(table)
+    for name, values in table.items():
+        if isinstance(values, Words):
+            assert found[name].list() == values.list()  # type: ignore[union-attr]
+        else:
+            assert np.asarray(found[name]).dtype == values.dtype
+            assert np.asarray(found[name]).tobytes() == np.ascontiguousarray(values).tobytes()
 
 
 @pytest.mark.usefixtures("small_blocks")
