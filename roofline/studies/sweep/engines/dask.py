@@ -49,30 +49,41 @@ def engine(work: Work, address: str) -> Iterator[Cluster]:
     except ImportError:
         raise EngineError("--engine dask needs Dask: pip install 'roofline[dask]'") from None
     _check_scheduler(address)
-    with _silent("distributed.client"), Client(address, timeout=CONNECT, set_as_default=False) as client:
-        yield Cluster(work, address, client)
+    with _silent("distributed.client"):
+        try:
+            client = Client(address, timeout=CONNECT, set_as_default=False)
+        except OSError:
+            raise _unanswered(address) from None
+        with client:
+            yield Cluster(work, address, client)
 
 
 def _check_scheduler(address: str) -> None:
     """`EngineError` if nobody answers there as a scheduler."""
+    from distributed import Security
     from distributed.core import rpc
 
     async def identity() -> Any:
-        async with rpc(address, timeout=CONNECT) as found:
+        keys = Security().get_connection_args("client")  # of tls://, as Dask is configured
+        async with rpc(address, timeout=CONNECT, connection_args=keys) as found:
             return await asyncio.wait_for(found.identity(), CONNECT)
 
     try:
         with ThreadPoolExecutor(1) as aside:  # a notebook has a loop of its own in this thread
             found = aside.submit(lambda: asyncio.run(identity())).result()
     except (OSError, asyncio.TimeoutError):
-        raise EngineError(
-            f"--scheduler {address}: no scheduler answers within {CONNECT:g} s; start one with 'dask scheduler' and "
-            f"workers with {_start(address)}, or correct the address"
-        ) from None
+        raise _unanswered(address) from None
     except (ValueError, TypeError) as error:
         raise EngineError(f"--scheduler {address}: {error}; write e.g. {EXAMPLE}") from None
     if found.get("type") != "Scheduler":
         raise EngineError(f"--scheduler {address}: is a {str(found.get('type')).lower()}; name its scheduler")
+
+
+def _unanswered(address: str) -> EngineError:
+    return EngineError(
+        f"--scheduler {address}: no scheduler answers within {CONNECT:g} s; start one with 'dask scheduler' and "
+        f"workers with {_start(address)}, or correct the address"
+    )
 
 
 def _start(address: str) -> str:
@@ -125,6 +136,7 @@ class Cluster:
         name, parcel, asked = f"roofline-{uuid4().hex}", _packed(self.work), set[Any]()
 
         def submit(chunk: int) -> Promised:
+            self._check_open()
             task = pickle.dumps(Call(done, (do, parcel, chunk)))
             future = self.client.submit(pickle.loads, task, key=f"{name}-{chunk}", priority=-chunk, pure=False)
             asked.add(future)
@@ -170,7 +182,12 @@ class Cluster:
                 if alone and time.monotonic() - alone > PATIENCE:
                     raise self._deserted(f"there has been no worker for {PATIENCE:g} s") from None
 
+    def _check_open(self) -> None:
+        if self.client.status == "closed":  # by itself, having waited for the scheduler in vain
+            raise self._gone()
+
     def _threads(self) -> int:
+        self._check_open()
         try:
             return sum(self.client.nthreads().values())
         except OSError:
