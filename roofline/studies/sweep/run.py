@@ -163,7 +163,8 @@ def _reduced_to(work: Work, engine: Engine, watch: Watch, out: Path, *, restart:
         _count_first(work, watch)
         watch.begun(held.tally.points)
         with _goes_on(held), closing(engine.reduced(begun)) as tables:
-            table, tally = _gathered(work, chain(held.loaded(), held.kept(tables)), watch, most, instead)
+            every = chain(held.loaded(), held.kept(tables))
+            table, tally = _gathered(work, every, watch, most, f"{instead}, and begin anew with --restart")
         with state.refused(out, f"{tally.points:,} points are done"):
             whole = held.folder / "whole"
             with whole.open("wb") as stream, sinks.opened(work.form, stream, work.names, first=True) as sink:
