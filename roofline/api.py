@@ -188,6 +188,8 @@ def sweep(
     possible: bool = False,
     out: str | Path | None = None,
     jobs: int | None = None,
+    engine: str | None = None,
+    scheduler: str | None = None,
     dry_run: bool = False,
     restart: bool = False,
     catalog: Catalog | None = None,
@@ -198,7 +200,8 @@ def sweep(
     `vary` are axes, "NAME=RANGE". Of the rows those are kept for which `where` holds, that `possible` plans have, that
     no other beats in the columns `pareto`, and the `top` first by `sort`. They are the result's rows, or are written to
     `out`, a .csv, .jsonl or .parquet file, chunk by chunk by so many processes (`jobs`, by default one for each core
-    where there is much to do: a script that is run then needs `if __name__ == "__main__"`).
+    where there is much to do: a script that is run then needs `if __name__ == "__main__"`), or by the workers of a Dask
+    cluster (`engine` "dask", the address of its `scheduler`: "tcp://host:8786"); the result is the same.
 
     >>> result = sweep("llama-3.1-8b-chat", "h100-sxm", vary="batch=1,64", where="fits")
     >>> [row["batch"] for row in result["rows"]]
@@ -220,8 +223,17 @@ def sweep(
         keep_invalid=not possible,
     )
     found = study(
-        asked, sort=sort, top=top, pareto=pareto, out=out, jobs=jobs, dry_run=dry_run, restart=restart
-    )  # fmt: skip
+        asked,
+        sort=sort,
+        top=top,
+        pareto=pareto,
+        out=out,
+        jobs=jobs,
+        engine=engine,
+        scheduler=scheduler,
+        dry_run=dry_run,
+        restart=restart,
+    )
     return Result(found)
 
 

@@ -70,6 +70,10 @@ class OutputError(RooflineError):
     """A place that can't be written to, or a format that can't hold the result."""
 
 
+class EngineError(RooflineError):
+    """Processes or workers of a cluster that can't be had, or can't go on."""
+
+
 class CheckFailedError(RooflineError):
     """The tool worked and found something: a regression, a threshold missed, a deployment that does not fit."""
 

@@ -86,6 +86,23 @@ Jobs = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Processes; by default one for each core.", rich_help_panel=OUTPUT),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Who prices the rows: local, the processes of this machine (the default), or dask, the workers of a "
+        "cluster; the result is the same.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Where the scheduler of a Dask cluster is, e.g. tcp://10.0.0.1:8786; means --engine dask.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -117,6 +134,8 @@ def sweep(
     pareto: Pareto = None,
     possible: PossibleOnly = False,
     jobs: Jobs = None,
+    engine: Engine = None,
+    scheduler: Scheduler = None,
     dry_run: DryRun = False,
     restart: Restart = False,
     all_: All = False,
@@ -138,7 +157,10 @@ def sweep(
         keep_invalid=not possible,
     )
     out = None if dry_run and not ask.to else _streams_to(ask)
-    asked: dict[str, Any] = {"sort": sort, "top": top, "pareto": pareto, "jobs": jobs, "dry_run": dry_run}
+    asked: dict[str, Any] = {
+        "sort": sort, "top": top, "pareto": pareto, "jobs": jobs, "engine": engine, "scheduler": scheduler,
+        "dry_run": dry_run,
+    }  # fmt: skip
     if out is None or dry_run:
         emit(
             ask if not dry_run else _to_stdout(ask),
@@ -203,6 +225,8 @@ def register(app: typer.Typer) -> None:
             "roofline sweep llama-3.1-70b-pretraining 64xh100-sxm:zero=3,recompute=full --vary tp=1,2,4,8 "
             "--vary pp=1,2,4 --sort -mfu --top 5 --possible",
             "roofline sweep llama-3.1-8b-chat h100-sxm --vary batch=1:64:+1 --vary input=128:8192:x2 -o rows.csv",
+            "roofline sweep llama-3.1-8b-chat h100-sxm --vary batch=1:512:+1 --vary input=1:8000:+1 -o rows.parquet "
+            "--engine dask --scheduler tcp://10.0.0.1:8786",
             "roofline sweep llama-3.1-8b,qwen3-32b h100-sxm l40s --vary batch=1:64:x2 --format csv",
             "roofline sweep llama-3.1-70b-chat 8xh100-sxm --vary batch=1:512:+1 --vary input=1:8000:+1 --dry-run",
         ),

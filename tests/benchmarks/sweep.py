@@ -19,7 +19,7 @@ from pathlib import Path
 from roofline.engine import search
 from roofline.studies.request import Options
 from roofline.studies.sweep import sinks
-from roofline.studies.sweep.chunks import Work, write
+from roofline.studies.sweep.chunks import Work, to_file
 from roofline.studies.sweep.columns import Table, size
 from roofline.studies.sweep.grid import Request
 from roofline.studies.sweep.run import prepare, sweep
@@ -95,7 +95,7 @@ def written(work: Work, tables: list[Table], place: Path) -> None:
 def one_core(name: str, asked: Request, folder: Path) -> None:
     """Print rows a second of one core."""
     print(f"{name}: ", end="")
-    work, _ = prepare(Request(asked.workloads, asked.deployments, asked.vary, asked.options, columns="all"))
+    work = prepare(Request(asked.workloads, asked.deployments, asked.vary, asked.options, columns="all"))
     points = work.grid.points
     told_ = [f"{points:,} points", f"priced {points / best(lambda: priced(work)) / 1e6:.2f} million/s"]
     nowhere = points / best(lambda: told(work)) / 1e6
@@ -108,7 +108,7 @@ def one_core(name: str, asked: Request, folder: Path) -> None:
         chunk = min(1, work.chunks - 1)
         tables = [into.told(table) for table, _ in into.tables(chunk)]
         rows = sum(map(size, tables))
-        whole = best(lambda into=into, chunk=chunk: write(into, chunk, folder / "part"), rounds=1)  # type: ignore[misc]
+        whole = best(lambda into=into, chunk=chunk: to_file(into, chunk, folder / "part"), rounds=1)  # type: ignore[misc]
         merely = best(lambda into=into, tables=tables: written(into, tables, folder / "part"), rounds=1)  # type: ignore[misc]
         told_.append(
             f"into {form} {rows / whole / 1e3:.0f} thousand/s{wanted}, merely written {rows / merely / 1e3:.0f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import jsonschema
 import pytest
 
 from roofline.studies import contract
+from roofline.studies.sweep.engines import dask
 
 SWEEP = ("sweep", "llama-3.1-8b-chat", "h100-sxm")
 
@@ -89,6 +91,35 @@ def test_bad_input(run: Callable[..., Any], tmp_path: Path) -> None:
         assert ran.code == 2, extra
         assert message in ran.err
         assert "Traceback" not in ran.err
+
+
+def test_a_cluster_that_is_not_there(run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before anything is written, in no more than ten seconds."""
+    pytest.importorskip("distributed")
+    assert dask.CONNECT <= 6
+    monkeypatch.setattr(dask, "CONNECT", 0.2)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
+        for extra, message in (
+            (
+                ("--scheduler", address),
+                "start one with 'dask scheduler' and workers with 'dask worker tcp://127.0.0.1:",
+            ),
+            (("--engine", "dask", "--scheduler", address), f"--scheduler {address}: no scheduler answers"),
+            (("--engine", "dask"), "say where the cluster's scheduler is: --scheduler tcp://"),
+            (("--engine", "local", "--scheduler", address), "leave one of them out"),
+            (("--scheduler", address, "--jobs", "2"), "--jobs 2: are processes of this machine"),
+        ):
+            ran = run(*SWEEP, "--vary", "batch=1,2", "-o", str(tmp_path / "x.csv"), *extra)
+            assert ran.code == 2, extra
+            assert message in ran.err
+            assert ran.err.count("\n") == 1
+            assert ran.out == ""
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    ran = run(*SWEEP, "--vary", "batch=1,2", "--scheduler", address)
+    assert (ran.code, ran.err) == (2, "roofline: --engine dask needs Dask: pip install 'roofline[dask]'\n")
 
 
 def test_progress_on_a_terminal_and_silence_in_a_pipe(

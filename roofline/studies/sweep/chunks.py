@@ -1,22 +1,20 @@
-"""Chunks: runs of blocks that one process prices, keeps what is wanted of, and writes to a file of its own."""
+"""Chunks: runs of blocks that one process prices, keeps what is wanted of, and makes the bytes of a file of."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from multiprocessing import connection, parent_process
+from io import BytesIO
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from roofline.studies.sweep import columns, sinks
 from roofline.studies.sweep.columns import Mesh, Table, Words, joined, size, taken
-from roofline.studies.sweep.grid import BLOCK, Grid, Request, build
+from roofline.studies.sweep.grid import BLOCK, Grid
 from roofline.studies.sweep.reduce import Reduction
 from roofline.studies.sweep.where import Condition, parse
 
@@ -55,6 +53,10 @@ class Work:
     reduction: Reduction = Reduction()
     form: str = "jsonl"
     words: frozenset[str] = field(default_factory=frozenset)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is told; it reads the condition itself."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     @cached_property
     def condition(self) -> Condition | None:
@@ -117,66 +119,30 @@ class Work:
         return values
 
 
-@dataclass(frozen=True)
-class Order:
-    """A work as text, from which another process makes it again."""
-
-    request: Request
-    names: tuple[str, ...]
-    reduction: Reduction
-    form: str
-    words: frozenset[str]
-
-    def work(self) -> Work:
-        """The work itself."""
-        return Work(build(self.request), self.names, self.reduction, self.form, self.words)
-
-
-class Worker:
-    """A process that keeps its work between chunks."""
-
-    work: Work | None = None
-
-    @classmethod
-    def begin(cls, order: Order) -> None:
-        """Make the work, once for each process; end when the process that began this one does, however it ends."""
-        parent = parent_process()
-        if parent is not None:
-            Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-        cls.work = order.work()
-
-    @classmethod
-    def write(cls, chunk: int, place: str) -> Part:
-        """Write a chunk to a file."""
-        return write(cls.ready(), chunk, Path(place))
-
-    @classmethod
-    def reduce(cls, chunk: int) -> tuple[Table, Tally]:
-        """What may be left of a chunk."""
-        return cls.ready().reduced(chunk)
-
-    @classmethod
-    def ready(cls) -> Work:
-        """The work that was begun."""
-        if cls.work is None:
-            raise RuntimeError("a worker without work")
-        return cls.work
-
-
-def _end_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
-
-
-def write(work: Work, chunk: int, place: Path) -> Part:
-    """Write the rows of a chunk to a file, and say what was written."""
+def write(work: Work, chunk: int, stream: BinaryIO) -> Tally:
+    """Write the rows of a chunk, and say how many there are."""
     tally = Tally()
-    with sinks.opened(work.form, place, work.names, first=chunk == 0) as sink:
+    with sinks.opened(work.form, stream, work.names, first=chunk == 0) as sink:
         for table, part in work.tables(chunk):
             sink.write(work.told(table))
             tally += part
+    return tally
+
+
+def to_file(work: Work, chunk: int, place: Path) -> Part:
+    """Write the rows of a chunk to a file, and say what was written."""
+    with place.open("wb") as stream:
+        tally = write(work, chunk, stream)
     digest, length = hashed(place)
     return Part(chunk, tally, length, digest)
+
+
+def to_bytes(work: Work, chunk: int) -> tuple[Part, bytes]:
+    """The bytes that the file of a chunk would have, and what they are."""
+    stream = BytesIO()
+    tally = write(work, chunk, stream)
+    found = stream.getvalue()
+    return Part(chunk, tally, len(found), hashlib.sha256(found).hexdigest()), found
 
 
 def hashed(place: Path) -> tuple[str, int]:

@@ -31,7 +31,7 @@ from roofline.studies.request import Options
 from roofline.studies.sweep import axes as spans
 from roofline.studies.sweep.axes import Axis
 from roofline.studies.sweep.columns import Mesh
-from roofline.studies.sweep.keys import DEGREES, Case
+from roofline.studies.sweep.keys import DEGREES, Case, key
 from roofline.studies.timeline import KINDS
 from roofline.workload import Plan, Serving, Training
 
@@ -45,7 +45,7 @@ CHIPS, LINKS = "chips", "links"  # why a plan is none: degrees that do not use t
 
 @dataclass(frozen=True)
 class Request:
-    """What a sweep is asked for, as text: enough to build it again in another process."""
+    """What a sweep is asked for, as text."""
 
     workloads: tuple[str, ...]
     deployments: tuple[str, ...]
@@ -92,7 +92,11 @@ class Panel:
     choices: Mapping[str, str]
     stated: int | None = None  # chips, where degrees are varied and have to multiply to them
     filled: bool = False  # whether dp is what the other degrees leave of them
-    rules: tuple[Rule[Any], ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process is told the names of axes, and finds out itself how they change the case."""
+        named = tuple((axis.name, axis.values) for axis in self.axes)
+        return _again, (self.case, named, self.choices, self.stated, self.filled)
 
     @property
     def label(self) -> str:
@@ -109,6 +113,11 @@ class Panel:
     def points(self) -> int:
         """Rows."""
         return math.prod(self.shape)
+
+    @property
+    def rules(self) -> tuple[Rule[Any], ...]:
+        """What a plan must obey."""
+        return rules.RULES if isinstance(self.case.job, Training) else plans.RULES
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -194,6 +203,13 @@ class Panel:
             return int(np.count_nonzero(valid)), int(np.count_nonzero(valid & _fits(case)))
 
 
+def _again(
+    case: Case, axes: Sequence[tuple[str, NDArray[np.float64]]], choices: Mapping[str, str], *told: Any
+) -> Panel:  # fmt: skip
+    """A panel from what another process told of it."""
+    return Panel(case, tuple(Axis(name, key(case, name), values) for name, values in axes), choices, *told)
+
+
 def _fits(case: Case) -> Num:
     """Whether memory holds a case, without a price."""
     job, where = case.job, case.deployment
@@ -215,6 +231,10 @@ class Grid:
 
     request: Request
     catalog: Catalog = field(default_factory=Catalog)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process is told what was found in the catalogue, and needs no files of its own."""
+        return {"request": self.request, "catalog": Catalog(), "panels": self.panels, "columns": self.columns}
 
     @cached_property
     def _spans(self) -> dict[str, str]:
@@ -283,7 +303,6 @@ class Grid:
             names,
             stated=wanted.count if degrees else None,
             filled=bool(wanted.count) and "dp" not in degrees and "dp" not in given,
-            rules=rules.RULES if isinstance(job, Training) else _serving_rules(),
         )
         self._check_order(panel)
         return panel
@@ -321,6 +340,11 @@ class Grid:
         at = bisect_right(self._ends, index)
         return self.panels[at], self.panels[at].block(index - (self._ends[at - 1] if at else 0))
 
+    def spread(self, most: int) -> list[int]:
+        """So many blocks, evenly over all."""
+        found: list[int] = np.unique(np.linspace(0, self.blocks - 1, most).astype(int)).tolist()
+        return found
+
     @cached_property
     def columns(self) -> list[str]:
         """Every column that any panel has, in order."""
@@ -342,10 +366,6 @@ class Grid:
 def build(asked: Request) -> Grid:
     """The grid of a request, with a catalogue as it is now."""
     return Grid(asked, Snapshot.of(Catalog(asked.hardware_dirs, asked.workload_dirs)))
-
-
-def _serving_rules() -> tuple[Rule[Any], ...]:
-    return plans.RULES
 
 
 def _base_plan(bare: Case, given: Mapping[str, Any]) -> Plan:

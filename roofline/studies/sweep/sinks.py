@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from io import TextIOWrapper
 from pathlib import Path, PurePath
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -41,25 +42,28 @@ def check(form: str) -> None:
             ) from None
 
 
-def opened(form: str, place: Path, columns: Sequence[str], *, first: bool) -> AbstractContextManager[Sink]:
-    """A part file of a format; the first part of a CSV has the header."""
-    return _parquet(place) if form == "parquet" else _text(form, place, columns if first else None)
+def opened(form: str, stream: BinaryIO, columns: Sequence[str], *, first: bool) -> AbstractContextManager[Sink]:
+    """A part of a format; the first part of a CSV has the header."""
+    return _parquet(stream) if form == "parquet" else _text(form, stream, columns if first else None)
 
 
 # --- text -----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _text(form: str, place: Path, header: Sequence[str] | None) -> Iterator[Sink]:
-    with place.open("w", encoding="utf-8", newline="\n") as stream:
-        if header is not None and form == "csv":
-            stream.write(",".join(_quoted(name) for name in header) + "\n")
+def _text(form: str, stream: BinaryIO, header: Sequence[str] | None) -> Iterator[Sink]:
+    text = TextIOWrapper(stream, encoding="utf-8", newline="\n")
+    if header is not None and form == "csv":
+        text.write(",".join(_quoted(name) for name in header) + "\n")
 
-        class Lines:
-            def write(self, table: Table) -> None:
-                stream.writelines(lines(form, table))
+    class Lines:
+        def write(self, table: Table) -> None:
+            text.writelines(lines(form, table))
 
+    try:
         yield Lines()
+    finally:
+        text.detach()
 
 
 def lines(form: str, table: Table) -> Iterator[str]:
@@ -120,7 +124,7 @@ def _quoted(text: str) -> str:
 
 
 @contextmanager
-def _parquet(place: Path) -> Iterator[Sink]:
+def _parquet(stream: BinaryIO) -> Iterator[Sink]:
     """A row group for each table; words are dictionaries, what is not known is null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -132,7 +136,7 @@ def _parquet(place: Path) -> Iterator[Sink]:
             found = pa.table({name: _column(pa, values) for name, values in table.items()})
             if not writers:
                 words = [name for name, values in table.items() if isinstance(values, Words)]
-                writers.append(pq.ParquetWriter(place, found.schema, use_dictionary=words, write_statistics=False))
+                writers.append(pq.ParquetWriter(stream, found.schema, use_dictionary=words, write_statistics=False))
             writers[0].write_table(found)
 
     try:
@@ -149,3 +153,26 @@ def _column(pa: Any, values: Values) -> Any:
     codes = np.array([names.index(name) for name in values.names], dtype=np.int32)[values.codes]
     known = np.array([bool(name) for name in names])[codes]
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=~known), pa.array(names, pa.string()))
+
+
+# --- tables that are read back ------------------------------------------------------------------------------------
+
+
+def save(table: Table, place: Path) -> None:
+    """Write a table so that `load` finds it again, to the last bit."""
+    told = [[name, list(values.names) if isinstance(values, Words) else None] for name, values in table.items()]
+    arrays: dict[str, Any] = {
+        str(index): values.codes if isinstance(values, Words) else values for index, values in enumerate(table.values())
+    }
+    with place.open("wb") as stream:
+        np.savez(stream, told=np.array(json.dumps(told)), **arrays)
+
+
+def load(place: Path) -> Table:
+    """A table that was saved."""
+    with np.load(place, allow_pickle=False) as found:
+        told = json.loads(str(found["told"]))
+        return {
+            name: found[str(index)] if words is None else Words(found[str(index)], tuple(words))
+            for index, (name, words) in enumerate(told)
+        }

@@ -1,8 +1,9 @@
 """A sweep on disk while it runs: what it is made of, what is done, and the rows so far.
 
 Beside `OUT` stands the folder `OUT.sweep` with `manifest.json`, `journal.jsonl` (a line for each chunk that is safe)
-and the rows. A killed run begins again after the last chunk in the journal whose bytes are those that were written, so
-that the result is the same, byte for byte. When all is done the rows are renamed to `OUT`, and the folder goes.
+and the rows; where rows are left out or moved, a table of what may be left of each chunk. A killed run begins again
+after the last chunk in the journal whose bytes are those that were written, so that the result is the same, byte for
+byte. When all is done the rows are renamed to `OUT`, and the folder goes.
 """
 
 from __future__ import annotations
@@ -12,28 +13,31 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import roofline
 from roofline.errors import OutputError
-from roofline.studies.sweep.chunks import Order, Part, Tally, Work, hashed
+from roofline.studies.sweep import sinks
+from roofline.studies.sweep.chunks import Part, Tally, Work, hashed
+from roofline.studies.sweep.columns import Table
 
-SCHEMA = "roofline.sweep-state/1"
+SCHEMA = "roofline.sweep-state/2"
 MANIFEST, JOURNAL, ROWS, LOCK = "manifest.json", "journal.jsonl", "rows", "lock"
 DONE = "_roofline.json"  # in a finished dataset
 
 
-def manifest(work: Work, order: Order) -> dict[str, Any]:
+def manifest(work: Work) -> dict[str, Any]:
     """What a sweep is made of: arguments, format, and hashes of everything that its numbers rest on."""
-    asked = order.request
+    asked, kept = work.grid.request, work.reduction
     return {
         "schema": SCHEMA,
         "version": roofline.__version__,
-        "program": _program(),
+        "program": program(),
         "arguments": {
             "workloads": list(asked.workloads),
             "deployments": list(asked.deployments),
@@ -41,9 +45,13 @@ def manifest(work: Work, order: Order) -> dict[str, Any]:
             "options": repr(asked.options),
             "where": asked.where,
             "keep_invalid": asked.keep_invalid,
+            "pareto": list(kept.pareto),
+            "sort": kept.sort and f"{'-' if kept.falling else ''}{kept.sort}",
+            "top": kept.top,
         },
-        "format": order.form,
-        "columns": list(order.names),
+        "format": work.form,
+        "columns": list(work.names),
+        "tables": kept.any,
         "points": work.grid.points,
         "chunks": work.chunks,
         "inputs": inputs(work),
@@ -68,8 +76,10 @@ def inputs(work: Work) -> dict[str, str]:
     return found
 
 
-def _program() -> str:
-    """A hash of the program itself: a prediction that moved is another one."""
+@cache
+def program() -> str:
+    """A hash of the program itself: a prediction that moved is another one. Of a process it is the one that it began
+    with, whatever is installed meanwhile."""
     folder, digest = Path(roofline.__file__).parent, hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
@@ -101,21 +111,38 @@ class State:
     def __init__(self, place: Path, folder: Path, wanted: Mapping[str, Any]) -> None:
         """What is safe of an earlier run is kept, anything else in the folder goes."""
         self.place, self.folder, self.wanted = place, folder, wanted
-        self.apart = wanted["format"] == "parquet"  # each chunk stays a file of its own
+        self.tables = wanted["tables"]  # each chunk is a table of what may be left of it, not rows
+        self.apart = self.tables or wanted["format"] == "parquet"  # each chunk stays a file of its own
+        self.suffix = "npz" if self.tables else wanted["format"]
         self.tally, self.done, self.size = Tally(), 0, 0
         self.rows = folder / ROWS
         if self.apart:
             self.rows.mkdir(exist_ok=True)
-        kept = list(self._safe())
-        for part in kept:
+        self.before = list(self._safe())
+        for part in self.before:
             self.tally += part.tally
             self.size += part.size
-        self.done = len(kept)
-        self._forget(kept)
+        self.done = len(self.before)
+        self._forget(self.before)
 
     def part(self, chunk: int) -> Path:
         """Where a chunk is written before it is added."""
-        return self.folder / f"part-{chunk:06d}.parquet"
+        return self.folder / f"part-{chunk:06d}.{self.suffix}"
+
+    def loaded(self) -> Iterator[tuple[Table, Tally]]:
+        """The tables of an earlier run."""
+        for part in self.before:
+            yield sinks.load(self._own(part.chunk)), part.tally
+
+    def kept(self, tables: Iterable[tuple[Table, Tally]]) -> Iterator[tuple[Table, Tally]]:
+        """Tables of the next chunks, each safe before it is looked at."""
+        for table, tally in tables:
+            place = self.part(self.done)
+            with refused(self.place, f"{self.tally.points:,} points are done"):
+                sinks.save(table, place)
+                digest, length = hashed(place)
+            self.add(Part(self.done, tally, length, digest))
+            yield table, tally
 
     def add(self, part: Part) -> None:
         """Take the next chunk: its bytes first, then the line that says so."""
@@ -137,11 +164,11 @@ class State:
         self.size += part.size
         self.done += 1
 
-    def finish(self) -> None:
-        """Rename the rows to where they shall be, and leave nothing else behind."""
+    def finish(self, whole: Path | None = None) -> None:
+        """Rename the rows, or the file that was made of tables, to where they shall be, and leave nothing else."""
         with refused(self.place, "rename"):
-            if not self.apart:
-                os.replace(self.rows, os.path.realpath(self.place))
+            if whole is not None or not self.apart:
+                os.replace(whole or self.rows, os.path.realpath(self.place))
             elif self.wanted["chunks"] == 1:
                 os.replace(self._own(0), os.path.realpath(self.place))
             else:
@@ -153,7 +180,7 @@ class State:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _own(self, chunk: int) -> Path:
-        return self.rows / f"part-{chunk:06d}.parquet"
+        return self.rows / self.part(chunk).name
 
     def _safe(self) -> Iterator[Part]:
         """Chunks of an earlier run whose bytes are still those that were written, up to the first that are not."""
@@ -238,7 +265,7 @@ def _check_finished(place: Path, wanted: Mapping[str, Any]) -> None:
     known: Any = None
     with suppress(OSError, ValueError):
         known = json.loads((place / DONE).read_text(encoding="utf-8"))
-    if wanted["format"] != "parquet":
+    if wanted["format"] != "parquet" or wanted["tables"]:
         raise OutputError(f"{place}: is a folder; name a file")
     if known is None:
         raise OutputError(f"{place}: is a folder, and holds no sweep; write to another name")

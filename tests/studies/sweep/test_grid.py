@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import random
 from typing import Any
 
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 
 import roofline as rl
+from roofline.catalog.store import Catalog
 from roofline.engine import search
 from roofline.errors import RooflineError
 from roofline.studies.request import Options, resolve_deployment, resolve_workload
 from roofline.studies.sweep import axes
+from roofline.studies.sweep.columns import plain
 from roofline.studies.sweep.grid import Request, build
 from roofline.studies.sweep.keys import Case, keys
+from roofline.studies.sweep.run import prepare
 from roofline.workload import Serving
 
 CHAT, CHIP = "llama-3.1-8b-chat", "h100-sxm"
@@ -90,6 +94,34 @@ def test_numbers_of_a_chip_are_those_of_a_chip_that_has_them() -> None:
         assert row["capacity_bytes"] < base["memory"]["capacity_bytes"] or row["tpot_s"] > base["metrics"]["tpot_s"], (
             name
         )
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    ("work", "where", "vary"),
+    [
+        (CHAT, "2xh100-sxm:tp=2", ("prefill=128,1024", "memory.bandwidth=2..8TB/s:3", "economics.pue=1.1,1.3")),
+        (CHAT, "8xh100-sxm", ("batch=1,8,9", "tp=1,2,3", "stack=vllm,ideal")),
+        (
+            "llama-3.1-8b-pretraining",
+            "16xh100-sxm:zero=3",
+            ("tp=1,2,3", "compute.bf16=1,2PFLOP/s", "seq_len=4096,8192"),
+        ),
+    ],
+)
+def test_another_process_makes_the_same_rows_without_files(
+    work: str, where: str, vary: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a work that was pickled; the catalogue is not asked again."""
+    here = prepare(Request((work,), (where,), vary, columns="all", where="batch != 9" if work == CHAT else None))
+    text = pickle.dumps(here)
+    monkeypatch.setattr(Catalog, "find", None)
+    there = pickle.loads(text)
+    assert there.chunks == here.chunks
+    for chunk in range(here.chunks):
+        (one, tally), (other, again) = here.reduced(chunk), there.reduced(chunk)
+        assert tally == again
+        assert plain(one) == plain(other)
 
 
 @pytest.mark.parametrize("work", [CHAT, "llama-3.1-8b-pretraining"])

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline.errors import OutputError, RooflineError
-from roofline.studies.sweep import chunks, run, state
-from roofline.studies.sweep.columns import joined, plain
+from roofline.studies.sweep import chunks, run, sinks, state
+from roofline.studies.sweep.columns import Words, joined, plain
+from roofline.studies.sweep.engines import local
+from roofline.studies.sweep.grid import Request
 from roofline.studies.sweep.reduce import Reduction
 
 CHAT = "llama-3.1-8b-chat"
@@ -60,7 +62,7 @@ def test_a_run_that_stops_goes_on_to_the_same_bytes(
 ) -> None:
     whole = swept(tmp_path / f"whole{suffix}")
     out = tmp_path / f"rows{suffix}"
-    write, written = chunks.write, list[int]()
+    write, written = chunks.to_file, list[int]()
 
     def stops(work: chunks.Work, chunk: int, place: Path) -> chunks.Part:
         if chunk == stop:
@@ -69,7 +71,7 @@ def test_a_run_that_stops_goes_on_to_the_same_bytes(
         return write(work, chunk, place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "write", stops)
+        patched.setattr(local, "to_file", stops)
         with pytest.raises(
             OutputError, match=rf"the disk is full .{stop * 16} points are done.*run the same command again"
         ):
@@ -102,7 +104,7 @@ def test_what_was_harmed_meanwhile_is_made_again(tmp_path: Path, harm: str, monk
 
 def half_done(out: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, **options: Any) -> None:
     """A sweep that was interrupted at a chunk."""
-    write = chunks.write
+    write = chunks.to_file
 
     def stops(work: chunks.Work, at: int, place: Path) -> chunks.Part:
         if at == chunk:
@@ -110,7 +112,7 @@ def half_done(out: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, **options:
         return write(work, at, place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "write", stops)
+        patched.setattr(local, "to_file", stops)
         with pytest.raises(KeyboardInterrupt):
             swept(out, **options)
 
@@ -146,7 +148,7 @@ def test_another_sweep_and_changed_inputs_are_refused(tmp_path: Path, monkeypatc
 @pytest.mark.usefixtures("small_blocks")
 def test_two_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("fcntl")
-    write = chunks.write
+    write = chunks.to_file
 
     def twice(work: chunks.Work, chunk: int, place: Path) -> chunks.Part:
         if chunk == 1:
@@ -154,14 +156,14 @@ def test_two_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 rl.sweep(CHAT, "h100-sxm", vary=AXES, out=tmp_path / "rows.csv")
         return write(work, chunk, place)
 
-    monkeypatch.setattr(run, "write", twice)
+    monkeypatch.setattr(local, "to_file", twice)
     swept(tmp_path / "rows.csv")
 
 
 SCRIPT = """
 import sys
 import roofline as rl
-from roofline.studies.sweep import chunks, grid, run
+from roofline.studies.sweep import chunks, grid
 grid.BLOCK = chunks.BLOCK = 64
 chunks.POINTS = 64
 if __name__ == "__main__":
@@ -208,6 +210,58 @@ def test_reductions_are_those_of_all_rows_at_once(tmp_path: Path) -> None:
     assert found == sorted(rows, key=lambda row: -row["output_tokens_per_s"])
     assert falling["counts"]["kept"] == len(rows)
     assert rl.sweep(CHAT, "h100-sxm", vary=AXES, top=3)["rows"] == rows[:3]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("rows.csv", {"sort": "-tpot_s"}),
+        ("rows.jsonl", {"pareto": "tokens_per_s_per_chip,tokens_per_s_per_user"}),
+        ("rows.parquet", {"sort": "tpot_s", "top": 5, "columns": "all"}),
+    ],
+)
+def test_what_is_kept_goes_on_after_a_stop_to_the_same_bytes(
+    tmp_path: Path, name: str, kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = swept(tmp_path / f"whole_{name}", **kept), tmp_path / name
+    reduced, asked = chunks.Work.reduced, list[int]()
+
+    def stops(work: chunks.Work, chunk: int) -> Any:
+        if chunk == 3 and not asked.count(3):
+            asked.append(chunk)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        asked.append(chunk)
+        return reduced(work, chunk)
+
+    monkeypatch.setattr(chunks.Work, "reduced", stops)
+    with pytest.raises(OutputError, match=r"the disk is full .48 points are done.*it goes on from there"):
+        swept(out, **kept)
+    with pytest.raises(OutputError, match="unfinished sweep with another top"):
+        swept(out, **{**kept, "top": 2})
+    harmed = tmp_path / f"{name}.sweep" / state.ROWS / "part-000002.npz"
+    harmed.write_bytes(harmed.read_bytes()[:-1])
+    result = rl.sweep(CHAT, "h100-sxm", vary=AXES, out=out, **kept)
+    assert result["resumed"] == 2
+    assert result["counts"]["points"] == 80
+    assert asked == [0, 1, 2, 3, 2, 3, 4]
+    assert out.read_bytes() == whole
+    assert not list(tmp_path.glob("*.sweep"))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_table_reads_back_to_the_last_bit(tmp_path: Path) -> None:
+    work = run.prepare(Request((CHAT, "llama-3.1-8b"), ("8xh100-sxm",), ("batch=1:20:+1", "tp=1,3"), columns="all"))
+    table, _ = work.reduced(0)
+    sinks.save(table, tmp_path / "table")
+    found = sinks.load(tmp_path / "table")
+    assert list(found) == list(table)
+    for name, values in table.items():
+        if isinstance(values, Words):
+            assert found[name].list() == values.list()  # type: ignore[union-attr]
+        else:
+            assert np.asarray(found[name]).dtype == values.dtype
+            assert np.asarray(found[name]).tobytes() == np.ascontiguousarray(values).tobytes()
 
 
 @pytest.mark.usefixtures("small_blocks")
