@@ -119,9 +119,14 @@ def why(row: Result) -> str:
 
 
 def ordered(rows: Sequence[Result]) -> list[Result]:
-    """Figures that are not as they were; first words, new and vanished ones, then those that moved furthest."""
+    """Figures that are not as they were; first words, new and vanished ones, then those that moved furthest; bounds
+    and edges of intervals behind what they belong to."""
     changed = [row for row in rows if row["status"] != "same"]
-    return sorted(changed, key=lambda row: -abs(row["change"]) if row["change"] is not None else float("-inf"))
+    return sorted(changed, key=lambda row: (row["metric"].endswith(BESIDE), -_far(row)))
+
+
+def _far(row: Result) -> float:
+    return float("inf") if row["change"] is None else abs(row["change"])
 
 
 def tested(result: Result) -> Iterator[Tested]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from roofline.report.checks.words import ERRORS, cause, change, figure, ordered, tested, verdict, why
+from roofline.report.checks.words import ERRORS, NOTHING, cause, change, figure, ordered, tested, verdict, why
 from roofline.report.document import Cell, Column, Document, Grid, Heading, Part, Text
 from roofline.report.human import count, percent
 
@@ -28,6 +28,9 @@ def _about(result: Result) -> Iterator[Part]:
         yield Text(f"{result['baseline']} is written{before}")
     elif result["before"] != result["version"]:
         yield Text(f"{result['baseline']} is of roofline {result['before']}, this is {result['version']}")
+    unexplained = any(row["status"] == "moved" and not row["causes"] for row in result["rows"])
+    if unexplained:
+        yield Text(f"changed since: {NOTHING}", "strong")
     if result["causes"]:
         told = "; ".join(f"{cause(found)} ({count(found['rows'])} figures)" for found in result["causes"])
         yield Text(f"changed since: {told}", "strong")
@@ -60,6 +63,7 @@ def _figures(result: Result, all_rows: bool) -> Iterator[Part]:
 def _grid(rows: Sequence[Result]) -> Grid:
     heads = (Column("deployment"), Column("workload"), Column("figure"), Column("before", right=True),
              Column("now", right=True), Column("change", right=True), Column("changed since", wraps=True))  # fmt: skip
+    alike = len({why(row) for row in rows}) == 1  # then what is said above goes for all
     body = [
         (
             row["deployment"],
@@ -72,7 +76,7 @@ def _grid(rows: Sequence[Result]) -> Grid:
         )
         for row in rows
     ]
-    return Grid.of(heads, body)
+    return Grid.of(heads[:-1], [cells[:-1] for cells in body]) if alike else Grid.of(heads, body)
 
 
 def _promises(result: Result, all_rows: bool) -> Iterator[Part]:

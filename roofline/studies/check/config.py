@@ -24,19 +24,21 @@ FILED = ("assumptions", "scenario", "draft")  # options that may be paths
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One workload on one deployment, as the file writes them, with options; `place` is the key that asks for it."""
+    """One workload on one deployment, as the file writes them, with options; `place` and `work_place` are the keys
+    that ask for the two."""
 
     workload: str
     deployment: str
     given: Mapping[str, Any]
     metrics: tuple[str, ...]
     place: KeyPath
+    work_place: KeyPath
 
     @property
     def work(self) -> str:
         """The workload with its options, as it is called in baselines.
 
-        >>> Case("llama-3.1-8b", "h100-sxm", {"phase": "decode", "batch": 16}, ("*",), ()).work
+        >>> Case("llama-3.1-8b", "h100-sxm", {"phase": "decode", "batch": 16}, ("*",), (), ()).work
         'llama-3.1-8b:batch=16,phase=decode'
         """
         told = ",".join(f"{name}={value}" for name, value in sorted(self.given.items()))
@@ -84,9 +86,10 @@ class Config:
         found: dict[tuple[str, str], Case] = {}
         for index, group in enumerate(self.spec.predictions):
             for at, workload in enumerate(group.workloads):
-                for deployment in group.deployments:
-                    place = ("predictions", index, "workloads", at)
-                    case = Case(workload, deployment, group.options, group.metrics, place)
+                for to, deployment in enumerate(group.deployments):
+                    places: list[KeyPath] = [("predictions", index, "deployments", to)]
+                    places.append(("predictions", index, "workloads", at))
+                    case = Case(workload, deployment, group.options, group.metrics, *places)
                     known = found.get((deployment, case.work))
                     more = (*known.metrics, *group.metrics) if known else group.metrics
                     found[deployment, case.work] = replace(known or case, metrics=more)
@@ -143,7 +146,7 @@ def _faults(config: Config) -> Iterator[Finding]:
             if not (config.folder / name).is_dir():
                 yield config.document.finding((kind, index), f"no such folder: {config.folder / name}")
     for index, group in enumerate(config.spec.predictions):
-        case = Case("", "", group.options, (), ())
+        case = Case("", "", group.options, (), (), ())
         try:
             config.options(case)
         except RooflineError as error:

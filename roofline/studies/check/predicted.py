@@ -51,6 +51,10 @@ class Predicted:
         return {(kind, names[kind]): value[:HASH] for kind, value in self.hashes.items()}
 
 
+class _NoWorkError(RooflineError):
+    """A workload that is none, whatever it shall run on."""
+
+
 def text(value: float | bool | str) -> str:
     """A figure as baselines hold it: a number to six significant digits, or a word.
 
@@ -88,6 +92,8 @@ def predict(config: Config, catalog: Catalog) -> list[Predicted]:
             found.append(_predict(config, case, places))
         except SpecError as error:  # a file of the catalogue is broken, and says where
             faults += error.findings
+        except _NoWorkError as error:
+            faults.append(config.fault(case.work_place, error))
         except RooflineError as error:
             faults.append(config.fault(case.place, error))
     faults = list(dict.fromkeys(faults)) or list(_unknown(config, found))
@@ -108,7 +114,12 @@ def baseline(found: Sequence[Predicted]) -> Baseline:
 
 def _predict(config: Config, case: Case, places: Catalog) -> Predicted:
     asked = config.options(case)
-    job = resolve_workload(places, config.placed(case.workload), asked)
+    try:
+        job = resolve_workload(places, config.placed(case.workload), asked)
+    except SpecError:
+        raise
+    except RooflineError as error:
+        raise _NoWorkError(str(error)) from None
     where = resolve_deployment(places, config.deployment(case.deployment), job, asked, anyway=True)
     return Predicted(case, figures(search.predict(job, where)), fingerprint.inputs(job, where))
 
@@ -151,5 +162,5 @@ def _unknown(config: Config, found: Sequence[Predicted]) -> Iterator[Finding]:
     for place, name in asked:
         if not any(fnmatchcase(metric, name) for metric in known):
             near = did_you_mean(name, known)
-            hint = f"did you mean {near}?" if near else f"known: {', '.join(sorted(known))}"
+            hint = f"did you mean {near}?" if near else "'roofline check --all' shows all"
             yield config.document.finding(place, f"no metric {name!r}; {hint}")

@@ -16,6 +16,7 @@ from roofline.studies.sweep import where
 from roofline.studies.sweep.columns import Values, Words
 
 FITS = "fits"
+ALL = "'roofline check --all' shows all"
 
 
 def promises(config: Config, found: Sequence[Predicted]) -> list[dict[str, Any]]:
@@ -40,8 +41,7 @@ def _kept(promise: PromiseSpec, found: Sequence[Predicted], line: int, path: str
     if not named:
         raise RooflineError(f"{promise.condition!r}: no prediction has such a workload and deployment")
     known = list(dict.fromkeys(name for item in named for name in item.figures))
-    told = f"known: {', '.join(known)}"
-    condition = where.parse(promise.condition, known, "assert", told)
+    condition = where.parse(promise.condition, known, "assert", ALL)
     about = [item for item in named if all(name in item.figures for name in condition.names)]
     if not about or not condition.names:
         raise RooflineError(f"{promise.condition!r}: no prediction has all of its metrics")

@@ -96,5 +96,5 @@ def _earlier(place: Path, notes: list[str]) -> Baseline:
     try:
         return files.read(place)
     except RooflineError as error:
-        notes.append(f"the earlier baseline says nothing: {error}")
+        notes.append(f"no comparison with the earlier baseline: {error}")
         return nothing
