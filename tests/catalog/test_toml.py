@@ -95,9 +95,7 @@ def test_a_value_of_very_many_lines_hides_only_the_places_behind_it() -> None:
     assert found.finding(("b",), "").line == 1
 
 
-@pytest.mark.parametrize(
-    ("raw", "message"), [(b"\xff\xfe", "is not UTF-8 text"), (b"#" * 1_000_001, "is larger than")]
-)
+@pytest.mark.parametrize(("raw", "message"), [(b"\xff\xfe", "is not UTF-8 text"), (b"#" * 1_000_001, "is larger than")])
 def test_files_that_are_no_text_are_refused(tmp_path: Path, raw: bytes, message: str) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(raw)

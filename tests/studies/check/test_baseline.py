@@ -26,7 +26,11 @@ SMALL = Baseline(
     inputs=st.dictionaries(st.tuples(WORDS, WORDS), WORDS, max_size=4),
     predictions=st.dictionaries(st.tuples(WORDS, WORDS, WORDS), WORDS, max_size=6),
 )
-@example("0.1.0", {("[checksum]", "="): "a = b"}, {("<<<<<<< ", "=======", " "): "", ("", "", ""): "%", ("%", "\n", "\r"): "\ud800"})
+@example(
+    "0.1.0",
+    {("[checksum]", "="): "a = b"},
+    {("<<<<<<< ", "=======", " "): "", ("", "", ""): "%", ("%", "\n", "\r"): "\ud800"},
+)
 def test_whatever_is_written_is_read_back(
     version: str, inputs: dict[tuple[str, ...], str], predictions: dict[tuple[str, ...], str]
 ) -> None:
