@@ -18,7 +18,7 @@ DIGITS = 5  # enough to see a move of a thousandth
 DAY, LONG = 24 * HOUR, 2 * HOUR  # what is longer is told in days
 NAMED = 3  # figures that a sentence names
 BESIDE = ("_ideal", "_low", "_high")
-DIMENSIONS = (("_bytes", "B"), ("_w", "W"), ("energy_j", "J"), ("_j", "J"))
+DIMENSIONS = (("_bytes", "B"), ("power_w", "W"), ("energy_j", "J"), ("_j", "J"))
 CAUSES: Mapping[str, str] = MappingProxyType(
     {
         "chip": "chip data of {}",
@@ -107,6 +107,15 @@ def move(row: Result) -> str:
     return f"{name} {figure(name, row['before'])} -> {figure(name, row['now'])}{far}"
 
 
+def several(number: int, what: str) -> str:
+    """So many of something.
+
+    >>> several(1, "figure"), several(1200, "figure")
+    ('1 figure', '1,200 figures')
+    """
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+
+
 def cause(found: Result) -> str:
     """What changed, of what a prediction rests on."""
     return CAUSES[found["kind"]].format(found["name"].replace("@", " on "))
@@ -146,14 +155,14 @@ def _case(result: Result, case: Result, rows: list[Result]) -> Tested:
     reasons = list(dict.fromkeys(why(row) for row in rows if why(row)))
     because = f"; changed since: {'; '.join(reasons)}" if reasons else ""
     more = f" and {count(len(rows) - NAMED)} more" if len(rows) > NAMED else ""
-    told = f"{count(len(rows))} of {count(figures)} figures are not as they were: {named}{more}{because}"
+    told = f"{count(len(rows))} of {several(figures, 'figure')} not as before: {named}{more}{because}"
     return Tested(
         suite="predictions",
         group=case["workload"],
         name=case["deployment"],
         kind="moved",
         failed=bool(rows) and not result["updated"],
-        message=told if rows else f"{count(figures)} figures are as they were",
+        message=told if rows else f"{several(figures, 'figure')} as before",
         detail="\n".join(map(move, rows)),
         path=rows[0]["path"] if rows else result["baseline"],
         line=(rows[0]["line"] if rows else None) or 1,
@@ -204,7 +213,7 @@ def verdict(result: Result) -> str:
     counts = result["counts"]
     changed = {name: counts[name] for name in ("moved", "new", "vanished") if counts[name]}
     figures = sum(counts[name] for name in ("same", "moved", "new"))
-    told = [f"{count(figures)} figures of {count(len(result['predictions']))} predictions"]
+    told = [f"{several(figures, 'figure')} of {several(len(result['predictions']), 'prediction')}"]
     told += [f"{count(number)} {name}" for name, number in changed.items()] or ["none moved"]
     for good, bad, what in (("kept", "broken", "promises"), ("met", "missed", "gates")):
         if counts[good] or counts[bad]:

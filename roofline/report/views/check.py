@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from roofline.report.checks.words import ERRORS, NOTHING, cause, change, figure, ordered, tested, verdict, why
+from roofline.report.checks.words import ERRORS, NOTHING, cause, change, figure, ordered, several, tested, verdict, why
 from roofline.report.document import Cell, Column, Document, Grid, Heading, Part, Text
 from roofline.report.human import count, percent
 
@@ -32,7 +32,7 @@ def _about(result: Result) -> Iterator[Part]:
     if unexplained:
         yield Text(f"changed since: {NOTHING}", "strong")
     if result["causes"]:
-        told = "; ".join(f"{cause(found)} ({count(found['rows'])} figures)" for found in result["causes"])
+        told = "; ".join(f"{cause(found)} ({several(found['rows'], 'figure')})" for found in result["causes"])
         yield Text(f"changed since: {told}", "strong")
 
 

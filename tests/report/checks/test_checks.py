@@ -77,7 +77,7 @@ def odd(result: Result) -> Result:
 def test_annotations_stand_at_their_lines(result: Result) -> None:
     lines = github.render(result).splitlines()
     assert lines[0] == (
-        "::error file=roofline.baseline,line=7,title=predictions%3A a-chat%2C 8xchip::5 of 8 figures are not as they were: "
+        "::error file=roofline.baseline,line=7,title=predictions%3A a-chat%2C 8xchip::5 of 8 figures not as before: "
         "decode_bound memory -> compute; ttft_s 1 s is not in the baseline; power_w 700 W is not predicted any more and 2 more; "
         "changed since: chip data of chip"
     )
