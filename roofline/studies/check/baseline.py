@@ -5,7 +5,7 @@ merged line by line, and a checksum, so that what was edited, cut off or merged 
     version = 0.1.0
 
     [inputs]
-    chip 8xh100-sxm llama-3.1-8b-chat = 8653c4e8a30a928d
+    chip h100-sxm = 8653c4e8a30a928d
 
     [predictions]
     8xh100-sxm llama-3.1-8b-chat tpot_s = 0.0161234

@@ -87,9 +87,9 @@ class Config:
         for index, group in enumerate(self.spec.predictions):
             for at, workload in enumerate(group.workloads):
                 for to, deployment in enumerate(group.deployments):
-                    places: list[KeyPath] = [("predictions", index, "deployments", to)]
-                    places.append(("predictions", index, "workloads", at))
-                    case = Case(workload, deployment, group.options, group.metrics, *places)
+                    place: KeyPath = ("predictions", index, "deployments", to)
+                    work_place: KeyPath = ("predictions", index, "workloads", at)
+                    case = Case(workload, deployment, group.options, group.metrics, place, work_place)
                     known = found.get((deployment, case.work))
                     more = (*known.metrics, *group.metrics) if known else group.metrics
                     found[deployment, case.work] = replace(known or case, metrics=more)

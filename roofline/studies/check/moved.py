@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from itertools import groupby
 from typing import Any
@@ -110,8 +110,3 @@ def cases(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         case = told.setdefault(key, {"deployment": key[0], "workload": key[1], **dict.fromkeys(STATUSES, 0)})
         case[row["status"]] += 1
     return list(told.values())
-
-
-def total(found: Mapping[str, Any], *names: str) -> int:
-    """The sum of some counts."""
-    return sum(found[name] for name in names)
