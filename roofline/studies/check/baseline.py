@@ -76,7 +76,9 @@ def parse(found: str, path: str = "<text>") -> Baseline:
 
 def read(path: Path) -> Baseline:
     """The baseline in a file; `SpecError` if there is none, or none that can be relied on."""
-    if not path.is_file():
+    if path.is_dir():
+        raise SpecError([Finding(str(path), "", "is a folder; name a file")])
+    if not path.exists():
         raise SpecError([Finding(str(path), "", "no such file; 'roofline check --update' writes it")])
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -20,6 +20,7 @@ from roofline.studies.request import Options, options, parse_deployment
 
 CONFIG = Path("roofline.toml")
 FILED = ("assumptions", "scenario", "draft")  # options that may be paths
+WORDS = ("phase", "stack", "pools")  # options that are words, whatever they look like in TOML
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,9 @@ class Config:
 
     def options(self, case: Case) -> Options:
         """The options of a case."""
-        return options({name: self.placed(value) if name in FILED else value for name, value in case.given.items()})
+        told = {name: str(value) if name in WORDS else value for name, value in case.given.items()}
+        filed = {name: self.placed(told[name]) for name in FILED if isinstance(told.get(name), str)}
+        return options({**told, **filed})
 
     def tolerance(self, metric: str) -> float:
         """By what share a metric may move: what its own name says, else the first pattern that matches it."""

@@ -158,5 +158,7 @@ def test_what_can_not_be_read_is_said(tmp_path: Path, raw: bytes | None) -> None
     path = tmp_path / "x"
     if raw is not None:
         path.write_bytes(raw)
+    with pytest.raises(RooflineError, match="is a folder"):
+        baseline.read(tmp_path)
     with pytest.raises(RooflineError, match=r"is not UTF-8 text|no such file; 'roofline check --update' writes it"):
         baseline.read(path)

@@ -105,6 +105,25 @@ def test_what_is_wrong_is_said_with_its_line(project: Project, text: str, messag
         assert message in line
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("draft = 3", "draft=3: must be the name of a model"),
+        ("phase = 3", "no phase '3'"),
+        ("stack = 3", "no stack '3'"),
+        ("pools = 3", "pools=3: must be auto or PREFILL:DECODE chips"),
+        ("batch = [1]", "batch=[1]: must be a number of at least 1"),
+        ("batch = 2024-01-01", "batch=datetime.date(2024, 1, 1): must be a number"),
+        ("weights = {a = 1}", "weights={'a': 1}: must be one of"),
+        ("tp = true", "tp=True: must be a whole number"),
+        ("flash = true", "flash belongs to training"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_told(project: Project, options: str, message: str) -> None:
+    (found,) = faults(project(text=ONE + f"options = {{{options}}}\n"))
+    assert message in found
+
+
 def test_without_a_file_it_is_said_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(
         rl.RooflineError, match="no such file; 'roofline new check' writes one, --config FILE names another"
