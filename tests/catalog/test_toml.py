@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roofline.catalog import toml
@@ -105,6 +105,7 @@ def test_files_that_are_no_text_are_refused(tmp_path: Path, raw: bytes, message:
         toml.read(tmp_path)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roofline.errors import OutputError
@@ -110,6 +110,7 @@ def test_a_notice_says_that_all_is_well() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_no_text_ends_a_command_or_begins_another(message: str, name: str) -> None:
     line = f"::error file={github.value(name)}::{github.data(message)}"
@@ -178,6 +179,7 @@ def test_junit_holds_any_name(result: Result) -> None:
     assert "\x1b" not in text
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_stays_text_in_xml(text: str) -> None:
     root = ET.fromstring(f"<a b={junit._quoted(text)}>{junit.text(text)}</a>".encode())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from roofline.errors import OutputError, RooflineError, SpecError
@@ -21,6 +21,7 @@ SMALL = Baseline(
 )
 
 
+@settings(deadline=None)
 @given(
     version=WORDS,
     inputs=st.dictionaries(st.tuples(WORDS, WORDS), WORDS, max_size=4),
@@ -41,6 +42,7 @@ def test_whatever_is_written_is_read_back(
     assert baseline.text(baseline.parse(written)) == written
 
 
+@settings(deadline=None)
 @given(
     predictions=st.dictionaries(st.tuples(WORDS, WORDS, WORDS), WORDS, min_size=1, max_size=4),
     place=st.integers(min_value=0),
@@ -55,6 +57,7 @@ def test_no_edit_passes(predictions: dict[tuple[str, ...], str], place: int, cha
             baseline.parse(edited)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=1000))
 def test_no_file_that_is_cut_off_passes(length: int) -> None:
     written = baseline.text(SMALL)

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
@@ -246,6 +246,7 @@ def test_edges_of_tolerances(then: str | None, now: str | None, tolerance: float
     assert moved._status(then, now, tolerance) == status
 
 
+@settings(deadline=None)
 @given(
     then=st.decimals(min_value="-1e9", max_value="1e9", places=5),
     tolerance=st.sampled_from([0.0, 1e-6, 0.001, 0.1, 1.0]),
