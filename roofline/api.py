@@ -12,6 +12,7 @@ from roofline.report.rows import flat_rows
 from roofline.studies import analyze, request
 from roofline.studies.calibrate import Wanted
 from roofline.studies.calibrate import calibrate as _calibrate
+from roofline.studies.check import check as _check
 from roofline.studies.contrast import contrast as _contrast
 from roofline.studies.decide import decide as _decide
 from roofline.studies.explain import explain as _explain
@@ -34,6 +35,7 @@ __all__ = [
     "Catalog",
     "Result",
     "calibrate",
+    "check",
     "compare",
     "contrast",
     "decide",
@@ -341,6 +343,24 @@ def calibrate(
     return Result(_calibrate(paths, catalog or Catalog(), shipped=shipped, into=place, wanted=wanted))
 
 
+def check(
+    config: str | Path | None = None,
+    *,
+    baseline: str | Path | None = None,
+    update: bool = False,
+    every: bool = False,
+    catalog: Catalog | None = None,
+) -> Result:
+    """Whether predictions moved since a baseline, and why; whether they keep promises and accuracy (`roofline check`).
+
+    `config` is a `roofline.toml`, by default that of this folder; `baseline` another file than it names. With `update`
+    the baseline is written. Rows are what moved, is new or has vanished, or `every` figure; "passed" says whether all
+    is well. Raises `RooflineError` for whatever can't be checked.
+    """
+    asked, against = (Path(path) if path else None for path in (config, baseline))
+    return Result(_check(catalog or Catalog(), config=asked, against=against, update=update, every=every))
+
+
 def decide(
     need: str | Path,
     *,
@@ -405,6 +425,7 @@ def lint(*paths: str | Path, catalog: Catalog | None = None) -> Result:
     return Result(_lint([Path(path) for path in paths], catalog or Catalog()))
 
 
-def new(kind: str, name: str, folder: str | Path = ".") -> Path:
-    """A commented template to edit (`roofline new`): kind is chip, model, serving, scenario or training."""
+def new(kind: str, name: str | None = None, folder: str | Path = ".") -> Path:
+    """A commented template to edit (`roofline new`): kind is chip, model, serving, scenario, training, need, economics
+    or check, which needs no name."""
     return _new(kind, name, Path(folder))

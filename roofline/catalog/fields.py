@@ -88,6 +88,14 @@ def _fraction_or_zero(value: object) -> float:
     return share
 
 
+def _share_or_more(value: object) -> float:
+    """A share of at least 0 that may be above 1, written `0.02` or `2 %`."""
+    share = _share(value)
+    if not 0 <= share < math.inf:
+        raise ValueError(f"must be at least 0, got {share:g}")
+    return share
+
+
 def _below_one(value: object) -> float:
     """A share that leaves something: from 0, below 1, written `0.3` or `30 %`."""
     share = _share(value)
@@ -236,6 +244,16 @@ FractionOrZero = Annotated[
                 {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"},
             ],
             "description": "share from 0 to 1, as a number or in %",
+        }
+    ),
+]
+ShareOrMore = Annotated[
+    float,
+    BeforeValidator(_share_or_more),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"}],
+            "description": "share of at least 0, as a number or in %",
         }
     ),
 ]

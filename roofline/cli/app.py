@@ -10,6 +10,7 @@ from roofline import __version__
 from roofline.cli import (
     analyze,
     calibrate,
+    check,
     compare,
     contrast,
     decide,
@@ -54,6 +55,7 @@ def roofline(
 
 
 for command in (
-    analyze, compare, contrast, plan, sweep, whatif, decide, explain, market, validate, calibrate, show, lint, new,
+    analyze, compare, contrast, plan, sweep, whatif, decide, explain, market, validate, check, calibrate, show, lint,
+    new,
 ):  # fmt: skip
     command.register(app)

@@ -20,18 +20,25 @@ class Kind(str, Enum):
     economics = "economics"
     scenario = "scenario"
     need = "need"
+    check = "check"
 
 
 What = Annotated[
     Kind,
-    typer.Argument(help="chip, model, workload, scenario, economics (what costs rest on) or need (what to decide)."),
+    typer.Argument(
+        help="chip, model, workload, scenario, economics (what costs rest on), need (what to decide) or check (what to "
+        "test)."
+    ),
 ]
-Name = Annotated[str, typer.Argument(help="Id of the new entry; the file is called NAME.yaml.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(help="Id of the new entry; the file is called NAME.yaml, of a check roofline.toml.", metavar="NAME"),
+]
 Folder = Annotated[Path, typer.Option("--dir", help="Folder to write it to.")]
 Trains = Annotated[bool, typer.Option("--training", help="With workload: a training run, not a request to serve.")]
 
 
-def new(kind: What, name: Name, folder: Folder = Path(), training: Trains = False) -> None:
+def new(kind: What, name: Name = None, folder: Folder = Path(), training: Trains = False) -> None:
     """Write a commented template to edit and to check with lint."""
     from roofline.errors import RooflineError
     from roofline.studies.new import new as study
@@ -41,7 +48,8 @@ def new(kind: What, name: Name, folder: Folder = Path(), training: Trains = Fals
     template = ("training" if training else "serving") if kind is Kind.workload else kind.value
     path = study(template, name, folder)
     typer.echo(path)
-    typer.echo(f"edit it, then: roofline lint {path}", err=True)
+    then = "check --update" if kind is Kind.check else f"lint {path}"
+    typer.echo(f"edit it, then: roofline {then}", err=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -55,5 +63,6 @@ def register(app: typer.Typer) -> None:
             "roofline new scenario our-agent",
             "roofline new economics our-prices",
             "roofline new need our-need",
+            "roofline new check",
         ),
     )(new)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from roofline.errors import OutputError, did_you_mean
-from roofline.report import markdown, text
+from roofline.report import checks, markdown, text
 from roofline.report.html import page
 from roofline.report.rows import flat_rows
 from roofline.report.views import view
@@ -36,6 +36,8 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
 def format_of(path: str) -> str:
     """The format that a file's suffix means; `OutputError` names the possible ones."""
     suffix = PurePath(path).suffix.lower()
+    if suffix in checks.SUFFIXES:
+        return checks.SUFFIXES[suffix]
     if suffix not in SUFFIXES:
         raise OutputError(f"{path}: no format has the suffix {suffix!r}; use {', '.join(SUFFIXES)}")
     return SUFFIXES[suffix]
@@ -43,8 +45,8 @@ def format_of(path: str) -> str:
 
 def check_format(form: str) -> str:
     """The format itself; `OutputError` with a suggestion if there is none of that name."""
-    if form not in FORMATS:
-        near = did_you_mean(form, FORMATS, most=1)
+    if form not in (*FORMATS, *checks.RENDERERS):
+        near = did_you_mean(form, (*FORMATS, *checks.RENDERERS), most=1)
         raise OutputError(
             f"no format {form!r}; " + (f"did you mean {near}?" if near else f"one of {', '.join(FORMATS)}")
         )
@@ -52,7 +54,8 @@ def check_format(form: str) -> str:
 
 
 def render(result: Result, form: str, *, width: int | None = None, color: bool = False, **options: Any) -> str:
-    """A result as text in a format; `width` and `color` matter to tables alone, the view's `options` to pages, too.
+    """A result as text in a format; `width` and `color` matter to tables alone, `options` to them, to pages and to what
+    build servers read of checks.
 
     The text can always be encoded: what is no character (half of a surrogate pair, from a path that is not UTF-8)
     stands in it as an escape, which JSON reads back.
@@ -60,6 +63,8 @@ def render(result: Result, form: str, *, width: int | None = None, color: bool =
     check_format(form)
     if form in ("json", "jsonl"):
         rendered = _json(result) if form == "json" else _jsonl(result)
+    elif form in checks.RENDERERS:
+        rendered = checks.render(result, form, **options)
     elif form == "csv":
         rendered = _csv(flat_rows(result))
     elif form == "html":

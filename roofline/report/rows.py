@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 Result = Mapping[str, Any]
@@ -10,34 +10,30 @@ Result = Mapping[str, Any]
 
 def flat_rows(result: Result) -> list[dict[str, Any]]:
     """One row per deployment compared, phase of a contrast, operator of a prediction (number of chips, if it scales;
-    point, if it trades), constant of a calibration, part of an option of a decision, entry of anything else."""
-    schema = str(result.get("schema", ""))
+    point, if it trades), constant of a calibration, part of an option of a decision, figure, promise or gate of a
+    check, entry of anything else."""
     if result.get("scaling"):
         return [_scaled(result, row) for row in result["scaling"]["rows"]]
     traded = [row for row in result.get("rows", [result]) if row.get("frontier")]
     if traded:
         return [_point(row, point) for row in traded for point in row["frontier"]["points"]]
-    if schema.startswith("roofline.prediction/"):
-        return [_operator(result, phase, operator) for phase in result["phases"] for operator in phase["operators"]]
-    if schema.startswith("roofline.comparison/"):
-        return [deployment_row(row) for row in result["rows"]]
-    if schema.startswith("roofline.decision/"):
-        return [*_trained(result), *_served(result)]
-    if schema.startswith("roofline.contrast/"):
-        return [_contrasted(row) for row in result["rows"]]
-    if schema.startswith("roofline.plan/"):
-        return [_planned(result, row) for row in result["rows"]]
-    if schema.startswith("roofline.entry/"):
-        return [dict(item) for item in result["fields"]]
-    if schema.startswith("roofline.explanation/"):
-        return [dict(item) for item in result["lines"]]
-    if schema.startswith("roofline.market/"):
-        return [_offered(row) for row in result["rows"]]
-    if schema.startswith("roofline.whatif/"):
-        return list(_turned(result))
-    if schema.startswith("roofline.calibration/"):
-        return [constant for row in result["rows"] for constant in _constants(row)]
-    return [dict(row) for row in result["rows"]]
+    kinds: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
+        "prediction": lambda: (
+            _operator(result, phase, operator) for phase in result["phases"] for operator in phase["operators"]
+        ),
+        "comparison": lambda: map(deployment_row, result["rows"]),
+        "check": lambda: _checked(result),
+        "decision": lambda: (*_trained(result), *_served(result)),
+        "contrast": lambda: map(_contrasted, result["rows"]),
+        "plan": lambda: (_planned(result, row) for row in result["rows"]),
+        "entry": lambda: map(dict, result["fields"]),
+        "explanation": lambda: map(dict, result["lines"]),
+        "market": lambda: map(_offered, result["rows"]),
+        "whatif": lambda: _turned(result),
+        "calibration": lambda: (constant for row in result["rows"] for constant in _constants(row)),
+    }  # fmt: skip
+    kind = str(result.get("schema", "")).removeprefix("roofline.").partition("/")[0]
+    return list(kinds[kind]()) if kind in kinds else [dict(row) for row in result["rows"]]
 
 
 def deployment_row(prediction: Result) -> dict[str, Any]:
@@ -61,6 +57,20 @@ def deployment_row(prediction: Result) -> dict[str, Any]:
             row[f"{key}_{field}"] = phase[field]
     evidence = prediction["evidence"]
     return {**row, **prediction["metrics"], "evidence": evidence["calibration"]}
+
+
+def _checked(result: Result) -> Iterator[dict[str, Any]]:
+    """One row for each figure, promise and gate of a check."""
+    for row in result["rows"]:
+        causes = "; ".join(f"{cause['kind']} {cause['name']}" for cause in row["causes"])
+        yield {"check": "prediction", **row, "causes": causes}
+    for row in result["promises"]:
+        status = "kept" if row["kept"] else "broken"
+        plain = {name: value for name, value in row.items() if name not in ("kept", "values")}
+        yield {"check": "promise", "status": status, **plain, **row["values"]}
+    for row in result["gates"]:
+        status = "met" if row["met"] else "missed"
+        yield {"check": "gate", "status": status, **{name: value for name, value in row.items() if name != "met"}}
 
 
 def _contrasted(row: Result) -> dict[str, Any]:

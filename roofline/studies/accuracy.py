@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -103,8 +104,22 @@ def demand(result: Mapping[str, Any], max_median: float | None, max_p90: float |
         raise CheckFailedError("accuracy: " + "; ".join(failed))
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that one kind of error of a group may be: its key in summaries, what it is called, the share."""
+
+    key: str
+    name: str
+    most: float
+
+
+def limits(max_median: float | None, max_p90: float | None) -> list[Limit]:
+    """The limits that are given."""
+    known = (("median_absolute_error", "median", max_median), ("p90_absolute_error", "90th percentile", max_p90))
+    return [Limit(key, name, most) for key, name, most in known if most is not None]
+
+
 def _missed(group: Row, max_median: float | None, max_p90: float | None) -> Iterator[str]:
-    limits = (("median_absolute_error", "median", max_median), ("p90_absolute_error", "90th percentile", max_p90))
-    for key, what, limit in limits:
-        if limit is not None and group[key] > limit:
-            yield f"{group['group']}: {what} {group[key]:.1%} is above {limit:.1%}"
+    for limit in limits(max_median, max_p90):
+        if group[limit.key] > limit.most:
+            yield f"{group['group']}: {limit.name} {group[limit.key]:.1%} is above {limit.most:.1%}"

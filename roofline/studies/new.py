@@ -1,4 +1,4 @@
-"""A new catalogue file from a commented template."""
+"""A new file of the catalogue, or a new `roofline.toml`, from a commented template."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from roofline.errors import OutputError, RooflineError
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "catalog" / "templates"
-KINDS = ("chip", "model", "serving", "scenario", "training", "need", "economics")
+KINDS = ("chip", "model", "serving", "scenario", "training", "need", "economics", "check")
+CHECK = "check"  # of which a project has one, in TOML
 _ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
 
@@ -16,13 +17,18 @@ def template(kind: str, name: str) -> str:
     """The text of a template for a new entry of that id."""
     if not _ID.fullmatch(name):
         raise RooflineError(f"{name!r} can't be an id: write small letters, digits, '.', '+' and '-', e.g. 'my-asic'")
+    if kind == CHECK:
+        return (TEMPLATES / "check.toml").read_text(encoding="utf-8")
     text = (TEMPLATES / f"{kind}.yaml").read_text(encoding="utf-8")
     return text.format(id=name, name=name.replace("-", " ").title())
 
 
-def new(kind: str, name: str, folder: Path) -> Path:
-    """Write a new file `NAME.yaml` into a folder; never over one that exists."""
-    path = folder / f"{name}.yaml"
+def new(kind: str, name: str | None, folder: Path) -> Path:
+    """Write a new file `NAME.yaml` into a folder, or `roofline.toml` for a check; never over one that exists."""
+    if name is None and kind != CHECK:
+        raise RooflineError(f"a {kind} needs a name, its id, e.g. 'roofline new {kind} our-{kind}'")
+    name = name or "roofline"
+    path = folder / f"{name}.{'toml' if kind == CHECK else 'yaml'}"
     text = template(kind, name)
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -137,7 +137,7 @@ def ask_roofline(asked: Question) -> tuple[dict[str, float], list[Answer]]:
     from roofline.studies.sweep.run import prepare
 
     vary = tuple(f"{name}={','.join(map(str, values))}" for name, values in asked.axes.items())
-    work, _ = prepare(Request((asked.workload,), (asked.deployment,), vary, options(FORMATS), columns="all"))
+    work = prepare(Request((asked.workload,), (asked.deployment,), vary, options(FORMATS), columns="all"))
 
     def rows() -> None:
         for chunk in range(work.chunks):

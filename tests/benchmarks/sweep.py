@@ -87,7 +87,7 @@ def told(work: Work) -> None:
 
 def written(work: Work, tables: list[Table], place: Path) -> None:
     """Tables that are ready, to a file: the least that rows in it can cost."""
-    with sinks.opened(work.form, place, work.names, first=True) as sink:
+    with place.open("wb") as stream, sinks.opened(work.form, stream, work.names, first=True) as sink:
         for table in tables:
             sink.write(table)
 

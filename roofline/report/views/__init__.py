@@ -13,6 +13,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
     from roofline.report.views import (
         calibration,
         catalogue,
+        check,
         comparison,
         contrast,
         decision,
@@ -34,6 +35,7 @@ def view(result: Mapping[str, Any], **options: Any) -> Document:
         "contrast": contrast.view,
         "decision": decision.view,
         "catalogue": catalogue.listing,
+        "check": check.view,
         "entry": catalogue.entry,
         "explanation": explanation.view,
         "lint": lint.view,

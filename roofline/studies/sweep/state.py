@@ -16,12 +16,12 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import roofline
 from roofline.errors import OutputError
+from roofline.studies import fingerprint
 from roofline.studies.sweep import sinks
 from roofline.studies.sweep.chunks import Part, Tally, Work, hashed
 from roofline.studies.sweep.columns import Table
@@ -37,7 +37,7 @@ def manifest(work: Work) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "version": roofline.__version__,
-        "program": program(),
+        "program": fingerprint.program(),
         "arguments": {
             "workloads": list(asked.workloads),
             "deployments": list(asked.deployments),
@@ -67,23 +67,13 @@ def inputs(work: Work) -> dict[str, str]:
             f"workload {job.id}": job,
             f"chip {where.chip.id}": where.chip,
             f"stack {where.stack.id} on {where.chip.id}": where.stack,
-            f"spreads of {where.stack.id} on {where.chip.id}": sorted(map(repr, where.spreads.items())),
+            f"spreads of {where.stack.id} on {where.chip.id}": where.spreads,
             f"economics {where.economics.id if where.economics else 'none'}": where.economics,
             f"plan of {panel.label}": (where.plan, where.prefill_plan, where.num_chips, where.precision),
         }
         for name, thing in parts.items():
-            found.setdefault(name, hashlib.sha256(repr(thing).encode()).hexdigest())
+            found.setdefault(name, fingerprint.of(thing))
     return found
-
-
-@cache
-def program() -> str:
-    """A hash of the program itself: a prediction that moved is another one. Of a process it is the one that it began
-    with, whatever is installed meanwhile."""
-    folder, digest = Path(roofline.__file__).parent, hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -60,33 +60,39 @@ class Condition:
     text: str
     names: tuple[str, ...]
     evaluate: Evaluate
+    asked: str = "--where"  # what it is called where it is written
 
     def holds(self, table: Mapping[str, Values], rows: int) -> Any:
         """Whether it holds for each of so many rows."""
         with np.errstate(all="ignore"):
             found = self.evaluate(table)
         if not _is_flags(found):
-            raise RooflineError(f"--where {self.text!r}: is no condition; compare with something, e.g. tpot_s < 30 ms")
+            raise RooflineError(
+                f"{self.asked} {self.text!r}: is no condition; compare with something, e.g. tpot_s < 30 ms"
+            )
         return np.broadcast_to(found, (rows,))
 
 
-def parse(text: str, known: Sequence[str]) -> Condition:
+def parse(
+    text: str, known: Sequence[str], asked: str = "--where", elsewhere: str = "'--columns all' shows all columns"
+) -> Condition:
     """Read a condition on rows that have the `known` columns.
 
     Raises `RooflineError`, saying at which character, for what is none.
     """
-    reader = _Reader(text, known)
+    reader = _Reader(text, known, asked, elsewhere)
     evaluate = reader.condition(0)
     if reader.token.kind != "end":
         reader.fail(f"{reader.token.text!r} is too much; join conditions by 'and' or 'or'")
-    return Condition(text, tuple(dict.fromkeys(reader.names)), evaluate)
+    return Condition(text, tuple(dict.fromkeys(reader.names)), evaluate, asked)
 
 
 class _Reader:
     """Recursive descent; each rule of the grammar is a method that returns how to evaluate what it read."""
 
-    def __init__(self, text: str, known: Sequence[str]) -> None:
+    def __init__(self, text: str, known: Sequence[str], asked: str, elsewhere: str) -> None:
         self.text, self.known, self.names = text, known, list[str]()
+        self.asked, self.elsewhere = asked, elsewhere
         self.tokens = list(_tokens(text, self.fail))
         self.at = 0
 
@@ -101,7 +107,7 @@ class _Reader:
 
     def fail(self, message: str, at: int | None = None) -> NoReturn:
         place = self.token.at if at is None else at
-        raise RooflineError(f"--where {self.text!r}: character {place + 1}: {message}")
+        raise RooflineError(f"{self.asked} {self.text!r}: character {place + 1}: {message}")
 
     # -- rules
 
@@ -212,9 +218,9 @@ class _Reader:
     def _column(self, token: _Token) -> Evaluate:
         if token.text not in self.known and f"output_{token.text}" not in self.known:
             near = did_you_mean(token.text, self.known)
-            hint = f"did you mean {near}?" if near else "'--columns all' shows all columns"
+            hint = f"did you mean {near}?" if near else self.elsewhere
             self.fail(f"no column {token.text!r}; {hint}", token.at)
-        name = columns.find(token.text, self.known, "--where")
+        name = columns.find(token.text, self.known, self.asked)
         self.names.append(name)
         return lambda table: table[name]
 

@@ -28,7 +28,7 @@ import numpy as np
 
 import roofline
 from roofline.errors import EngineError
-from roofline.studies.sweep import state
+from roofline.studies import fingerprint
 from roofline.studies.sweep.chunks import Part, Tally, Work, to_bytes
 from roofline.studies.sweep.columns import Table, Words
 from roofline.studies.sweep.engines.engine import in_order
@@ -253,7 +253,7 @@ def _packed(work: Work) -> bytes:
     """A work, and how to tell whether a worker makes the same of it; plain enough for other versions to read."""
     told = {
         "version": roofline.__version__,
-        "program": state.program(),
+        "program": fingerprint.program(),
         "libraries": _libraries(work.form),
         "numbers": _numbers(work),
         "work": zlib.compress(pickle.dumps(work)),
@@ -267,7 +267,7 @@ def _unpacked(parcel: bytes) -> Work:
 
     told = pickle.loads(parcel)
     where = f"worker {get_worker().address}"
-    if told["program"] != state.program():
+    if told["program"] != fingerprint.program():
         known, wanted = roofline.__version__, told["version"]
         other = f"roofline {known} instead of {wanted}" if known != wanted else f"another code of roofline {known}"
         raise EngineError(f"{where} runs {other}; {_INSTALL}")
