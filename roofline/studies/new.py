@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from roofline.catalog import overlays, store
 from roofline.errors import OutputError, RooflineError
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "catalog" / "templates"
-KINDS = ("chip", "model", "serving", "scenario", "training", "need", "economics")
+KINDS = ("chip", "system", "model", "serving", "scenario", "training", "need", "economics")
 _ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
 
@@ -18,6 +19,19 @@ def template(kind: str, name: str) -> str:
         raise RooflineError(f"{name!r} can't be an id: write small letters, digits, '.', '+' and '-', e.g. 'my-asic'")
     text = (TEMPLATES / f"{kind}.yaml").read_text(encoding="utf-8")
     return text.format(id=name, name=name.replace("-", " ").title())
+
+
+def place(kind: str, *, project: bool) -> Path:
+    """The folder where files of a kind are found by name: the project's, which is begun here if there is none above, or
+    the user's. It is made if need be."""
+    found = store.KINDS[kind]
+    own = overlays.project(found.root) or Path(overlays.PROJECT) / found.root
+    folder = (own if project else overlays.user(found.root)) / found.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be made: {error.strerror or error}") from None
+    return folder
 
 
 def new(kind: str, name: str, folder: Path) -> Path:

@@ -29,7 +29,7 @@ def test_first_match_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         overlay(tmp_path / folder, "mine", quick("mine", 100 + index))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     assert Catalog().chip("mine").tdp == 102
-    monkeypatch.setenv("ROOFLINE_HARDWARE_PATH", str(tmp_path / "environment"))
+    monkeypatch.setenv("ROOFLINE_HARDWARE_DIR", str(tmp_path / "environment"))
     assert Catalog().chip("mine").tdp == 101
     assert Catalog((tmp_path / "given",)).chip("mine").tdp == 100
 

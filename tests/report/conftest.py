@@ -180,7 +180,9 @@ def entry() -> Result:
     fields = [{"key": "compute.peaks.bf16", "value": "989.4 TFLOP/s", "source": "a datasheet " * 9}]
     sources = [{"key": "d", "title": "A datasheet", "url": "https://example.org/a|b", "date": "2026-01-02"}]
     return {"schema": "roofline.entry/1", "version": "0.1.0", "kind": "chip", "id": "a", "name": "A", "aliases": [],
-            "note": "", "path": "a.yaml", "fields": fields, "sources": sources}  # fmt: skip
+            "note": "", "path": "a.yaml", "origin": "project", "fields": fields, "sources": sources,
+            "over": [{"path": "b.yaml", "origin": "shipped", "extended": True}],
+            "conflicts": [{"of": "compute.peaks.bf16", "value": "990 TFLOP/s", "why": "rounded", "source": "A page"}]}  # fmt: skip
 
 
 @pytest.fixture

@@ -31,11 +31,13 @@ WORST = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What all rows of a chip share: how workload and chip were written, and settings that are not the workload's."""
+    """What all rows of a chip share: how workload and chip, or system of `each` chips, were written, and settings that
+    are not the workload's."""
 
     workload: str
     chip: str
     settings: Mapping[str, Any]
+    each: int = 1
 
 
 def written(asked: Asked, option: Option, job: Workload) -> str:
@@ -46,7 +48,7 @@ def written(asked: Asked, option: Option, job: Workload) -> str:
         settings |= {"pools": f"{reads.num_chips:.0f}:{plan.num_chips:.0f}"}
         settings |= {f"prefill_{name}": value for name, value in _plan_settings(reads, job).items()}
     told = ",".join(f"{key}={_text(value)}" for key, value in settings.items())
-    return f"{option.figure('num_chips'):.0f}x{asked.chip}:{told}"
+    return f"{option.figure('num_chips') / asked.each:.0f}x{asked.chip}:{told}"
 
 
 def _plan_settings(plan: Plan, job: Workload) -> dict[str, Any]:
