@@ -28,6 +28,7 @@ def lint(paths: Sequence[Path], catalog: Catalog) -> dict[str, Any]:
             "line": finding.line or None,
             "column": finding.column or None,
             "severity": finding.severity,
+            "rule": finding.rule or None,
             "key": finding.key,
             "message": finding.message,
         }

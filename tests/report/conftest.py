@@ -196,7 +196,15 @@ def explanation() -> Result:
 
 @pytest.fixture
 def lint() -> Result:
-    row = {"path": "a.yaml", "line": 3, "column": 7, "severity": "error", "key": "memory.0", "message": "needs a unit"}
+    row = {
+        "path": "a.yaml",
+        "line": 3,
+        "column": 7,
+        "severity": "error",
+        "rule": None,
+        "key": "memory.0",
+        "message": "needs a unit",
+    }
     return {"schema": "roofline.lint/1", "version": "0.1.0", "files": 2, "rows": [row]}
 
 

@@ -188,6 +188,14 @@ class ConflictSpec(Sourced):
     why: Word
 
 
+class AnatomySpec(Sourced):
+    """What a chip is made of, for its datasheet to be held against: FLOP of one unit in one clock by format, stacks of
+    HBM beside it."""
+
+    work: Mapping[DType, Count] = Field(default_factory=dict)
+    stacks: Count | None = None
+
+
 class ReliabilitySpec(Sourced):
     """Mean time between failures of one chip in a job: that of the job times its chips, whatever it was that failed."""
 
@@ -363,6 +371,7 @@ class ChipSpec(Identified):
     compute: ComputeSpec
     memory: Many[MemorySpec] = Field(min_length=1)
     links: Many[LinkSpec] = ()
+    anatomy: AnatomySpec | None = None
     power: PowerSpec | None = None
     host: HostSpec | None = None
     price: PriceSpec = Field(default_factory=PriceSpec)
@@ -371,6 +380,7 @@ class ChipSpec(Identified):
     stacks: StacksSpec = Field(default_factory=StacksSpec)
     family: Id | None = None
     conflicts: Many[ConflictSpec] = ()
+    accepted: Mapping[Word, Word] = Field(default_factory=dict)  # rules that warn of this file, and why it is right
 
     @property
     def relatives(self) -> str:
@@ -387,6 +397,7 @@ class ChipSpec(Identified):
             "compute.vector": compute.vector,
             **{f"memory.{level.name}": level for level in self.memory},
             **{f"links.{link.name}": link for link in self.links},
+            "anatomy": self.anatomy,
             "power": power,
             "host": self.host,
             "price.purchase": price.purchase,
