@@ -140,7 +140,7 @@ def dense_not_sparse(spec: Identified, found: Document) -> Iterator[Finding]:
             )
     least = standards().least_energy(spec.released)
     for dtype in ("bf16", "fp16"):
-        rate = spec.compute.peaks.get(dtype)  # type: ignore[call-overload]
+        rate = spec.compute.peaks.get(dtype)
         if rate and spec.power and spec.power.tdp / rate.dense < 0.97 * least:
             energy, known = (units.show(value, "J/FLOP") for value in (spec.power.tdp / rate.dense, least))
             yield _warning(
@@ -156,7 +156,7 @@ def energy_plausible(spec: Identified, found: Document) -> Iterator[Finding]:
     die, or has a slipped prefix."""
     if isinstance(spec, ChipSpec) and spec.power:
         for dtype in ("bf16", "fp16"):
-            rate = spec.compute.peaks.get(dtype)  # type: ignore[call-overload]
+            rate = spec.compute.peaks.get(dtype)
             if rate and spec.power.tdp / rate.dense > 10e-12:
                 energy = units.show(spec.power.tdp / rate.dense, "J/FLOP")
                 yield _warning(found, ("power", "tdp"), f"{energy} of {dtype} is more than 10 pJ; check rate and TDP")

@@ -27,6 +27,7 @@ def place(kind: str, *, project: bool) -> Path:
     found = store.KINDS[kind]
     own = overlays.project(found.root) or Path(overlays.PROJECT) / found.root
     folder = (own if project else overlays.user(found.root)) / found.folder
+    folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
