@@ -183,6 +183,11 @@ class Wanted:
         return None if self.count is None else self.count * self.each
 
     @property
+    def stated(self) -> int | None:
+        """How many chips are said: by a count, or by the name of a system, which is one of it."""
+        return self.chips if self.each == 1 else self.each * (self.count or 1)
+
+    @property
     def shape(self) -> str | None:
         """The shape of its slices, where one is written."""
         shape: str | None = self.settings.get(SHAPE)

@@ -183,11 +183,15 @@ def test_every_study_takes_systems(command: str) -> None:
     if command == "contrast":
         assert rl.contrast("llama-3.1-8b", [text])["rows"][0]["name"] == text
     elif command == "sweep":
-        assert rl.sweep(CHAT, text, vary="batch=1,8")["rows"][0]["num_chips"] == 8
+        for axis in ("batch=1,8", "tp=1,8"):
+            assert [row["num_chips"] for row in rl.sweep(CHAT, text, vary=axis)["rows"]] == [8, 8]
     elif command == "plan":
         found = rl.plan(CHAT, "1-2xdgx-h100", top=2)
-        assert [row["written"].split("x")[0] for row in found["rows"]] <= ["1", "2"]
+        assert {row["written"].split("x")[0] for row in found["rows"]} <= {"1", "2"}
         assert found["chips"][0]["sizes"] == [8, 16]
+        slices = rl.plan(CHAT, "tpu-v5e-pod:shape=2x4", top=1)["rows"][0]
+        assert slices["deployment"]["label"] == "1xtpu-v5e-pod:shape=2x4"
+        assert slices["written"].startswith("1xtpu-v5e-pod:shape=2x4,")
     elif command == "whatif":
         assert rl.whatif(CHAT, text, set="memory.bandwidth=+10%")["change"]
     elif command == "explain":

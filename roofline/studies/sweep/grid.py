@@ -272,17 +272,17 @@ class Grid:
             if "pools" in {**options.settings, **wanted.settings}:
                 raise RooflineError(f"--vary {degrees[0]}: pools have plans of their own; leave pools out")
             where = replace(bare.deployment, plan=_base_plan(bare, given))
-            if wanted.chips is None:
+            if wanted.stated is None:
                 where = replace(where, label=where.label.split("x", 1)[1])
-            case = Case(job, replace(where, num_chips=wanted.chips or 1))
+            case = Case(job, replace(where, num_chips=wanted.stated or 1))
         else:
             case = Case(job, request.resolve_deployment(self.catalog, text, largest.job, options, anyway=True))
         panel = Panel(
             case,
             tuple(found),
             names,
-            stated=wanted.chips if degrees else None,
-            filled=bool(wanted.chips) and "dp" not in degrees and "dp" not in given,
+            stated=wanted.stated if degrees else None,
+            filled=bool(wanted.stated) and "dp" not in degrees and "dp" not in given,
             rules=rules.RULES if isinstance(job, Training) else _serving_rules(),
         )
         self._check_order(panel)
