@@ -29,7 +29,10 @@ def check(folder: Path, root: str, where: str = "") -> None:
     """`RooflineError` for a folder that is none, or that has files beside the folders that they belong into."""
     if not folder.is_dir():
         raise RooflineError(f"{where}{folder}: no such folder")
-    inside = {path.name for path in folder.iterdir() if path.is_dir()}
+    try:
+        inside = {path.name for path in folder.iterdir() if path.is_dir()}
+    except OSError as error:
+        raise RooflineError(f"{where}{folder}: can't be read: {error.strerror or error}") from None
     astray = next(iter(sorted(folder.glob("*.yaml"))), None)
     if astray and not inside & set(FOLDERS[root]):
         raise RooflineError(
@@ -45,8 +48,11 @@ def environment(root: str) -> list[Path]:
 
 def project(root: str) -> Path | None:
     """The folder of the nearest project at or above where one works; None outside of any."""
-    here = Path.cwd()
-    found = next((folder for folder in (here, *here.parents) if (folder / PROJECT).is_dir()), None)
+    try:
+        here = Path.cwd()
+        found = next((folder for folder in (here, *here.parents) if (folder / PROJECT).is_dir()), None)
+    except OSError:  # the folder is gone, or one above can't be looked into
+        return None
     return found / PROJECT / root if found else None
 
 

@@ -165,7 +165,10 @@ class Catalog:
     def system(self, name: str) -> System:
         """The system of that id, alias or path."""
         spec = self._load("system", name, SystemSpec)
-        return spec.build(self._chip(spec.chip))
+        try:
+            return spec.build(self._chip(spec.chip))
+        except UnknownNameError as error:
+            raise RooflineError(f"system {name}: {error}") from None
 
     def _chip(self, name: str) -> Chip:
         spec = self._load("chip", name, ChipSpec)

@@ -9,6 +9,7 @@ import pytest
 
 from roofline.catalog.rules import RULES
 from roofline.catalog.store import Catalog
+from roofline.errors import RooflineError
 from roofline.studies.lint import lint_file
 
 Write = Callable[..., Path]
@@ -233,6 +234,28 @@ def test_slices_that_do_not_fit_are_found(write: Write, right: str, wrong: str, 
     assert right in text
     found = lint_file(write(text.replace(right, wrong, 1), "tpu-v5e-pod.yaml"), Catalog())
     assert [(item.severity, item.rule, item.message) for item in found] == [("error", "slices_fit", message)]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("chip: h100-sxm", "chip: h100-sxn", "error: chip: no chip 'h100-sxn'; did you mean 'h100-sxm'"),
+        ("max: 10.2 kW", "max: 1.02 kW", "warning: power.max: is below the 5.6 kW of its 8 chips; of one host?"),
+    ],
+)
+def test_a_system_is_held_against_its_chip(write: Write, right: str, wrong: str, message: str) -> None:
+    text = (ROOT / "hardware" / "systems" / "dgx-h100.yaml").read_text(encoding="utf-8")
+    assert right in text
+    path = write(text.replace(right, wrong, 1), "dgx-h100.yaml")
+    found = [f"{item.severity}: {item.key}: {item.message}" for item in lint_file(path, Catalog())]
+    assert len(found) == 1
+    assert found[0].startswith(message)
+
+
+def test_a_system_without_its_chip_is_told(write: Write) -> None:
+    text = (ROOT / "hardware" / "systems" / "dgx-h100.yaml").read_text(encoding="utf-8")
+    with pytest.raises(RooflineError, match="no chip 'h100-sxn'"):
+        Catalog().chip(str(write(text.replace("chip: h100-sxm", "chip: h100-sxn"), "dgx-h100.yaml")))
 
 
 def test_every_rule_has_a_broken_file() -> None:
