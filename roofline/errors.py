@@ -28,6 +28,7 @@ class Finding:
     line: int = 0
     column: int = 0
     severity: Literal["error", "warning"] = "error"
+    rule: str = ""  # of the linter, where one found it
 
     def __str__(self) -> str:
         numbers = [str(number) for number in (self.line, self.column) if number]

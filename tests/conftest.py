@@ -26,6 +26,6 @@ def _strict_floats() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("ROOFLINE_HARDWARE_PATH", "ROOFLINE_WORKLOAD_PATH", "COLUMNS", "NO_COLOR", "FORCE_COLOR"):
+    for name in ("ROOFLINE_HARDWARE_DIR", "ROOFLINE_WORKLOAD_DIR", "COLUMNS", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from roofline import units
 from roofline.catalog.document import Document, KeyPath
-from roofline.catalog.specs.chip import ChipSpec
+from roofline.catalog.specs.chip import ChipSpec, MemorySpec
 from roofline.catalog.specs.common import Identified, source_keys
 from roofline.catalog.specs.economics import EconomicsSpec
 from roofline.catalog.specs.job import MOST_STEPS, ScenarioSpec, ServingSpec
 from roofline.catalog.specs.model import AttentionSpec, CompressedSpec, MLASpec, ModelSpec
+from roofline.catalog.specs.system import SystemSpec
+from roofline.catalog.standards import standards
 from roofline.errors import Finding, did_you_mean
+from roofline.workload.dtype import BITS
 
 Rule = Callable[[Identified, Document], Iterator[Finding]]
 
 
 def check(spec: Identified, found: Document) -> list[Finding]:
-    """Everything that the rules find in a file, errors first."""
-    findings = [finding for rule in RULES for finding in rule(spec, found)]
-    return sorted(findings, key=lambda finding: (finding.severity, finding.line, finding.column))
+    """Everything that the rules find in a file, errors first; no warnings of rules that it accepts with a reason."""
+    findings = [replace(finding, rule=rule.__name__) for rule in RULES for finding in rule(spec, found)]
+    accepted: Mapping[str, str] = getattr(spec, "accepted", {})
+    kept = [finding for finding in findings if finding.severity == "error" or finding.rule not in accepted]
+    kept += _needless(accepted, {finding.rule for finding in findings if finding.severity == "warning"}, found)
+    return sorted(kept, key=lambda finding: (finding.severity, finding.line, finding.column))
+
+
+def _needless(accepted: Mapping[str, str], warning: Container[str], found: Document) -> Iterator[Finding]:
+    """What a file accepts though there is no such rule, or the rule has nothing against it."""
+    names = [rule.__name__ for rule in RULES]
+    for name in accepted:
+        if name not in names:
+            near = did_you_mean(name, names, most=1)
+            yield found.finding(("accepted", name), "is no rule" + (f"; did you mean {near}?" if near else ""))
+        elif name not in warning and _own(found, ("accepted", name)):
+            yield _warning(found, ("accepted", name), "this rule finds nothing; leave it out")
 
 
 def id_is_stem(spec: Identified, found: Document) -> Iterator[Finding]:
@@ -41,8 +60,8 @@ def sources_resolve(spec: Identified, found: Document) -> Iterator[Finding]:
                 hint = f"; did you mean {near}?" if near else "; add it there"
                 yield found.finding(tuple(path.split(".")), f"source {key!r} is not in sources{hint}")
     for key in spec.sources.keys() - used:
-        if found.places.get(("sources", key), (found.path,))[0] != found.path:
-            continue  # inherited: the file that it extends refers to it
+        if not _own(found, ("sources", key)):
+            continue  # the file that it extends refers to it
         yield _warning(found, ("sources", key), "no number refers to this source")
 
 
@@ -105,17 +124,180 @@ def near_to_far(spec: Identified, found: Document) -> Iterator[Finding]:
 
 
 def ridge_point_plausible(spec: Identified, found: Document) -> Iterator[Finding]:
-    """No machine that anyone built has a ridge point outside 0.1 … 10,000 FLOP/B; a slipped prefix has."""
+    """A slipped prefix puts the ridge point where no machine has it: of 16-bit products with DRAM outside of 10 to
+    1,500 FLOP/B, with SRAM of 0.1 to 150; of other formats in proportion to their bits. GPUs with HBM end at 480:
+    beyond, the memory is that of one die."""
     if isinstance(spec, ChipSpec):
-        main = next((level for level in spec.memory if level.main), spec.memory[-1])
+        main = _main(spec)
+        least, most = (0.1, 150.0) if "SRAM" in main.name else (10.0, 1500.0)
+        if spec.kind == "gpu" and main.name.startswith("HBM"):
+            most = 480.0
         for dtype, peak in spec.compute.peaks.items():
-            ridge = peak.dense / main.bandwidth if main.bandwidth else 100.0
-            if not 0.1 <= ridge <= 1e4:
+            wider = 16.0 / BITS[dtype]
+            ridge = peak.dense / main.bandwidth if main.bandwidth else least
+            if ridge > most * wider or (ridge < least * wider and dtype in ("bf16", "fp16")):
                 yield _warning(
                     found,
                     ("compute", "peaks", dtype, "dense"),
-                    f"ridge point {ridge:.3g} FLOP/B against {main.name} is outside 0.1 to 10,000; check the prefixes",
+                    f"ridge point {ridge:.3g} FLOP/B against {main.name} is outside {least * wider:g} to "
+                    f"{most * wider:,g}; check the prefixes, and that both are of the whole chip",
                 )
+
+
+def dense_not_sparse(spec: Identified, found: Document) -> Iterator[Finding]:
+    """The sparse rate written as dense: the two are the same, or the chip would need less energy for each FLOP than any
+    of its year; the TDP of one die, or of a board of several chips, looks alike."""
+    if not isinstance(spec, ChipSpec):
+        return
+    for dtype, peak in spec.compute.peaks.items():
+        if peak.sparse == peak.dense:
+            yield _warning(
+                found, ("compute", "peaks", dtype, "dense"), "is the same as sparse; dense is what no zeros add to"
+            )
+    least = standards().least_energy(spec.released)
+    for dtype in ("bf16", "fp16"):
+        rate = spec.compute.peaks.get(dtype)
+        if rate and spec.power and spec.power.tdp / rate.dense < 0.97 * least:
+            energy, known = (units.show(value, "J/FLOP") for value in (spec.power.tdp / rate.dense, least))
+            yield _warning(
+                found,
+                ("compute", "peaks", dtype, "dense"),
+                f"{energy} at TDP; the best chip of its year needs {known}: the sparse rate, or the TDP of a part?",
+            )
+            return
+
+
+def energy_plausible(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Matrix units need less than 10 pJ for a 16-bit FLOP at TDP: more, and a rate is that of the shaders, that of one
+    die, or has a slipped prefix."""
+    if isinstance(spec, ChipSpec) and spec.power:
+        for dtype in ("bf16", "fp16"):
+            rate = spec.compute.peaks.get(dtype)
+            if rate and spec.power.tdp / rate.dense > 10e-12:
+                energy = units.show(spec.power.tdp / rate.dense, "J/FLOP")
+                yield _warning(found, ("power", "tdp"), f"{energy} of {dtype} is more than 10 pJ; check rate and TDP")
+                return
+
+
+def formats_step_by_two(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Half of the bits, twice the rate: four times is most often the sparse rate of the narrower format."""
+    if isinstance(spec, ChipSpec):
+        most = {str(dtype): peak.narrow or peak.dense for dtype, peak in spec.compute.peaks.items()}
+        sixteen = max(most.get("bf16", 0.0), most.get("fp16", 0.0))
+        for narrow, wide, base in (
+            ("fp8", "16 bits", sixteen),
+            ("int8", "16 bits", sixteen),
+            ("fp4", "fp8", most.get("fp8", 0.0)),
+        ):
+            times = most.get(narrow, 0.0) / base if base else 0.0
+            if times > 2.2:
+                place: KeyPath = ("compute", "peaks", narrow, "dense")
+                yield _warning(found, place, f"is {times:.2g} times that of {wide}; the sparse rate?")
+
+
+def peak_follows_from_units(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Where a file says what a unit does in a clock, units times clock times that is the dense rate, within a tenth:
+    twice is the sparse rate or both dies beside the units of one, half is the rate of one die."""
+    if isinstance(spec, ChipSpec) and spec.anatomy and (given := spec.compute.units) and given.clock:
+        for dtype, work in spec.anatomy.work.items():
+            made = given.count * given.clock * work
+            if dtype in spec.compute.peaks and not 0.9 <= spec.compute.peaks[dtype].dense / made <= 1.1:
+                yield _warning(
+                    found,
+                    ("compute", "peaks", dtype, "dense"),
+                    f"is {spec.compute.peaks[dtype].dense / made:.2g} times the {units.show(made, 'FLOP/s')} that "
+                    f"{given.count:,} units make; the sparse rate, or that of one die?",
+                )
+
+
+def memory_of_its_kind(spec: Identified, found: Document) -> Iterator[Finding]:
+    """HBM is no faster than its generation: each stack, where their number is stated (and no slower than the slowest
+    that ships: else it is the memory of one die), or as many as one chip may have."""
+    if not isinstance(spec, ChipSpec):
+        return
+    for index, level in enumerate(spec.memory):
+        standard = standards().stack(level.name)
+        if standard is None or level.bandwidth is None:
+            continue
+        name, kind = standard
+        stated = spec.anatomy.stacks if spec.anatomy else None
+        stacks = stated or kind.stacks
+        one = level.bandwidth / stacks
+        place: KeyPath = ("memory", index, "bandwidth")
+        if one > kind.most:
+            told = f"{stacks} stacks of {name} reach {units.show(stacks * kind.most, 'B/s')} at most"
+            yield _warning(found, place, f"{told}; of several chips, or bits for bytes?")
+        elif stated and one < kind.least:
+            told = (
+                f"{units.show(one, 'B/s')} of each stack is below {units.show(kind.least, 'B/s')}, the slowest {name}"
+            )
+            yield _warning(found, place, f"{told}; the memory of one die?")
+
+
+def capacity_in_gib(spec: Identified, found: Document) -> Iterator[Finding]:
+    """DRAM is made in powers of two: a capacity of so many times 8 GB most likely means GiB, 7 % more."""
+    if isinstance(spec, ChipSpec):
+        main = _main(spec)
+        index = spec.memory.index(main)
+        written = str(found.data["memory"][index]["capacity"])
+        whole = main.capacity / 8e9
+        if re.fullmatch(r"[0-9.]+ ?GB", written.strip()) and whole == round(whole) and "SRAM" not in main.name:
+            yield _warning(
+                found,
+                ("memory", index, "capacity"),
+                f"{written} of {main.name} most likely are {written[:-1]}iB; write so, or why not under 'accepted'",
+            )
+
+
+def link_one_direction(spec: Identified, found: Document) -> Iterator[Finding]:
+    """A link that carries more than its standard has in one direction is the sum of both, or of several chips."""
+    if isinstance(spec, (ChipSpec, SystemSpec)):
+        for index, link in enumerate(spec.links):
+            if (standard := standards().link(link.name)) and link.bandwidth > 1.02 * standard[1].most:
+                name, most = standard[0], units.show(standard[1].most, "B/s")
+                yield _warning(
+                    found, ("links", index, "bandwidth"), f"{name} carries {most} in one direction; is this both?"
+                )
+
+
+def sources_are_dated(spec: Identified, found: Document) -> Iterator[Finding]:
+    """Every source has the day it was published or read, or a fingerprint: figures change."""
+    for key, source in spec.sources.items():
+        if not source.date and "sha256" not in source.title and _own(found, ("sources", key)):
+            yield _warning(found, ("sources", key), "has no date; add 'date', when it was published or read")
+
+
+def conflicts_name_numbers(spec: Identified, found: Document) -> Iterator[Finding]:
+    """A conflict is about a number of the file, or about one of a group that the file leaves out."""
+    known = {path for path in getattr(spec, "numbers", dict)() if not path.startswith("conflicts.")}
+    free = ("compute.", "power", "price.", "chips", "shapes", "host")
+    for index, conflict in enumerate(getattr(spec, "conflicts", ())):
+        if conflict.of not in known and not conflict.of.startswith(free) and isinstance(spec, ChipSpec):
+            near = did_you_mean(conflict.of, known, most=1)
+            yield found.finding(
+                ("conflicts", index, "of"),
+                f"no number is called {conflict.of!r}" + (f"; did you mean {near}?" if near else ""),
+            )
+
+
+def slices_fit(spec: Identified, found: Document) -> Iterator[Finding]:
+    """No slice is larger than its system, all have as many axes as its torus, and hosts share the chips evenly."""
+    if not isinstance(spec, SystemSpec):
+        return
+    chips = spec.chips
+    if chips.per_host and chips.count % chips.per_host:
+        yield found.finding(("chips", "per_host"), f"{chips.per_host} does not divide {chips.count:,} chips")
+    for index, name in enumerate(spec.shapes.slices if spec.shapes else ()):
+        lengths = [int(length) for length in name.split("x")]
+        if math.prod(lengths) > chips.count:
+            yield found.finding(("shapes", "slices", index), f"{name} has more than the {chips.count:,} chips of all")
+        if len(lengths) != len(spec.shapes.slices[0].split("x")):  # type: ignore[union-attr]
+            yield found.finding(("shapes", "slices", index), f"{name} has another number of axes than the first slice")
+
+
+def _main(spec: ChipSpec) -> MemorySpec:
+    """The level that holds weights."""
+    return next((level for level in spec.memory if level.main), spec.memory[-1])
 
 
 def link_below_memory(spec: Identified, found: Document) -> Iterator[Finding]:
@@ -200,11 +382,26 @@ RULES: tuple[Rule, ...] = (
     one_scratchpad,
     near_to_far,
     ridge_point_plausible,
+    dense_not_sparse,
+    energy_plausible,
+    formats_step_by_two,
+    peak_follows_from_units,
+    memory_of_its_kind,
+    capacity_in_gib,
+    link_one_direction,
     link_below_memory,
+    sources_are_dated,
+    conflicts_name_numbers,
+    slices_fit,
     heads_divide,
     prices_say_something,
     steps_in_order,
 )
+
+
+def _own(found: Document, key_path: KeyPath) -> bool:
+    """Whether a value stands in the file itself and is not inherited from one that it extends."""
+    return found.places.get(key_path, (found.path,))[0] == found.path
 
 
 def _warning(found: Document, key_path: KeyPath, message: str) -> Finding:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from roofline.catalog.specs.common import Identified
 from roofline.catalog.spreads import Entry
 from roofline.catalog.store import Catalog, Kind
-from roofline.machine import Chip, Economics, Family, Stack
+from roofline.machine import Chip, Economics, Family, Stack, System
 from roofline.workload import Model, Scenario
 
 T = TypeVar("T")
@@ -59,6 +59,14 @@ class Snapshot(Catalog):
     def chip(self, name: str) -> Chip:
         """As of the catalogue."""
         return self._once(("chip", name), partial(super().chip, name))
+
+    def machine(self, name: str) -> tuple[str, str]:
+        """As of the catalogue."""
+        return self._once(("machine", name), partial(super().machine, name))
+
+    def system(self, name: str) -> System:
+        """As of the catalogue."""
+        return self._once(("system", name), partial(super().system, name))
 
     def family(self, name: str) -> Family:
         """As of the catalogue."""

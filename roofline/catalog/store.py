@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from roofline.catalog import document, spreads
+from roofline.catalog import document, overlays, spreads
 from roofline.catalog.document import Document
 from roofline.catalog.faults import explain
 from roofline.catalog.rules import check
@@ -23,14 +23,16 @@ from roofline.catalog.specs.job import ScenarioSpec, ServingSpec, TrainingSpec
 from roofline.catalog.specs.model import ModelSpec
 from roofline.catalog.specs.need import NeedSpec
 from roofline.catalog.specs.stack import StackSpec
+from roofline.catalog.specs.system import SystemSpec
 from roofline.errors import Finding, RooflineError, SpecError, UnknownNameError
-from roofline.machine import Chip, Economics, Family, Stack
+from roofline.machine import Chip, Economics, Family, Stack, System
 from roofline.machine.evidence import Spreads, calibration
 from roofline.workload import Model, Scenario, Workload
 from roofline.workload.need import Need
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CALIBRATED = "calibrated"  # folder below the shipped hardware
+SHIPPED, PATH = "shipped", "path"  # what the origin is called of files that ship, and of those in no known folder
 Resolve = Callable[[str, Path], Path]  # the base that a name in the file of that path means
 S = TypeVar("S", bound=Identified)
 
@@ -50,6 +52,7 @@ KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("chip", "hardware", "chips", "compute", ChipSpec),
+        Kind("system", "hardware", "systems", "chip", SystemSpec),
         Kind("stack", "hardware", "stacks", "overheads", StackSpec),
         Kind("family", "hardware", "families", "kernels", FamilySpec),
         Kind("economics", "hardware", "economics", "electricity", EconomicsSpec),
@@ -61,6 +64,8 @@ KINDS: Mapping[str, Kind] = {
     )
 }
 
+MACHINES = ("chip", "system")  # kinds that can be deployed
+
 
 def builtin(root: str) -> Path:
     """The shipped `hardware` or `workloads`: inside an installed wheel, beside the package in a checkout."""
@@ -70,10 +75,11 @@ def builtin(root: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Where to look for files: the given folders, then the environment's, the user's, and the built-in ones.
+    """Where to look for files: the given folders, then the environment's, the project's, the user's, and those that
+    ship. The project is the nearest folder `.roofline` above where one works.
 
     `hardware_dirs` and `workload_dirs` are laid out like the shipped `hardware` and `workloads`; first match wins. Of
-    the built-in ones `hardware/calibrated` comes first: what `roofline calibrate` wrote, laid over the files that state
+    those that ship `hardware/calibrated` comes first: what `roofline calibrate` wrote, laid over the files that state
     what others published. A file may extend the one of its own name further down. `hidden` files are not seen at all.
     """
 
@@ -83,12 +89,39 @@ class Catalog:
 
     def roots(self, root: str) -> list[Path]:
         """Every `hardware` or `workloads` that may exist, in order of precedence."""
+        return [path for _, path in self._places(root)]
+
+    def _places(self, root: str) -> list[tuple[str, Path]]:
+        """The same, each with what people call it."""
         given = self.hardware_dirs if root == "hardware" else self.workload_dirs
-        variable = f"ROOFLINE_{'HARDWARE' if root == 'hardware' else 'WORKLOAD'}_PATH"
-        environment = [Path(part) for part in os.environ.get(variable, "").split(os.pathsep) if part]
-        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "roofline" / root
+        project = overlays.project(root)
         shipped = builtin(root)
-        return [*given, *environment, config, shipped / CALIBRATED, shipped]
+        return [
+            *((overlays.OPTIONS[root], path) for path in given),
+            *((overlays.VARIABLES[root], path) for path in overlays.environment(root)),
+            *([("project", project)] if project else []),
+            ("user", overlays.user(root)),
+            (SHIPPED, shipped / CALIBRATED),
+            (SHIPPED, shipped),
+        ]
+
+    def origin(self, path: Path) -> str:
+        """Where a file comes from: an option, a variable, the project, the user, `shipped`, or only its path."""
+        above = path.resolve().parents
+        places = [place for root in ("hardware", "workloads") for place in self._places(root)]
+        return next((name for name, folder in places if folder.resolve() in above), PATH)
+
+    def below(self, kind: Kind, path: Path) -> list[Path]:
+        """The files of the same name in folders that come after a file's, in order of precedence; none for a file that
+        only its path leads to."""
+        folders = [] if self.origin(path) == PATH else self._after(kind, path)
+        return [other for folder in folders for other in self._inside(folder) if other.stem == path.stem]
+
+    def _after(self, kind: Kind, path: Path) -> list[Path]:
+        """The folders of a kind that come after the one that a file is in; all for a file that is in none."""
+        folders, above = self.folders(kind), path.resolve().parents
+        place = next((index for index, folder in enumerate(folders) if folder.resolve() in above), -1)
+        return folders[place + 1 :]
 
     def folders(self, kind: Kind) -> list[Path]:
         """Folders of that kind that exist, in order of precedence."""
@@ -98,10 +131,7 @@ class Catalog:
         """Every file of a kind by id (the file's stem), shadowed ones left out; those in folders after `below`'s."""
         found: dict[str, Path] = {}
         folders = self.folders(kind)
-        if below is not None:
-            above = [index for index, folder in enumerate(folders) if folder.resolve() in below.resolve().parents]
-            folders = folders[above[0] + 1 :] if above else folders
-        for folder in folders:
+        for folder in folders if below is None else self._after(kind, below):
             for path in self._inside(folder):
                 found.setdefault(path.stem, path)
         return dict(sorted(found.items()))
@@ -118,7 +148,29 @@ class Catalog:
                     yield path, path.read_text(encoding="utf-8")
 
     def chip(self, name: str) -> Chip:
-        """The chip of that id, alias or path."""
+        """The chip of that id, alias or path; of a system, its chip as it is wired in there."""
+        kind, place = self.machine(name)
+        return self.system(place).chip if kind == "system" else self._chip(place)
+
+    def machine(self, name: str) -> tuple[str, str]:
+        """Whether a name means a chip or a system, and where that is found: both are deployed."""
+        if is_path(name):
+            found = document.read(self._given_path(Path(name), ("chip",))[0])
+            with suppress(SpecError):  # a chip with faults is told as one
+                return self.kind_of(found, MACHINES), name
+            return "chip", name
+        path, kind = self.find(MACHINES, name, "chip")
+        return kind, str(path)
+
+    def system(self, name: str) -> System:
+        """The system of that id, alias or path."""
+        spec = self._load("system", name, SystemSpec)
+        try:
+            return spec.build(self._chip(spec.chip))
+        except UnknownNameError as error:
+            raise RooflineError(f"system {name}: {error}") from None
+
+    def _chip(self, name: str) -> Chip:
         spec = self._load("chip", name, ChipSpec)
         try:
             return spec.build(self.family(spec.relatives))
@@ -228,7 +280,8 @@ class Catalog:
                 if wanted in text and wanted in _aliases(path, text):
                     return by_id[path.stem], kind
         known = [stem for by_id in files.values() for stem in by_id]
-        hint = f"'roofline show {KINDS[kinds[0]].folder if len(kinds) == 1 else 'workloads'}' lists all"
+        group = KINDS[kinds[0]].folder if len(kinds) == 1 or kinds == MACHINES else "workloads"
+        hint = f"'roofline show {group}' lists all"
         raise UnknownNameError(what, name, known, hint)
 
     def _given_path(self, path: Path, kinds: Sequence[str]) -> tuple[Path, str]:

@@ -7,7 +7,6 @@ what is its own.
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -93,15 +92,15 @@ class Ask:
 
     @property
     def catalog(self) -> Catalog:
-        """The catalogue with the folders that were given; `RooflineError` for one that does not exist."""
+        """The catalogue with the folders that were given; `RooflineError` for one that is not laid out as one."""
+        from roofline.catalog import overlays
         from roofline.catalog.store import Catalog
-        from roofline.errors import RooflineError
 
         hardware: list[Path] = self.values.get("hardware_dir") or []
         workloads: list[Path] = self.values.get("workload_dir") or []
-        for folder in (*hardware, *workloads):
-            if not os.path.isdir(folder):
-                raise RooflineError(f"{folder}: no such folder")
+        for root, folders in (("hardware", hardware), ("workloads", workloads)):
+            for folder in (*folders, *overlays.environment(root)):
+                overlays.check(folder, root, "" if folder in folders else f"{overlays.VARIABLES[root]}: ")
         return Catalog(tuple(hardware), tuple(workloads))
 
     @property

@@ -15,6 +15,7 @@ class Kind(str, Enum):
     """What can be begun from a template."""
 
     chip = "chip"
+    system = "system"
     model = "model"
     workload = "workload"
     economics = "economics"
@@ -26,27 +27,42 @@ class Kind(str, Enum):
 What = Annotated[
     Kind,
     typer.Argument(
-        help="chip, model, workload, scenario, economics (what costs rest on), need (what to decide) or check (what to "
-        "test)."
+        help="chip, system, model, workload, scenario, economics (what costs rest on), need (what to decide) or check "
+        "(what to test)."
     ),
 ]
 Name = Annotated[
     str | None,
     typer.Argument(help="Id of the new entry; the file is called NAME.yaml, of a check roofline.toml.", metavar="NAME"),
 ]
-Folder = Annotated[Path, typer.Option("--dir", help="Folder to write it to.")]
+Folder = Annotated[Path | None, typer.Option("--dir", help="Folder to write it to; by default this one.")]
+Project = Annotated[
+    bool, typer.Option("--project", help="Write it where all of the project finds it by name: into .roofline/.")
+]
+User = Annotated[bool, typer.Option("--user", help="Write it where you find it by name in every project.")]
 Trains = Annotated[bool, typer.Option("--training", help="With workload: a training run, not a request to serve.")]
 
 
-def new(kind: What, name: Name = None, folder: Folder = Path(), training: Trains = False) -> None:
+def new(
+    kind: What,
+    name: Name = None,
+    folder: Folder = None,
+    project: Project = False,
+    user: User = False,
+    training: Trains = False,
+) -> None:
     """Write a commented template to edit and to check with lint."""
     from roofline.errors import RooflineError
     from roofline.studies.new import new as study
+    from roofline.studies.new import place
 
     if training and kind is not Kind.workload:
         raise RooflineError("--training goes with 'new workload' alone")
+    if sum((folder is not None, project, user)) > 1:
+        raise RooflineError("--dir, --project and --user are three places; choose one")
     template = ("training" if training else "serving") if kind is Kind.workload else kind.value
-    path = study(template, name, folder)
+    where = place(template, project=project) if project or user else folder or Path()
+    path = study(template, name, where)
     typer.echo(path)
     then = "check --update" if kind is Kind.check else f"lint {path}"
     typer.echo(f"edit it, then: roofline {then}", err=True)
@@ -58,6 +74,8 @@ def register(app: typer.Typer) -> None:
         cls=Command,
         epilog=examples(
             "roofline new chip my-asic",
+            "roofline new chip my-asic --project",
+            "roofline new system my-rack",
             "roofline new workload our-chat",
             "roofline new workload our-run --training",
             "roofline new scenario our-agent",

@@ -7,14 +7,22 @@ from typing import Annotated
 
 import typer
 
+from roofline.catalog import overlays
+
 WORK, MAPPING, PRECISION, FILES, OUTPUT = "Workload", "Plan and stack", "Precision", "Where files are", "Output"
 
 
 def stems(*folders: str) -> list[str]:
-    """Ids of the shipped files in folders: file stems alone, nothing is parsed, so completion stays fast."""
+    """Ids of the files in folders of all places: file stems alone, nothing is parsed, so completion stays fast."""
     package = Path(__file__).resolve().parent.parent
-    roots = (package / "_data", package.parent)
-    return sorted({path.stem for root in roots for folder in folders for path in (root / folder).rglob("*.yaml")})
+    found: set[str] = set()
+    for name in folders:
+        root, _, inside = name.partition("/")
+        own = overlays.project(root)
+        places = [*overlays.environment(root), *([own] if own else []), overlays.user(root)]
+        for place in (*places, package / "_data" / root, package.parent / root):
+            found |= {path.stem for path in (place / inside).rglob("*.yaml")}
+    return sorted(found)
 
 
 def complete_workload(incomplete: str) -> list[str]:
@@ -34,16 +42,16 @@ def complete_model(incomplete: str) -> list[str]:
 
 
 def complete_deployment(incomplete: str) -> list[str]:
-    """Names of chips that begin so, behind a count if one is written."""
+    """Names of chips and systems that begin so, behind a count if one is written."""
     count, separator, rest = incomplete.partition("x")
     prefix = count + separator if separator and count.isdecimal() else ""
     wanted = rest if prefix else incomplete
-    return [prefix + name for name in stems("hardware/chips") if name.startswith(wanted)]
+    return [prefix + name for name in stems("hardware/chips", "hardware/systems") if name.startswith(wanted)]
 
 
 def complete_entry(incomplete: str) -> list[str]:
     """Names of everything in the catalogue, and of its groups."""
-    groups = ["chips", "models", "workloads", "scenarios", "needs", "economics", "stacks", "families"]
+    groups = ["chips", "systems", "models", "workloads", "scenarios", "needs", "economics", "stacks", "families"]
     names = [*groups, *stems("hardware", "workloads")]
     return [name for name in names if name.startswith(incomplete)]
 

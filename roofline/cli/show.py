@@ -14,7 +14,7 @@ from roofline.cli.options import complete_entry
 Name = Annotated[
     str,
     typer.Argument(
-        help="chips, models, workloads, scenarios, needs, economics, stacks, families, or the name of one entry.",
+        help="chips, systems, models, workloads, scenarios, needs, economics, stacks, families, or one entry.",
         autocompletion=complete_entry,
         metavar="NAME",
     ),
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
         cls=Command,
         epilog=examples(
             "roofline show chips",
+            "roofline show systems",
             "roofline show h100-sxm",
             "roofline show models --format csv",
             "roofline show scenarios",

@@ -97,7 +97,8 @@ def bandwidth(link: Link, ranks: Num, algorithm: str) -> Num:
     A mesh gives each pair of chips its own link, so few partners can use only few of them. A switch gives everything
     to everybody. In a torus only links among the members help: a ring of four is a square, so up to four chips an axis
     a group is a hypercube with `log2(ranks)` links a chip, of two an axis. All-to-all crosses half of the links of a
-    hypercube's path, or a quarter of each longer ring, on every axis.
+    hypercube's path, or a quarter of each longer ring, on every axis. Where the ends of an axis are not joined, chips
+    there have one neighbour instead of two, and all-to-all crosses a line instead of a ring: half of it.
     """
     if link.topology == "mesh":
         return link.bandwidth * np.clip((ranks - 1.0) / larger(link.chips - 1.0, 1.0), 1e-9, 1.0)
@@ -106,8 +107,8 @@ def bandwidth(link: Link, ranks: Num, algorithm: str) -> Num:
     axes = TORUS_AXES[link.topology]
     if algorithm == "all-to-all":
         length = np.power(ranks, 1.0 / axes)
-        return link.bandwidth * larger(1.0 - 1.0 / ranks, 1e-9) / (axes * larger(length / 4.0, 1.0))
-    return link.bandwidth * np.clip(np.log2(ranks) / (2.0 * axes), 1e-9, 1.0)
+        return link.bandwidth * larger(1.0 - 1.0 / ranks, 1e-9) / (axes * larger(length / (4.0 * link.rings), 1.0))
+    return link.bandwidth * np.clip(np.log2(ranks) / (2.0 * axes), 1e-9, link.rings)
 
 
 def steps(link: Link, ranks: Num) -> Num:

@@ -15,6 +15,7 @@ from roofline.machine.chip import (
 )
 from roofline.machine.economics import Economics, TokenPrices
 from roofline.machine.stack import Stack
+from roofline.machine.system import Shape, System
 
 __all__ = [
     "Chip",
@@ -29,6 +30,8 @@ __all__ = [
     "Memory",
     "Peak",
     "Price",
+    "Shape",
     "Stack",
+    "System",
     "TokenPrices",
 ]

@@ -61,7 +61,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """How chips talk: bandwidth [B/s] per chip, one direction, all ports together; latency [s] of one step."""
+    """How chips talk: bandwidth [B/s] per chip, one direction, all ports together; latency [s] of one step.
+
+    `rings` is the share of a torus' links that all chips can use at once: below 1 where axes' ends are not joined.
+    """
 
     name: str
     scope: Scope
@@ -69,6 +72,7 @@ class Link:
     latency: Num = 0.0
     chips: Num = np.inf  # the most chips that this link joins: the domain
     topology: Topology = "switch"
+    rings: Num = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

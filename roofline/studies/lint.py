@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from roofline import __version__
+from roofline import __version__, units
 from roofline.catalog import document
+from roofline.catalog.document import Document
 from roofline.catalog.faults import explain
 from roofline.catalog.rules import check
+from roofline.catalog.specs.chip import ChipSpec
+from roofline.catalog.specs.system import SystemSpec
 from roofline.catalog.store import KINDS, Catalog, extended
-from roofline.errors import Finding, RooflineError, SpecError
+from roofline.errors import Finding, RooflineError, SpecError, UnknownNameError
 
 LINT_SCHEMA = "roofline.lint/1"
 
@@ -29,6 +33,7 @@ def lint(paths: Sequence[Path], catalog: Catalog) -> dict[str, Any]:
             "line": finding.line or None,
             "column": finding.column or None,
             "severity": finding.severity,
+            "rule": finding.rule or None,
             "key": finding.key,
             "message": finding.message,
         }
@@ -58,9 +63,23 @@ def lint_file(path: Path, catalog: Catalog) -> list[Finding]:
             checked = spec.model_validate(found.data)
         except ValidationError as error:
             return explain(error, found, spec)
-        return check(checked, found)
+        return [*check(checked, found), *(_system(checked, found, catalog) if isinstance(checked, SystemSpec) else ())]
     except SpecError as error:
         return list(error.findings)
+
+
+def _system(spec: SystemSpec, found: Document, catalog: Catalog) -> Iterator[Finding]:
+    """What only shows with the chip beside a system: that there is one, and that all of them draw no more than it."""
+    try:
+        chip = catalog.spec("chip", spec.chip)
+    except UnknownNameError as error:
+        yield found.finding(("chip",), str(error))
+        return
+    if isinstance(chip, ChipSpec) and chip.power and spec.power and spec.power.max:
+        all_of_them = spec.chips.count * chip.power.tdp
+        if spec.power.max < all_of_them:
+            message = f"is below the {units.show(all_of_them, 'W')} of its {spec.chips.count:,} chips; of one host?"
+            yield replace(found.finding(("power", "max"), message), severity="warning")
 
 
 def has_errors(result: Mapping[str, Any]) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from roofline.catalog import overlays, store
 from roofline.errors import OutputError, RooflineError
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "catalog" / "templates"
-KINDS = ("chip", "model", "serving", "scenario", "training", "need", "economics", "check")
+KINDS = ("chip", "system", "model", "serving", "scenario", "training", "need", "economics", "check")
 CHECK = "check"  # of which a project has one, in TOML
 _ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
@@ -21,6 +22,22 @@ def template(kind: str, name: str) -> str:
         return (TEMPLATES / "check.toml").read_text(encoding="utf-8")
     text = (TEMPLATES / f"{kind}.yaml").read_text(encoding="utf-8")
     return text.format(id=name, name=name.replace("-", " ").title())
+
+
+def place(kind: str, *, project: bool) -> Path:
+    """The folder where files of a kind are found by name: the project's, which is begun here if there is none above, or
+    the user's. It is made if need be."""
+    if kind == CHECK:
+        raise RooflineError("a check is found in the folder where it is run; leave --project and --user out")
+    found = store.KINDS[kind]
+    own = overlays.project(found.root) or Path(overlays.PROJECT) / found.root
+    folder = (own if project else overlays.user(found.root)) / found.folder
+    folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be made: {error.strerror or error}") from None
+    return folder
 
 
 def new(kind: str, name: str | None, folder: Path) -> Path:

@@ -59,6 +59,7 @@ PLAN_KEYS = (*COUNTS, *PARTS, *SWITCHES, *NAMED)
 FORMAT_KEYS = ("weights", "activations", "kv_cache")
 READS = ("prefill_tp", "prefill_pp", "prefill_ep")  # degrees of the prefill pool where it has its own
 KEYS = (*PLAN_KEYS, "pools", *READS, "stack", *FORMAT_KEYS)
+SHAPE = "shape"  # of a torus; what a deployment alone says, as it belongs to one system
 ON, OFF = ("on", "yes", "true"), ("off", "no", "false")
 TRAINING_ONLY = ("seq_len", "global_batch", "tokens", "lora_rank", "lora_targets", "optimizer")
 PHASES = ("training", "prefill", "decode")
@@ -168,12 +169,33 @@ def _batch(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A deployment as written: `[COUNTx]CHIP[:key=value,…]`."""
+    """A deployment as written: `[COUNTx]CHIP[:key=value,…]`, where the chip may be a system of `each` chips."""
 
     text: str
     chip: str
     count: int | None
     settings: Mapping[str, Any]
+    each: int = 1
+
+    @property
+    def chips(self) -> int | None:
+        """How many chips that are, where a count is written."""
+        return None if self.count is None else self.count * self.each
+
+    @property
+    def stated(self) -> int | None:
+        """How many chips are said: by a count, or by the name of a system, which is one of it."""
+        return self.chips if self.each == 1 else self.each * (self.count or 1)
+
+    @property
+    def shape(self) -> str | None:
+        """The shape of its slices, where one is written."""
+        shape: str | None = self.settings.get(SHAPE)
+        return shape
+
+    def whole(self, chips: int) -> int:
+        """As many chips, or as many more as whole systems have."""
+        return -(-chips // self.each) * self.each
 
 
 AUTO = "auto"
@@ -199,16 +221,50 @@ def parse_deployment(text: str) -> Wanted:
             key, separator, value = part.partition("=")
             if not separator:
                 raise RooflineError(f"deployment {text!r}: {part!r} has no value; write key=value")
-            settings[key.strip()] = setting(key.strip(), value.strip(), f"deployment {text!r}: ")
+            key, value = key.strip(), value.strip()
+            settings[key] = _shape(value, text) if key == SHAPE else setting(key, value, f"deployment {text!r}: ")
     return Wanted(text, match["chip"], count, settings)
+
+
+def _shape(value: str, text: str) -> str:
+    if re.fullmatch(r"[1-9][0-9]{0,4}(x[1-9][0-9]{0,4}){1,2}", value) is None:
+        raise RooflineError(f"deployment {text!r}: shape={value}: write chips along each axis, e.g. shape=4x4x8")
+    return value
+
+
+def meant(catalog: Catalog, text: str) -> Wanted:
+    """A deployment as written, with the number of chips that one of it is."""
+    wanted = parse_deployment(text)
+    each = _unit(catalog, wanted)[1]
+    if (wanted.count or 1) * each > MOST:
+        raise RooflineError(f"deployment {text!r}: {(wanted.count or 1) * each:,} chips; write at most {MOST:,}")
+    return replace(wanted, each=each)
+
+
+def chip_of(catalog: Catalog, wanted: Wanted) -> Chip:
+    """The chip of a deployment, wired as it is in its system or its slice."""
+    return _unit(catalog, wanted)[0]
+
+
+def _unit(catalog: Catalog, wanted: Wanted) -> tuple[Chip, int]:
+    """A chip and how many of it one of a deployment is; `PlanError` for the shape of what is no torus."""
+    kind, place = catalog.machine(wanted.chip)
+    if kind == "system":
+        system = catalog.system(place)
+        system = system if wanted.shape is None else system.slice(wanted.shape)
+        return system.chip, system.chips
+    if wanted.shape is not None:
+        raise PlanError(f"{wanted.text}: shape={wanted.shape} is of a slice of a system; {wanted.chip} is one chip")
+    return catalog.chip(wanted.chip), 1
 
 
 def setting(key: str, value: Any, where: str = "") -> Any:
     """One checked setting of a deployment."""
     if key not in KEYS:
-        near = did_you_mean(key, KEYS, most=1)
+        known = (*KEYS, SHAPE) if where.startswith("deployment") else KEYS
+        near = did_you_mean(key, known, most=1)
         raise RooflineError(
-            f"{where}unknown setting {key!r}; " + (f"did you mean {near}?" if near else f"known: {', '.join(KEYS)}")
+            f"{where}unknown setting {key!r}; " + (f"did you mean {near}?" if near else f"known: {', '.join(known)}")
         )
     if key in (*COUNTS, *READS):
         least, most = COUNTS[key.removeprefix("prefill_")]
@@ -413,16 +469,17 @@ def resolve_deployment(
 
     Where no number of chips holds the workload, that is an error, or, `anyway`, as many are taken as their links join.
     """
-    wanted = parse_deployment(text)
+    wanted = meant(catalog, text)
     given = plan_settings(text, options)
     settings = _settings(wanted, options)
     apart = settings.get("pools")
     try:
         _check_kind(workload, given)
         bare = unplanned(catalog, wanted, workload, options)
-        count = wanted.count or _pooled(apart) or _count(given)
+        count = wanted.chips or _pooled(apart) or _count(given)
         precision = bare.precision or workload.precision
         count = count or _fewest(workload, bare.chip, bare.stack, precision, given, anyway=anyway)
+        count = wanted.whole(count)
         if apart == AUTO and wanted.count is None:
             count *= 2  # as many for each pool
         plans.check_wiring(bare.chip, count)
@@ -441,14 +498,14 @@ def resolve_deployment(
 
 def unplanned(catalog: Catalog, wanted: Wanted, workload: Workload, options: Options) -> Deployment:
     """One chip of a deployment as written, with its stack, formats and what costs rest on, without a plan."""
-    chip = catalog.chip(wanted.chip)
+    chip = chip_of(catalog, wanted)
     settings = _settings(wanted, options)
     kind = "training" if isinstance(workload, Training) else "serving"
     stack = catalog.stack(settings.get("stack") or chip.stack(kind), chip)
     precision = replace(workload.precision, **{key: settings[key] for key in FORMAT_KEYS if key in settings})
     bare = Deployment(
         chip=chip, num_chips=1, stack=stack, plan=Plan(), precision=precision, spreads=catalog.spreads(chip, stack),
-        label=label(wanted, wanted.count or 1),
+        label=label(wanted, wanted.chips or wanted.each),
     )  # fmt: skip
     return assumptions.under(bare, catalog.economics(options.assumptions or "default"))
 
@@ -516,10 +573,10 @@ def _count(given: Mapping[str, Any]) -> int | None:
 
 
 def label(wanted: Wanted, count: int) -> str:
-    """How reports call a deployment: what was written, with the count that was found."""
+    """How reports call a deployment: what was written, with the count of chips that was found, or of whole systems."""
     chip = wanted.chip.rsplit("/", 1)[-1].rsplit(".", 1)[0] if is_path(wanted.chip) else wanted.chip
     said = {True: "on", False: "off"}
     settings = ",".join(
         f"{key}={said[value] if isinstance(value, bool) else value}" for key, value in wanted.settings.items()
     )
-    return f"{count}x{chip}" + (f":{settings}" if settings else "")
+    return f"{count // wanted.each}x{chip}" + (f":{settings}" if settings else "")

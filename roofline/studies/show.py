@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from roofline import __version__
+from roofline.catalog import document
+from roofline.catalog.specs.common import join_sources
 from roofline.catalog.store import KINDS, Catalog, is_path
 from roofline.errors import UnknownNameError
-from roofline.machine import Chip, Economics, Efficiency, Family, LinkEfficiency, Price, Stack
+from roofline.machine import Chip, Economics, Efficiency, Family, LinkEfficiency, Price, Stack, System
 from roofline.machine.chip import IDEAL_KERNEL, IDEAL_LINK
 from roofline.machine.stack import DIRECT
 from roofline.numeric import Num
@@ -29,6 +31,7 @@ SECONDS = ("latency", "split", "step")  # constants of kernels and links that ar
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "chips": ("chip",),
+        "systems": ("system",),
         "models": ("model",),
         "stacks": ("stack",),
         "families": ("family",),
@@ -71,6 +74,23 @@ def _chip_row(catalog: Catalog, name: str) -> dict[str, Any]:
         "usd_per_hour": chip.price.hourly,
         "stack": chip.stack("serving"),
         "calibrated": chip.calibrated,
+    }
+
+
+def _system_row(catalog: Catalog, name: str) -> dict[str, Any]:
+    system = catalog.system(name)
+    near, far = system.chip.link("scale-up"), system.chip.link("scale-out")
+    return {
+        "id": system.id,
+        "name": system.name,
+        "chip": system.chip.id,
+        "chips": system.chips,
+        "domain": None if near is None or np.isinf(near.chips) else int(near.chips),
+        "topology": near.topology if near else None,
+        "link_bytes_per_s": near.bandwidth if near else None,
+        "network_bytes_per_s": far.bandwidth if far else None,
+        "power_w": system.power,
+        "shapes": len(system.shapes) or None,
     }
 
 
@@ -165,6 +185,7 @@ def _need_row(catalog: Catalog, name: str) -> dict[str, Any]:
 _ROWS: Mapping[str, Callable[[Catalog, str], dict[str, Any]]] = MappingProxyType(
     {
         "chip": _chip_row,
+        "system": _system_row,
         "model": _model_row,
         "stack": _stack_row,
         "family": _family_row,
@@ -197,12 +218,33 @@ def entry(name: str, catalog: Catalog) -> dict[str, Any]:
         "aliases": list(spec.aliases),
         "note": spec.note or None,
         "path": str(path),
+        "origin": catalog.origin(path),
+        "over": _over(kind, path, catalog),
         "fields": fields,
+        "conflicts": [
+            {
+                "of": item.of,
+                "value": item.value,
+                "why": item.why,
+                "source": join_sources(item.source, spec.sources).title,
+            }
+            for item in getattr(spec, "conflicts", ())
+        ],
         "sources": [
             {"key": key, "title": source.title, "url": source.url or None, "date": source.date or None}
             for key, source in spec.sources.items()
         ],
     }
+
+
+def _over(kind: str, path: Path, catalog: Catalog) -> list[dict[str, Any]]:
+    """The files of the same name further down, which are not seen, or of which a file changes what it says."""
+    below = catalog.below(KINDS[kind], path)
+    extends = document.read(path).data.get("extends") == path.stem
+    return [
+        {"path": str(other), "origin": catalog.origin(other), "extended": extends and place == 0}
+        for place, other in enumerate(below)
+    ]
 
 
 def _locate(name: str, catalog: Catalog) -> tuple[str, Path]:
@@ -222,6 +264,7 @@ def _locate(name: str, catalog: Catalog) -> tuple[str, Path]:
 def _built(kind: str, name: str, catalog: Catalog) -> Any:
     loaders: dict[str, Callable[[str], Any]] = {
         "chip": catalog.chip,
+        "system": catalog.system,
         "model": catalog.model,
         "stack": catalog.stack,
         "family": catalog.family,
@@ -263,15 +306,10 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
         speed = f" at {in_units(float(level.bandwidth), 'B/s')}" if level.bandwidth is not None else ""
         kept = ", keeps weights" if level.pinned else ""
         yield f"memory.{level.name}", in_units(float(level.capacity), "B") + speed + kept
-    for link in chip.links:
-        text = f"{in_units(float(link.bandwidth), 'B/s')} per direction, {link.topology}"
-        text += f", up to {float(link.chips):,.0f} chips" if link.chips != float("inf") else ""
-        text += f", {in_units(float(link.latency), 's')} a step" if link.latency else ""
-        yield f"links.{link.name}", f"{link.scope}: {text}"
+    yield from _link_fields(chip)
     yield "power.tdp", _shown(chip.tdp, "W")
     yield "power.idle", _shown(chip.idle, "W")
-    yield "price.purchase", _bought(chip.price)
-    yield "price.hourly", _shown(chip.price.hourly, "USD/h")
+    yield from _price_fields(chip.price)
     yield "reliability.chip_mtbf", _lifetime(chip.mtbf)
     yield from _reached_fields(chip.achieved, chip.achieved_links, chip.cache_speed)
     if chip.energy is not None:
@@ -280,6 +318,34 @@ def _chip_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
         yield "host", words.host(chip.host)
     for kind, stack in chip.stacks.items():
         yield f"stacks.{kind}", stack
+
+
+def _link_fields(chip: Chip) -> Iterator[tuple[str, str | None]]:
+    for link in chip.links:
+        text = f"{in_units(float(link.bandwidth), 'B/s')} per direction, {link.topology}"
+        text += f", up to {float(link.chips):,.0f} chips" if link.chips != float("inf") else ""
+        text += f", {in_units(float(link.latency), 's')} a step" if link.latency else ""
+        yield f"links.{link.name}", f"{link.scope}: {text}"
+
+
+def _price_fields(price: Price) -> Iterator[tuple[str, str | None]]:
+    yield "price.purchase", _bought(price)
+    yield "price.hourly", _shown(price.hourly, "USD/h")
+
+
+def _system_fields(system: System) -> Iterator[tuple[str, str | None]]:
+    each = f", {system.per_host:,} a host" if system.per_host else ""
+    yield "chips", f"{system.chips:,} {system.chip.id}{each}"
+    yield from _link_fields(system.chip)
+    if system.shapes:
+        yield "shapes", ", ".join(shape.name for shape in system.shapes)
+        closed = ", ".join(shape.name for shape in system.shapes if shape.rings == 1.0)
+        yield "shapes.rings", f"all axes close into rings in {closed}" if closed else "no slice closes into rings"
+    for what, text in system.host.items():
+        yield f"host.{what}", text
+    yield "power.max", _shown(system.power, "W")
+    yield "power.typical", _shown(system.typical, "W")
+    yield from _price_fields(system.chip.price)
 
 
 def _reached_fields(
@@ -329,8 +395,8 @@ def _economics_fields(economics: Economics) -> Iterator[tuple[str, str | None]]:
     for item in assumptions.told(economics):
         yield item["key"], f"{item['text']} ({item['name']})"
     for chip, price in economics.prices.items():
-        yield f"prices.{chip}.purchase", _bought(price)
-        yield f"prices.{chip}.hourly", _shown(price.hourly, "USD/h")
+        for key, text in _price_fields(price):
+            yield key.replace("price", f"prices.{chip}", 1), text
 
 
 def _need_fields(need: Need) -> Iterator[tuple[str, str | None]]:
@@ -425,6 +491,7 @@ def _operations_fields(operations: Operations) -> Iterator[tuple[str, str | None
 FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[str, str | None]]]] = MappingProxyType(
     {
         "chip": _chip_fields,
+        "system": _system_fields,
         "model": _model_fields,
         "stack": _stack_fields,
         "family": _family_fields,

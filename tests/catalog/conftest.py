@@ -23,7 +23,7 @@ links:
   - {name: near, scope: scale-up, bandwidth: 300 GB/s, per: direction, chips: 8, source: sheet}
 power: {tdp: 450 W, source: sheet}
 sources:
-  sheet: {title: A sheet}
+  sheet: {title: A sheet, date: "2026"}
 """
 
 

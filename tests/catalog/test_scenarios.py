@@ -13,7 +13,7 @@ from roofline.studies.lint import lint_file
 from roofline.workload import Cached, Decode, Pause, Precision, Prefill
 
 Write = Callable[..., Path]
-SCENARIO = "id: s\nname: S\nsource: t\nsteps:\n{steps}\nsources: {{t: {{title: x}}}}\n"
+SCENARIO = "id: s\nname: S\nsource: t\nsteps:\n{steps}\nsources: {{t: {{title: x, date: '2026'}}}}\n"
 SERVING = "id: w\nname: W\nmodel: llama-3.1-8b\n"
 SHIPPED = sorted(Catalog().files(KINDS["scenario"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from roofline.catalog.document import parse
 from roofline.catalog.specs.chip import ChipSpec
 from roofline.catalog.store import KINDS, Catalog, load, merge
-from roofline.errors import SpecError, UnknownNameError
+from roofline.cli.ask import Ask
+from roofline.errors import RooflineError, SpecError, UnknownNameError
+from roofline.studies.show import entry
 
 
 def overlay(root: Path, name: str, text: str) -> Path:
@@ -25,13 +28,58 @@ def quick(name: str, tdp: int) -> str:
 
 
 def test_first_match_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for index, folder in enumerate(("given", "environment", "config/roofline/hardware")):
+    for index, folder in enumerate(("given", "environment", "work/.roofline/hardware", "config/roofline/hardware")):
         overlay(tmp_path / folder, "mine", quick("mine", 100 + index))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert Catalog().chip("mine").tdp == 103
+    (tmp_path / "work" / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "work" / "below")
     assert Catalog().chip("mine").tdp == 102
-    monkeypatch.setenv("ROOFLINE_HARDWARE_PATH", str(tmp_path / "environment"))
+    monkeypatch.setenv("ROOFLINE_HARDWARE_DIR", str(tmp_path / "environment"))
     assert Catalog().chip("mine").tdp == 101
     assert Catalog((tmp_path / "given",)).chip("mine").tdp == 100
+
+
+def test_where_a_file_comes_from_and_what_it_hides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROOFLINE_HARDWARE_DIR", os.pathsep.join((str(tmp_path / "first"), str(tmp_path / "second"))))
+    first = overlay(tmp_path / "first", "l40s", quick("l40s", 1))
+    second = overlay(tmp_path / "second", "l40s", quick("l40s", 2).replace("extends: h100-sxm", "extends: l40s"))
+    project = overlay(tmp_path / ".roofline" / "hardware", "l40s", quick("l40s", 3).replace("h100-sxm", "l40s"))
+    shown = entry("l40s", Catalog())
+    assert (shown["path"], shown["origin"]) == (str(first), "ROOFLINE_HARDWARE_DIR")
+    assert [(item["origin"], item["extended"]) for item in shown["over"]][:2] == [
+        ("ROOFLINE_HARDWARE_DIR", False),
+        ("project", False),
+    ]
+    assert {item["origin"] for item in shown["over"][2:]} == {"shipped"}
+    shown = entry("l40s", Catalog((project.parent.parent,)))
+    assert shown["origin"] == "--hardware-dir"
+    assert shown["over"][0] == {"path": str(first), "origin": "ROOFLINE_HARDWARE_DIR", "extended": True}
+    assert entry(str(second), Catalog())["origin"] == "ROOFLINE_HARDWARE_DIR"
+    monkeypatch.delenv("ROOFLINE_HARDWARE_DIR")
+    assert entry(str(second), Catalog())["origin"] == "path"
+    assert entry(str(second), Catalog())["over"] == []
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        ("nothing", "no such folder"),
+        ("astray", "mine.yaml belongs into one of them, e.g."),
+    ],
+)
+def test_folders_that_are_not_laid_out_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: str, message: str
+) -> None:
+    folder = tmp_path / make
+    if make == "astray":
+        folder.mkdir()
+        (folder / "mine.yaml").write_text(quick("mine", 5), encoding="utf-8")
+    for ask in (Ask({"hardware_dir": [folder]}), Ask()):
+        with pytest.raises(RooflineError, match=message):
+            ask.catalog  # noqa: B018
+        monkeypatch.setenv("ROOFLINE_HARDWARE_DIR", str(folder))
 
 
 def test_a_user_file_shadows_a_shipped_one(tmp_path: Path) -> None:
@@ -71,7 +119,7 @@ def test_model_aliases(catalog: Catalog) -> None:
 
 
 def test_aliases_and_ids_are_unique(catalog: Catalog) -> None:
-    for kinds in (("chip",), ("model", "serving", "training"), ("stack",)):
+    for kinds in (("chip", "system"), ("model", "serving", "training"), ("stack",)):
         names: list[str] = []
         for kind in kinds:
             for stem in catalog.files(KINDS[kind]):

@@ -180,7 +180,9 @@ def entry() -> Result:
     fields = [{"key": "compute.peaks.bf16", "value": "989.4 TFLOP/s", "source": "a datasheet " * 9}]
     sources = [{"key": "d", "title": "A datasheet", "url": "https://example.org/a|b", "date": "2026-01-02"}]
     return {"schema": "roofline.entry/1", "version": "0.1.0", "kind": "chip", "id": "a", "name": "A", "aliases": [],
-            "note": "", "path": "a.yaml", "fields": fields, "sources": sources}  # fmt: skip
+            "note": "", "path": "a.yaml", "origin": "project", "fields": fields, "sources": sources,
+            "over": [{"path": "b.yaml", "origin": "shipped", "extended": True}],
+            "conflicts": [{"of": "compute.peaks.bf16", "value": "990 TFLOP/s", "why": "rounded", "source": "A page"}]}  # fmt: skip
 
 
 @pytest.fixture
@@ -194,7 +196,15 @@ def explanation() -> Result:
 
 @pytest.fixture
 def lint() -> Result:
-    row = {"path": "a.yaml", "line": 3, "column": 7, "severity": "error", "key": "memory.0", "message": "needs a unit"}
+    row = {
+        "path": "a.yaml",
+        "line": 3,
+        "column": 7,
+        "severity": "error",
+        "rule": None,
+        "key": "memory.0",
+        "message": "needs a unit",
+    }
     return {"schema": "roofline.lint/1", "version": "0.1.0", "files": 2, "rows": [row]}
 
 

@@ -29,7 +29,7 @@ compute:
   peaks:
     bf16: {{dense: 400 TFLOP/s, source: made-up}}
 memory:
-  - {{name: HBM, capacity: 160 GB, bandwidth: {bandwidth}, source: made-up}}
+  - {{name: HBM, capacity: 160 GiB, bandwidth: {bandwidth}, source: made-up}}
 links:
   - {{name: Link, scope: scale-up, bandwidth: 200 GB/s, per: direction, chips: 8, source: made-up}}
 stacks: {{serving: synthetic-stack}}

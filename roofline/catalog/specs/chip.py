@@ -132,6 +132,17 @@ class LinkSpec(Sourced):
     chips: Count | None = None
     topology: Literal["switch", "mesh", "ring", "torus2d", "torus3d", "dragonfly", "pcie"] = "switch"
 
+    def build(self) -> Link:
+        """The plain object."""
+        return Link(
+            name=self.name,
+            scope=self.scope,
+            bandwidth=self.bandwidth,
+            latency=self.latency,
+            chips=float(self.chips) if self.chips else float("inf"),
+            topology=self.topology,
+        )
+
 
 class PowerSpec(Sourced):
     """Thermal design power and, if known, power at rest, of one chip."""
@@ -169,6 +180,22 @@ class PriceSpec(Spec):
             date=max((price.date for price in (self.purchase, self.hourly) if price), default=""),
             covers=self.purchase.covers if self.purchase else "chip",
         )
+
+
+class ConflictSpec(Sourced):
+    """What another source says of a number of this file, or of one that it leaves out, and why that is not taken."""
+
+    of: Word
+    value: Word
+    why: Word
+
+
+class AnatomySpec(Sourced):
+    """What a chip is made of, for its datasheet to be held against: FLOP of one unit in one clock by format, stacks of
+    HBM beside it."""
+
+    work: Mapping[DType, Count] = Field(default_factory=dict)
+    stacks: Count | None = None
 
 
 class ReliabilitySpec(Sourced):
@@ -346,6 +373,7 @@ class ChipSpec(Identified):
     compute: ComputeSpec
     memory: Many[MemorySpec] = Field(min_length=1)
     links: Many[LinkSpec] = ()
+    anatomy: AnatomySpec | None = None
     power: PowerSpec | None = None
     host: HostSpec | None = None
     price: PriceSpec = Field(default_factory=PriceSpec)
@@ -353,6 +381,8 @@ class ChipSpec(Identified):
     achieved: AchievedSpec = Field(default_factory=AchievedSpec)
     stacks: StacksSpec = Field(default_factory=StacksSpec)
     family: Id | None = None
+    conflicts: Many[ConflictSpec] = ()
+    accepted: Mapping[Word, Word] = Field(default_factory=dict)  # rules that warn of this file, and why it is right
 
     @property
     def relatives(self) -> str:
@@ -369,6 +399,7 @@ class ChipSpec(Identified):
             "compute.vector": compute.vector,
             **{f"memory.{level.name}": level for level in self.memory},
             **{f"links.{link.name}": link for link in self.links},
+            "anatomy": self.anatomy,
             "power": power,
             "host": self.host,
             "price.purchase": price.purchase,
@@ -378,6 +409,7 @@ class ChipSpec(Identified):
             **{f"achieved.links.{scope}": link_spec for scope, link_spec in achieved.links.items()},
             "achieved.cache": achieved.cache,
             "achieved.energy": achieved.energy,
+            **{f"conflicts.{index}": conflict for index, conflict in enumerate(self.conflicts)},
         }
         return {path: group.source for path, group in groups.items() if group is not None}
 
@@ -402,17 +434,7 @@ class ChipSpec(Identified):
                 for level in self.memory
             ),
             main=next((index for index, level in enumerate(self.memory) if level.main), len(self.memory) - 1),
-            links=tuple(
-                Link(
-                    name=link.name,
-                    scope=link.scope,
-                    bandwidth=link.bandwidth,
-                    latency=link.latency,
-                    chips=float(link.chips) if link.chips else float("inf"),
-                    topology=link.topology,
-                )
-                for link in self.links
-            ),
+            links=tuple(link.build() for link in self.links),
             vector=vector.rate if vector else None,
             compute_units=float(units.count) if units else None,
             clock=units.clock if units else None,

@@ -15,7 +15,9 @@ _SUFFIXES: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
     ("bandwidth_bytes_per_s", "bandwidth", lambda value: quantity(value, "B/s")),
     ("link_bytes_per_s", "link", lambda value: quantity(value, "B/s")),
     ("memory_bytes", "memory", lambda value: quantity(value, "B")),
+    ("network_bytes_per_s", "network", lambda value: quantity(value, "B/s")),
     ("tdp_w", "TDP", lambda value: quantity(value, "W")),
+    ("power_w", "power", lambda value: quantity(value, "W")),
     ("usd_per_hour", "USD/h", lambda value: UNKNOWN if value is None else f"{value:.2f}"),
     ("parameters", "", lambda value: UNKNOWN if value is None else f"{value / 1e9:.1f} B"),
     ("_s", "", lambda value: quantity(value, "s")),
@@ -55,6 +57,11 @@ def _cell(key: str, value: Any) -> str:
     return count(value) if value is None or value >= 10 or value == int(value) else f"{value:.2g}"
 
 
+def _origin(result: Result) -> str:
+    """Where the file comes from, unless its path says that."""
+    return "" if result["origin"] == "path" else f" ({result['origin']})"
+
+
 def entry(result: Result, **_: Any) -> Document:
     """One entry: each number with its source, then the sources themselves."""
     also = f", also {', '.join(result['aliases'])}" if result["aliases"] else ""
@@ -65,10 +72,23 @@ def entry(result: Result, **_: Any) -> Document:
     ]
     parts: list[Part] = [
         Heading(f"{result['id']}: {result['name']}"),
-        Text(f"{result['kind']}{also}; {result['path']}", "quiet"),
+        Text(f"{result['kind']}{also}; {result['path']}{_origin(result)}", "quiet"),
+        *(
+            Text(f"{'laid over' if item['extended'] else 'instead of'} {item['path']} ({item['origin']})", "quiet")
+            for item in result["over"]
+        ),
         *([Text(result["note"])] if result["note"] else []),
         Grid.of((Column("what"), Column("value", wraps=True), Column("source", wraps=True)), fields),
     ]
+    if result["conflicts"]:
+        others = [(item["of"], item["value"], item["why"], item["source"]) for item in result["conflicts"]]
+        heads = (
+            Column("conflict"),
+            Column("elsewhere"),
+            Column("why not taken", wraps=True),
+            Column("source", wraps=True),
+        )
+        parts.append(Grid.of(heads, others))
     if sources:
         parts.append(Grid.of((Column("source"), Column("title", wraps=True), Column("where", wraps=True)), sources))
     return tuple(parts)

@@ -18,6 +18,7 @@ def view(result: Mapping[str, Any], **_: Any) -> Document:
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """One finding: `path:line:column: severity: key: message`."""
+    """One finding: `path:line:column: severity: key: message [rule]`; only a rule that warns can be accepted."""
     place = ":".join(str(part) for part in (row["path"], row["line"], row["column"]) if part is not None)
-    return ": ".join(part for part in (place, row["severity"], row["key"], row["message"]) if part)
+    rule = f" [{row['rule']}]" if row["rule"] and row["severity"] == "warning" else ""
+    return ": ".join(part for part in (place, row["severity"], row["key"], row["message"]) if part) + rule

@@ -19,8 +19,9 @@ from roofline.studies.request import (
     TRAINING_ONLY,
     Options,
     Wanted,
+    chip_of,
     label,
-    parse_deployment,
+    meant,
     plan_settings,
     resolve_deployment,
     work_of,
@@ -105,7 +106,7 @@ def _serving_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def places(catalog: Catalog, text: str, jobs: Jobs, options: Options) -> Iterator[Place]:
     """Both kinds of work on a deployment as written."""
-    wanted = parse_deployment(text)
+    wanted = meant(catalog, text)
     if "pools" in wanted.settings or "pools" in options.settings:
         raise RooflineError(f"{text}: pools: each phase is shown by itself on all chips; leave pools out")
     _check_wiring(catalog, text, wanted)
@@ -118,14 +119,14 @@ def places(catalog: Catalog, text: str, jobs: Jobs, options: Options) -> Iterato
 def _check_wiring(catalog: Catalog, text: str, wanted: Wanted) -> None:
     """`PlanError` if so many chips can't be joined, whatever they do."""
     try:
-        plans.check_wiring(catalog.chip(wanted.chip), wanted.count or 1)
+        plans.check_wiring(chip_of(catalog, wanted), wanted.chips or 1)
     except PlanError as error:
         raise PlanError(f"{text}: {error}") from None
 
 
 def _place(catalog: Catalog, name: str, wanted: Wanted, job: Workload, options: Options) -> Place:
     """A kind of work where it was wanted; what nothing holds is told, not raised, unless a plan was asked for."""
-    chip = catalog.chip(wanted.chip)
+    chip = chip_of(catalog, wanted)
     wanted, options = _with_own_software(catalog, chip, wanted, job, options)
     text = _written(wanted)
     given = plan_settings(text, options)
@@ -134,7 +135,7 @@ def _place(catalog: Catalog, name: str, wanted: Wanted, job: Workload, options: 
     except PlanError as error:
         if given and not isinstance(error, NoRoomError):
             raise
-        return Place(name, chip, job, None, given, str(error), wanted.count)
+        return Place(name, chip, job, None, given, str(error), wanted.chips)
     found = search.predict(job, deployment)
     place = Place(name, chip, job, found, given)
     if found.fits:
@@ -143,8 +144,8 @@ def _place(catalog: Catalog, name: str, wanted: Wanted, job: Workload, options: 
     more = _enough(job, deployment, given) if isinstance(job, Training) and wanted.count else None
     if more is None:
         return replace(place, why=why)
-    larger = resolve_deployment(catalog, _written(replace(wanted, count=more)), job, options)
-    return replace(place, prediction=search.predict(job, larger), why=why, asked=wanted.count)
+    larger = resolve_deployment(catalog, _written(replace(wanted, count=more // wanted.each)), job, options)
+    return replace(place, prediction=search.predict(job, larger), why=why, asked=wanted.chips)
 
 
 def _enough(job: Training, deployment: Deployment, given: Mapping[str, Any]) -> int | None:
@@ -187,5 +188,5 @@ def _written(wanted: Wanted) -> str:
 
 def _name(wanted: Wanted) -> str:
     """How a deployment is called, its count only where one was written."""
-    called = label(wanted, wanted.count or 1)
+    called = label(wanted, wanted.chips or wanted.each)
     return called if wanted.count else called.removeprefix("1x")

@@ -14,7 +14,7 @@ from roofline.numeric import finite
 from roofline.studies import contract
 from roofline.studies.plan.choose import Option
 from roofline.studies.plan.limits import Limit
-from roofline.studies.request import Options, flag, resolve_deployment
+from roofline.studies.request import SHAPE, Options, flag, resolve_deployment
 from roofline.workload import Plan, Serving, Training, Workload
 
 # The far edge of the interval of what limits are about, of serving and (True) of training.
@@ -31,11 +31,13 @@ WORST = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What all rows of a chip share: how workload and chip were written, and settings that are not the workload's."""
+    """What all rows of a chip share: how workload and chip, or system of `each` chips, were written, and settings that
+    are not the workload's."""
 
     workload: str
     chip: str
     settings: Mapping[str, Any]
+    each: int = 1
 
 
 def written(asked: Asked, option: Option, job: Workload) -> str:
@@ -46,7 +48,13 @@ def written(asked: Asked, option: Option, job: Workload) -> str:
         settings |= {"pools": f"{reads.num_chips:.0f}:{plan.num_chips:.0f}"}
         settings |= {f"prefill_{name}": value for name, value in _plan_settings(reads, job).items()}
     told = ",".join(f"{key}={_text(value)}" for key, value in settings.items())
-    return f"{option.figure('num_chips'):.0f}x{asked.chip}:{told}"
+    return f"{option.figure('num_chips') / asked.each:.0f}x{asked.chip}:{told}"
+
+
+def _label(label: str, asked: Asked) -> str:
+    """How many of what, without the plan, which has a column of its own."""
+    shape = asked.settings.get(SHAPE)
+    return label.partition(":")[0] + (f":{SHAPE}={shape}" if shape else "")
 
 
 def _plan_settings(plan: Plan, job: Workload) -> dict[str, Any]:
@@ -80,7 +88,7 @@ def row(
     figures = {name: finite(option.figure(name)) for name in option.space.numbers}
     known = rented or metrics.get("own_cost_usd" if isinstance(job, Training) else "own_usd_per_request") is not None
     return {
-        "deployment": told["deployment"] | {"label": told["deployment"]["label"].partition(":")[0]},
+        "deployment": told["deployment"] | {"label": _label(told["deployment"]["label"], asked)},
         "written": text,
         "batch": None if isinstance(job, Training) else finite(float(job.batch)),
         "payment": ("rent" if rented else "own") if known else None,

@@ -18,7 +18,7 @@ from roofline.studies.plan.choose import Option
 from roofline.studies.plan.limits import Limit, keeps, refusals
 from roofline.studies.plan.rows import Asked
 from roofline.studies.plan.space import Space
-from roofline.studies.request import DEGREES, FORMAT_KEYS, PLAN_KEYS, Options, setting, unplanned
+from roofline.studies.request import DEGREES, FORMAT_KEYS, PLAN_KEYS, SHAPE, Options, setting, unplanned
 from roofline.workload import Serving, Training, Workload
 from roofline.workload.dtype import usual_activations
 
@@ -143,7 +143,7 @@ def _in_format(
     chosen = replace(choice.wanted, settings={**choice.wanted.settings, **formats})
     bare = unplanned(asking.catalog, chosen, job, options)
     said = {key: value for key, value in {**options.settings, **chosen.settings}.items()
-            if key == "stack" or (key in FORMAT_KEYS and value != getattr(job.precision, key))}  # fmt: skip
+            if key in ("stack", SHAPE) or (key in FORMAT_KEYS and value != getattr(job.precision, key))}  # fmt: skip
     nothing = Looked(choice.wanted.text, bare, (), ())
     least = job if isinstance(job, Training) else replace(job, batch=1.0)  # whatever holds one request is tried
     try:
@@ -154,7 +154,7 @@ def _in_format(
     sizes = wanted.sizes(choice, fewest, wiring, at_most, all_doublings=asking.hurries())
     if not sizes:
         return replace(nothing, why=f"{job.id} needs {fewest:,} chips at least")
-    how = Asked(asking.name, choice.wanted.chip, said)
+    how = Asked(asking.name, choice.wanted.chip, said, choice.wanted.each)
     if isinstance(job, Training):
         run, counts = trained.space(job, bare, sizes, given)
         spaces = [] if run is None else [(how, run)]

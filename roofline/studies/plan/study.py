@@ -64,7 +64,7 @@ def plan(
         raise RooflineError(f"--disaggregate belongs to serving; {job.id} trains")
     if emit:
         launches.stack(emit, job)  # a stack that there is none of is told before anything is searched
-    choices = [wanted.choice(text) for text in dict.fromkeys(chips)]
+    choices = [wanted.choice(text, catalog) for text in dict.fromkeys(chips)]
     asking = Asking(workload, job, options, catalog, kept, weights, disaggregate)
     looked = [look(choice, asking) for choice in choices]
     figures = choose.ranked_by(job, kept)

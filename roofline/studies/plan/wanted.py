@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from roofline.catalog.store import Catalog
 from roofline.errors import RooflineError
-from roofline.studies.request import Wanted, parse_deployment
+from roofline.studies.request import Wanted, meant
 
 _RANGE = re.compile(r"(?P<least>[0-9]+)-(?P<most>[0-9]+)x(?P<rest>.+)")
 MOST_SIZES = 256  # that are tried of a range
@@ -15,22 +16,22 @@ LARGER = 4  # doublings of the fewest chips that are tried where nothing limits 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One kind of chip, and how many of them: `least` to `most`, both None where nobody says."""
+    """One kind of chip or system, and how many of it: `least` to `most`, both None where nobody says."""
 
     wanted: Wanted
     least: int | None = None
     most: int | None = None
 
 
-def choice(text: str) -> Choice:
-    """A chip as written.
+def choice(text: str, catalog: Catalog) -> Choice:
+    """A chip or system as written.
 
-    >>> found = choice("8-64xh100-sxm:stack=vllm")
+    >>> found = choice("8-64xh100-sxm:stack=vllm", Catalog())
     >>> found.wanted.chip, found.least, found.most, found.wanted.settings
     ('h100-sxm', 8, 64, {'stack': 'vllm'})
     """
     ranged = _RANGE.fullmatch(text.strip())
-    wanted = parse_deployment(ranged["rest"] if ranged else text)
+    wanted = meant(catalog, ranged["rest"] if ranged else text)
     if "pools" in wanted.settings:
         raise RooflineError(f"{text}: leave pools out; --disaggregate tries all of them")
     if ranged is None:
@@ -66,14 +67,21 @@ def sizes(asked: Choice, fewest: int, wiring: int, at_most: int | None, *, all_d
     """Numbers of chips to try: those that were asked for, as far as the model fits, wiring joins and limits let them.
 
     Where nothing is said, from the fewest on in doublings: up to the limit, or `LARGER` of them (`all_doublings`: as
-    far as the wiring goes).
+    far as the wiring goes). Of a system whole ones are counted.
     """
-    limit = wiring if at_most is None else min(wiring, at_most)
+    each = asked.wanted.each
+    limit = (wiring if at_most is None else min(wiring, at_most)) // each
+    found = _units(asked, -(-fewest // each), limit, limited=at_most is not None, all_doublings=all_doublings)
+    return [each * units for units in found]
+
+
+def _units(asked: Choice, fewest: int, limit: int, *, limited: bool, all_doublings: bool) -> list[int]:
+    """The same in what is counted: chips or whole systems."""
     if asked.least is not None and asked.most is not None:
         least, most = max(asked.least, fewest), min(asked.most, limit)
         return counts(least, most) if least <= most else []
     if fewest > limit:
         return []
-    if at_most is not None:
+    if limited:
         return sorted({*doublings(fewest, limit), limit})
     return doublings(fewest, limit if all_doublings else min(limit, fewest << LARGER))

@@ -277,7 +277,8 @@ class Grid:
         settings = {name: request.setting(name, value) for name, value in names.items()}
         options = replace(self.request.options, settings={**self.request.options.settings, **settings})
         job = request.resolve_workload(self.catalog, workload, options)
-        bare = Case(job, request.unplanned(self.catalog, request.parse_deployment(text), job, options))
+        wanted = request.meant(self.catalog, text)
+        bare = Case(job, request.unplanned(self.catalog, wanted, job, options))
         found = spans.numbers(bare, self._spans)
         largest = Case(job, bare.deployment)
         for axis in found:
@@ -285,24 +286,23 @@ class Grid:
                 largest = axis.key.change(largest, float(axis.values.max()))
         degrees = [axis.name for axis in found if axis.key.degree]
         given = request.plan_settings(text, options)
-        wanted = request.parse_deployment(text)
         if degrees:
             if isinstance(job, Serving) and (wrong := next((name for name in given if name not in DEGREES), None)):
                 raise PlanError(f"{text}: {wrong} belongs to training; {job.id} is served")
             if "pools" in {**options.settings, **wanted.settings}:
                 raise RooflineError(f"--vary {degrees[0]}: pools have plans of their own; leave pools out")
             where = replace(bare.deployment, plan=_base_plan(bare, given))
-            if wanted.count is None:
+            if wanted.stated is None:
                 where = replace(where, label=where.label.split("x", 1)[1])
-            case = Case(job, replace(where, num_chips=wanted.count or 1))
+            case = Case(job, replace(where, num_chips=wanted.stated or 1))
         else:
             case = Case(job, request.resolve_deployment(self.catalog, text, largest.job, options, anyway=True))
         panel = Panel(
             case,
             tuple(found),
             names,
-            stated=wanted.count if degrees else None,
-            filled=bool(wanted.count) and "dp" not in degrees and "dp" not in given,
+            stated=wanted.stated if degrees else None,
+            filled=bool(wanted.stated) and "dp" not in degrees and "dp" not in given,
         )
         self._check_order(panel)
         return panel
