@@ -15,6 +15,8 @@ from roofline.studies.calibrate import calibrate as _calibrate
 from roofline.studies.contrast import contrast as _contrast
 from roofline.studies.decide import decide as _decide
 from roofline.studies.explain import explain as _explain
+from roofline.studies.importing.bench import import_bench as _import_bench
+from roofline.studies.importing.model import import_model as _import_model
 from roofline.studies.lint import lint as _lint
 from roofline.studies.market import market as _market
 from roofline.studies.new import new as _new
@@ -36,6 +38,8 @@ __all__ = [
     "contrast",
     "decide",
     "explain",
+    "import_bench",
+    "import_model",
     "lint",
     "market",
     "new",
@@ -383,6 +387,45 @@ def show(name: str = "chips", *, catalog: Catalog | None = None) -> Result:
 def lint(*paths: str | Path, catalog: Catalog | None = None) -> Result:
     """Faults and warnings of files, folders or the whole catalogue (`roofline lint`)."""
     return Result(_lint([Path(path) for path in paths], catalog or Catalog()))
+
+
+def import_model(
+    place: str | Path,
+    *,
+    name: str | None = None,
+    out: str | Path | None = None,
+    save: bool = False,
+    catalog: Catalog | None = None,
+) -> Result:
+    """A model file made of a Hugging Face `config.json` (`roofline import`): a file, a folder that holds it, or the
+    ORG/NAME of a repository on the hub.
+
+    The file is the result's "text". It is written to `out`, or with `save` to `NAME.yaml`. Raises `RooflineError` with
+    every key that is missing, malformed or of a family that is not known; what the checkpoint beside it says otherwise
+    stands in "checkpoint".
+    """
+    where = str(out) if out is not None else None
+    return Result(
+        _import_model(str(place), catalog or Catalog(), name=name, out=where, save=save or where is not None)
+    )  # fmt: skip
+
+
+def import_bench(
+    *files: str | Path,
+    form: str | None = None,
+    out: str | Path | None = None,
+    catalog: Catalog | None = None,
+    **given: Any,
+) -> Result:
+    """Rows of the measured table made of benchmark results (`roofline import --bench`), for `validate` to read.
+
+    `form` names the format where content does not tell it. `given` are columns that the files do not state: `model`,
+    `chip`, `num_chips`, `tp`, `weight_dtype`, `kv_dtype`, `batch`, `input_len` [tokens], `mode` … The table is the
+    result's "text", and is written to `out`; "missing" says what nobody stated, "skipped" which rows can't be predicted.
+    Raises `RooflineError` for a file of no known format.
+    """
+    paths, where = [Path(file) for file in files], str(out) if out is not None else None
+    return Result(_import_bench(paths, catalog or Catalog(), given, form=form, out=where, save=where is not None))
 
 
 def new(kind: str, name: str, folder: str | Path = ".") -> Path:

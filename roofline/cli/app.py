@@ -14,6 +14,7 @@ from roofline.cli import (
     contrast,
     decide,
     explain,
+    import_,
     lint,
     market,
     new,
@@ -55,5 +56,6 @@ def roofline(
 
 for command in (
     analyze, compare, contrast, plan, sweep, whatif, decide, explain, market, validate, calibrate, show, lint, new,
+    import_,
 ):  # fmt: skip
     command.register(app)
