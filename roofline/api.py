@@ -295,14 +295,17 @@ def validate(
     *,
     by: str | Sequence[str] = DEFAULT_BY,
     split: str | None = None,
+    gaps: bool | None = None,
     catalog: Catalog | None = None,
 ) -> Result:
     """Predictions against published measurements (`roofline validate`), by default those that ship.
 
-    `by` is a column of the rows to group by, or several; `split` is scoring, calibration or all.
+    `by` is a column of the rows to group by, or several; `split` is scoring, calibration or all. With `gaps` each row
+    has a "gap": the parts of the time between the bound and the measurement; by default rows of a small table of one's
+    own have it.
     """
     columns = (by,) if isinstance(by, str) else by
-    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), columns, split))
+    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), columns, split, gaps))
 
 
 def calibrate(
@@ -421,7 +424,8 @@ def import_bench(
 
     `form` names the format where content does not tell it. `given` are columns that the files do not state: `model`,
     `chip`, `num_chips`, `tp`, `weight_dtype`, `kv_dtype`, `batch`, `input_len` [tokens], `mode` … The table is the
-    result's "text", and is written to `out`; "missing" says what nobody stated, "skipped" which rows can't be predicted.
+    result's "text", and is written to `out`; "missing" says what nobody stated, "skipped" which rows can't be
+    predicted.
     Raises `RooflineError` for a file of no known format.
     """
     paths, where = [Path(file) for file in files], str(out) if out is not None else None

@@ -65,10 +65,14 @@ def header(path: Path) -> dict[str, Any]:
     tensors.pop("__metadata__", None)
     for name, about in tensors.items():
         shape = about.get("shape") if isinstance(about, dict) else None
-        whole = isinstance(shape, list) and all(type(size) is int and 0 <= size <= 10**12 for size in shape)
-        if not whole or len(shape) > 8 or not isinstance(about.get("dtype"), str):
+        if not _is_shape(shape) or not isinstance(about.get("dtype"), str):
             raise SpecError([Finding(str(path), name[:80], "has no dtype and shape in the header")])
     return tensors
+
+
+def _is_shape(shape: object) -> bool:
+    sizes = shape if isinstance(shape, list) else [-1]
+    return len(sizes) <= 8 and all(type(size) is int and 0 <= size <= 10**12 for size in sizes)
 
 
 def counted(path: str, tensors: Iterable[tuple[str, Mapping[str, Any]]], layers: int, tied: bool) -> Checkpoint:
@@ -100,7 +104,9 @@ def indexed(index: Path, layers: int, dtype: str) -> Checkpoint:
     total = _positive(about.get("total_size"))
     number = told or (total / wide if total and wide else None)
     if number is None:
-        what = "the index states no size" if not total else f"bytes of {dtype or 'an unknown format'} do not tell how many"
+        what = (
+            "the index states no size" if not total else f"bytes of {dtype or 'an unknown format'} do not tell how many"
+        )
         return Checkpoint(str(index), None, 0.0, False, what)
     if others:
         return Checkpoint(str(index), number, 0.0, False, "the index counts what sees, hears or looks ahead, too")

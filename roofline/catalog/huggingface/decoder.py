@@ -78,7 +78,7 @@ def head_dim(config: Config) -> int:
     if config.has("kv_channels"):
         return config.count("kv_channels")
     width, number = hidden(config), heads(config)
-    if width % number:
+    if width % number and not config.faults:
         config.fault("head_dim", f"missing, and {number} heads do not divide a width of {width}")
         return 1
     return width // number
@@ -146,5 +146,5 @@ def sparse(config: Config) -> list[bool]:
     first = config.count("first_k_dense_replace", default=0, least=0)
     step = config.count("decoder_sparse_step", "moe_layer_freq", default=1)
     only = config.items("mlp_only_layers") or []
-    at = (lambda index: (index + 1) % step == 0) if config.has("decoder_sparse_step") else (lambda index: index % step == 0)
-    return [index >= first and at(index) and index not in only for index in range(layers)]
+    shift = 1 if config.has("decoder_sparse_step") else 0  # one family counts layers from 1
+    return [index >= first and (index + shift) % step == 0 and index not in only for index in range(layers)]

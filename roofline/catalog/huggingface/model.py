@@ -31,6 +31,7 @@ from roofline.workload import (
     Mamba2,
     Model,
     MoE,
+    Selection,
 )
 
 KINDS: Mapping[type, str] = {
@@ -145,11 +146,12 @@ def _block(group: Block) -> Iterator[str]:
 def _flow(part: Any) -> str:
     """One mixer, ffn or selection in braces: its kind, and every field that is not as usual."""
     kind = part.reach if isinstance(part, Attention) else KINDS.get(type(part), "")
-    values = {field.name: getattr(part, field.name) for field in fields(part)
-              if field.name != "reach" and (field.default is MISSING or getattr(part, field.name) != field.default)}  # fmt: skip
-    told = [f"{key}: {_flow(value) if hasattr(value, '__dataclass_fields__') else _scalar(value)}"
-            for key, value in values.items()]  # fmt: skip
-    return "{" + ", ".join([f"kind: {kind}"] * bool(kind) + told) + "}"
+    told = [f"kind: {kind}"] if kind else []
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if field.name != "reach" and (field.default is MISSING or value != field.default):
+            told.append(f"{field.name}: {_flow(value) if isinstance(value, Selection) else _scalar(value)}")
+    return "{" + ", ".join(told) + "}"
 
 
 def _scalar(value: object) -> str:

@@ -66,7 +66,8 @@ def _bench(result: Result, all_rows: bool) -> Iterator[Part]:
     if result["skipped"]:
         share = percent(len(result["skipped"]) / len(rows))
         yield Text(
-            f"{count(len(result['skipped']))} rows ({share}) can't be predicted: {result['skipped'][0]['reason']}", "bad"
+            f"{count(len(result['skipped']))} rows ({share}) can't be predicted: {result['skipped'][0]['reason']}",
+            "bad",
         )
     yield from _written(result, f"roofline validate --measured {result['written']}")
 

@@ -120,7 +120,9 @@ def _stated(given: Mapping[str, Any]) -> Row:
             _check_number(column, value)
         if column == "mode" and value not in MODES:
             near = did_you_mean(str(value), MODES, most=1)
-            raise RooflineError(f"--mode {value}: " + (f"did you mean {near}?" if near else f"one of {', '.join(MODES)}"))
+            raise RooflineError(
+                f"--mode {value}: " + (f"did you mean {near}?" if near else f"one of {', '.join(MODES)}")
+            )
         if column.endswith("_dtype") and format_of(str(value)) is None:
             raise RooflineError(f"{OPTIONS[column]} {value}: no such format, e.g. bf16, fp8, q4_k_m")
         cells[column] = _line(value)

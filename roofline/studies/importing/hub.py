@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from roofline.catalog.huggingface.checkpoint import INDEX
 from roofline.catalog.huggingface.model import CONFIG, QUANTISED
@@ -11,6 +14,8 @@ from roofline.errors import RooflineError
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 SECONDS = 5.0  # after which a hub that does not answer is given up
+PORT = 443
+ELSEWHERE = f"download {CONFIG} where there is a network, and name the file"
 
 
 def is_name(text: str) -> bool:
@@ -33,12 +38,17 @@ def fetched(name: str) -> Path:
     `RooflineError` where the library is not installed, the hub can't be reached, or has no such repository.
     """
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError
     except ImportError:
         raise RooflineError(
             f"{name}: no such file or folder; to read it from the Hugging Face hub: pip install 'roofline[hub]'"
         ) from None
+    if not _answers(constants.ENDPOINT):
+        kept = try_to_load_from_cache(name, CONFIG)
+        if isinstance(kept, str):
+            return Path(kept)
+        raise RooflineError(f"{name}: {constants.ENDPOINT} does not answer; {ELSEWHERE}")
     try:
         found = Path(hf_hub_download(name, CONFIG, etag_timeout=SECONDS))
         for other in (INDEX, QUANTISED):
@@ -50,6 +60,19 @@ def fetched(name: str) -> Path:
         reason = str(error).strip().splitlines()
         raise RooflineError(
             f"{name}: can't be read from the Hugging Face hub: {type(error).__name__}"
-            f"{': ' + reason[0][:200] if reason else ''}; download {CONFIG} where there is a network, and name the file"
+            f"{': ' + reason[0][:200] if reason else ''}; {ELSEWHERE}"
         ) from None
     return found
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether a server can be reached at all: the library itself tries five times, for half a minute. What a proxy
+    reaches is left to the library."""
+    address = urlsplit(endpoint)
+    if getproxies().get(address.scheme):
+        return True
+    try:
+        with socket.create_connection((address.hostname or "", address.port or PORT), timeout=SECONDS):
+            return True
+    except OSError:
+        return False

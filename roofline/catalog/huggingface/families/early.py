@@ -9,6 +9,8 @@ from roofline.catalog.huggingface.config import Config
 from roofline.catalog.huggingface.decoder import Decoder, Family, attention, block, decoder, dense, heads, hidden
 from roofline.workload import DenseFFN
 
+HEAD_BIAS_LEFT_OUT = "The bias of the output matrix is left out."
+
 
 def gpt2(config: Config) -> Decoder:
     """GPT-2: biases everywhere, a table of positions, four times as wide an ffn where `n_inner` is silent."""
@@ -25,7 +27,7 @@ def gptj(config: Config) -> Decoder:
     """GPT-J: one norm a layer, no biases in attention."""
     ffn = DenseFFN(width=config.count("n_inner", default=4 * hidden(config)), gated=False, bias=True)
     layer = block(attention(config), ffn, norms=1, parallel=True)
-    return decoder(config, [layer] * config.layers, norm_bias=True, notes=["The bias of the output matrix is left out."])
+    return decoder(config, [layer] * config.layers, norm_bias=True, notes=[HEAD_BIAS_LEFT_OUT])
 
 
 def opt(config: Config) -> Decoder:
@@ -71,7 +73,9 @@ def mpt(config: Config) -> Decoder:
     inner = config.part("attn_config")
     if inner.flag("qk_ln"):
         inner.fault("qk_ln", "true: norms over all heads are not modelled for this family")
-    shared = 1 if inner.text("attn_type") == "multiquery_attention" else inner.count("kv_n_heads", default=heads(config))
+    shared = (
+        1 if inner.text("attn_type") == "multiquery_attention" else inner.count("kv_n_heads", default=heads(config))
+    )
     bias = not config.flag("no_bias", True)
     width = int(config.number("expansion_ratio") * hidden(config))
     layer = block(
@@ -90,8 +94,7 @@ def phi(config: Config) -> Decoder:
     width = config.count("intermediate_size", "n_inner", default=4 * hidden(config))
     mixer = attention(config, bias=True, output_bias=True)
     layer = block(mixer, DenseFFN(width=width, gated=False, bias=True), norms=1, parallel=True)
-    notes = ["The bias of the output matrix is left out."]
-    return decoder(config, [layer] * config.layers, norm_bias=True, notes=notes)
+    return decoder(config, [layer] * config.layers, norm_bias=True, notes=[HEAD_BIAS_LEFT_OUT])
 
 
 def _biased(

@@ -28,7 +28,9 @@ from roofline.catalog.huggingface.families.plain import Window, if_used, never, 
 from roofline.workload import Attention, Block, DenseFFN, MoE, Selection
 from roofline.workload.model import FFN
 
-WINDOWS_LEFT_OUT = "Each query attends to {blocks} blocks of {size} tokens that an indexer scores highest, counted as single tokens."
+WINDOWS_LEFT_OUT = (
+    "Each query attends to {blocks} blocks of {size} tokens that an indexer scores highest, counted as single tokens."
+)
 
 
 def alike(

@@ -40,7 +40,9 @@ def gemma4_text(config: Config) -> Decoder:
     layers = [block(mixers[kind], ffn, norms=8 if mixed else 4) for kind in found]
     notes = ["Full layers make their values of the keys' projection."] if mixers[FULL].tied_values else []
     if mixed:
-        notes += ["The dense ffn beside the experts stands as a shared expert, the router's scales as a norm and a bias."]
+        notes += [
+            "The dense ffn beside the experts stands as a shared expert, the router's scales as a norm and a bias."
+        ]
     return decoder(config, layers, tied=True, notes=notes)
 
 

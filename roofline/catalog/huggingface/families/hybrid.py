@@ -170,12 +170,14 @@ def qwen3_next(config: Config) -> Decoder:
 
 
 def minimax(config: Config) -> Decoder:
-    """MiniMax-Text-01 and M1: linear attention with a decay per head, softmax attention in the layers that are named."""
+    """MiniMax-Text-01 and M1: linear attention with a decay per head, softmax attention in layers that are named."""
     linear = LightningAttention(heads=heads(config), head_dim=head_dim(config))
     mixers: dict[str, Mixer] = {LINEAR: linear, FULL: attention(config)}
     experts = routed(config, "intermediate_size")
     listed = config.per_layer("attn_type_list", config.layers, (0, 1))
-    found = [FULL if one else LINEAR for one in listed] if listed else kinds(config, every(2, LINEAR, FULL), (FULL, LINEAR))
+    found = (
+        [FULL if one else LINEAR for one in listed] if listed else kinds(config, every(2, LINEAR, FULL), (FULL, LINEAR))
+    )
     return decoder(config, [block(mixers[kind], experts) for kind in found])
 
 

@@ -8,8 +8,11 @@ from types import MappingProxyType
 from roofline.catalog.huggingface.config import Config
 from roofline.catalog.huggingface.decoder import Decoder, Family, block, decoder, dense, heads, routed, sparse
 from roofline.workload import MLA, CompressedAttention, Selection
+from roofline.workload.model import FFN
 
-CHOICE_LEFT_OUT = "Each query attends to the {top_k:,} tokens that an indexer scores highest; all others stay in the cache."
+CHOICE_LEFT_OUT = (
+    "Each query attends to the {top_k:,} tokens that an indexer scores highest; all others stay in the cache."
+)
 STREAMS_LEFT_OUT = (
     "The residual streams (hyper-connections) and the fixed expert choice of the first layers are left out."
 )
@@ -81,7 +84,7 @@ def _selection(config: Config) -> Selection:
 def _latent(config: Config, *, corrected: bool, indexed: bool = False) -> Decoder:
     shared = config.count("n_shared_experts", default=0, least=0)
     experts = routed(config, shared=shared, router_bias=corrected)
-    ffns = {True: experts, False: dense(config)}
+    ffns: dict[bool, FFN] = {True: experts, False: dense(config)}
     mixers = {own: mla(config, selection=_chosen(config, own) if indexed else None) for own in (True, False)}
     layers = [block(mixers[own], ffns[has]) for own, has in zip(_own(config, indexed), sparse(config), strict=True)]
     notes = [CHOICE_LEFT_OUT.format(top_k=config.count("index_topk"))] if indexed else []

@@ -92,33 +92,31 @@ def plain(config: Config, traits: Traits) -> Decoder:
     return decoder(config, layers, tied=traits.tied, norm_bias=traits.norm_bias)
 
 
-BIASES = {"bias": "attention_bias", "output_bias": "attention_bias"}  # as most families call them
+biased = partial(Traits, bias="attention_bias", output_bias="attention_bias")  # as most families call them
 
 TRAITS: Mapping[str, Traits] = MappingProxyType(
     {
-        "llama": Traits(**BIASES, ffn_bias="mlp_bias"),
+        "llama": biased(ffn_bias="mlp_bias"),
         "mistral": Traits(window=wherever_narrower),
         "ministral3": Traits(window=wherever_narrower),
         "qwen2": Traits(bias=True, window=if_used),
         "qwen2_5_vl_text": Traits(bias=True, window=if_used),
-        "qwen3": Traits(**BIASES, qk_norm=True, window=if_used),
-        "qwen3_vl_text": Traits(**BIASES, qk_norm=True),
+        "qwen3": biased(qk_norm=True, window=if_used),
+        "qwen3_vl_text": biased(qk_norm=True),
         "mimo": Traits(bias=True, window=if_used),
         "seed_oss": Traits(bias="attention_bias", output_bias="attention_out_bias", ffn_bias="mlp_bias"),
-        "smollm3": Traits(**BIASES, ffn_bias="mlp_bias", tied=True),
-        "granite": Traits(**BIASES, ffn_bias="mlp_bias"),
+        "smollm3": biased(ffn_bias="mlp_bias", tied=True),
+        "granite": biased(ffn_bias="mlp_bias"),
         "internlm2": Traits(bias="bias", output_bias="bias"),
         "phi3": Traits(window=wherever_narrower),
-        "gemma": Traits(**BIASES, tied=True),
-        "gemma2": Traits(**BIASES, tied=True, norms=4, window=all_but_every(2)),
-        "gemma3_text": Traits(**BIASES, qk_norm=True, tied=True, norms=4, window=all_but_every(6)),
-        "olmo2": Traits(**BIASES, qk_norm=True, heads_normed_apart=True),
-        "olmo3": Traits(**BIASES, qk_norm=True, heads_normed_apart=True, window=all_but_every(4)),
-        "cohere": Traits(
-            **BIASES, qk_norm="use_qk_norm", heads_normed_apart=True, tied=True, norms=1, parallel=True
-        ),
-        "cohere2": Traits(**BIASES, tied=True, norms=1, parallel=True, window=all_but_every(4)),
-        "nemotron": Traits(**BIASES, ffn_bias="mlp_bias", gated=False, norm_bias=True),
+        "gemma": biased(tied=True),
+        "gemma2": biased(tied=True, norms=4, window=all_but_every(2)),
+        "gemma3_text": biased(qk_norm=True, tied=True, norms=4, window=all_but_every(6)),
+        "olmo2": biased(qk_norm=True, heads_normed_apart=True),
+        "olmo3": biased(qk_norm=True, heads_normed_apart=True, window=all_but_every(4)),
+        "cohere": biased(qk_norm="use_qk_norm", heads_normed_apart=True, tied=True, norms=1, parallel=True),
+        "cohere2": biased(tied=True, norms=1, parallel=True, window=all_but_every(4)),
+        "nemotron": biased(ffn_bias="mlp_bias", gated=False, norm_bias=True),
         "starcoder2": Traits(
             bias="use_bias",
             output_bias="use_bias",

@@ -34,8 +34,8 @@ def _read_throughput(content: Content) -> Iterator[Run]:
         notes = []
         if tokens and requests:
             notes.append(
-                f"a request has {tokens / requests:g} tokens, prompt and answer together: --input and --output must add "
-                "up to it"
+                f"a request has {tokens / requests:g} tokens, prompt and answer together: --input and --output must "
+                "add up to it"
             )
         yield Run(cells, told, notes)
 

@@ -11,7 +11,17 @@ from types import MappingProxyType
 from typing import Any
 
 from roofline.catalog.huggingface.formats import MODELOPT
-from roofline.studies.importing.benchmarks.content import Content, Figure, Format, Run, figures, number, part, told, word
+from roofline.studies.importing.benchmarks.content import (
+    Content,
+    Figure,
+    Format,
+    Run,
+    figures,
+    number,
+    part,
+    told,
+    word,
+)
 
 # Lines of the printed report and where their values stand in the other.
 LINES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -120,7 +130,11 @@ def _running(world: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[float 
 def _weights(engine: Mapping[str, Any]) -> str:
     quantised = word(engine, "quantization")
     blocks = {"FP8_BLOCK_SCALES": "fp8-block", "W4A8_MXFP4_FP8": "mxfp4", "W4A16_MXFP4": "mxfp4"}
-    return (blocks.get(quantised) or MODELOPT.get(quantised) or quantised.lower()) if quantised else word(engine, "dtype")
+    return (
+        (blocks.get(quantised) or MODELOPT.get(quantised) or quantised.lower()) if quantised else word(engine, "dtype")
+    )
 
 
-BENCH = Format("trtllm-bench", "JSON with engine, world_info and performance, or the printed report", _recognises, _read)
+BENCH = Format(
+    "trtllm-bench", "JSON with engine, world_info and performance, or the printed report", _recognises, _read
+)
