@@ -35,6 +35,8 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [_offered(row) for row in result["rows"]]
     if schema.startswith("roofline.whatif/"):
         return list(_turned(result))
+    if schema.startswith("roofline.validation/"):
+        return [_validated(row) for row in result["rows"]]
     if schema.startswith("roofline.calibration/"):
         return [constant for row in result["rows"] for constant in _constants(row)]
     return [dict(row) for row in result["rows"]]
@@ -166,6 +168,16 @@ def _planned(result: Result, row: Result) -> dict[str, Any]:
         **row["metrics"],
         "evidence": row["evidence"]["calibration"],
     }
+
+
+def _validated(row: Result) -> dict[str, Any]:
+    """One measured case, with its gap part by part where it tells one."""
+    flat = {name: value for name, value in row.items() if name != "gap"}
+    gap = row.get("gap")
+    if not gap:
+        return flat
+    plain = {f"gap_{name}": value for name, value in gap.items() if name != "parts_s"}
+    return flat | {f"gap_{name}_s": value for name, value in gap["parts_s"].items()} | plain
 
 
 def _constants(row: Result) -> Iterator[dict[str, Any]]:

@@ -160,5 +160,5 @@ def _scalar(value: object) -> str:
 
 def quoted(text: str) -> str:
     """Text in double quotes, as YAML and JSON have it; what can't be printed becomes a question mark."""
-    plain = re.sub(r"[^\x20-\x7e\u00a0-\u2027\u2030-\ud7ff]", "?", text)
+    plain = re.sub(r"[^\x20-\x7e\u00a0-\u1fff\u2010-\u2027\u2030-\u205f\u2070-\ud7ff]", "?", text)
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

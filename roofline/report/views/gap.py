@@ -10,6 +10,7 @@ from roofline.report.human import quantity, ratio
 
 Result = Mapping[str, Any]
 UNEXPLAINED = "unexplained"
+WORDS: Mapping[bool | None, str] = {True: "  in", False: " out", None: ""}
 SMALL = 5e-4  # of the measured time: a part that is not worth its digits
 
 
@@ -26,12 +27,14 @@ def _parts(rows: Sequence[Result]) -> Iterator[Part]:
         Column("gap"),
         Column("metric"),
         *(Column(head, right=True) for head in heads),
-        Column("x expected", right=True),
         Column("x ideal", right=True),
-        Column("inside"),
+        Column("x expected", right=True),
     )
     yield Grid.of(columns, [_row(row, names) for row in rows])
-    yield Text("latencies as they are; of a rate the time of one token", "quiet")
+    yield Text(
+        "latencies as they are; of a rate the time of one token; in, out: of the interval of nine of ten measurements",
+        "quiet",
+    )
     yield Grid.of((Column("look at"), Column("", wraps=True)), list(_advice(rows)))
 
 
@@ -47,9 +50,8 @@ def _row(row: Result, names: Sequence[str]) -> list[str | Cell]:
         quantity(gap["expected_s"], "s"),
         _seconds(parts[UNEXPLAINED], measured),
         quantity(measured, "s"),
-        ratio(gap["of_expected"]),
         ratio(gap["of_ideal"]),
-        "-" if inside is None else Cell("yes", "good") if inside else Cell("no", "bad"),
+        Cell(f"{ratio(gap['of_expected'])}{WORDS[inside]}", "bad" if inside is False else "plain"),
     ]
 
 
