@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Result = Mapping[str, Any]
+LISTED = {"roofline.entry": "fields", "roofline.explanation": "lines"}  # keys of plain lists other than rows
 
 
 def flat_rows(result: Result) -> list[dict[str, Any]]:
@@ -27,10 +28,6 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [_contrasted(row) for row in result["rows"]]
     if schema.startswith("roofline.plan/"):
         return [_planned(result, row) for row in result["rows"]]
-    if schema.startswith("roofline.entry/"):
-        return [dict(item) for item in result["fields"]]
-    if schema.startswith("roofline.explanation/"):
-        return [dict(item) for item in result["lines"]]
     if schema.startswith("roofline.market/"):
         return [_offered(row) for row in result["rows"]]
     if schema.startswith("roofline.whatif/"):
@@ -39,7 +36,7 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         return [_validated(row) for row in result["rows"]]
     if schema.startswith("roofline.calibration/"):
         return [constant for row in result["rows"] for constant in _constants(row)]
-    return [dict(row) for row in result["rows"]]
+    return [dict(item) for item in result[LISTED.get(schema.partition("/")[0], "rows")]]
 
 
 def deployment_row(prediction: Result) -> dict[str, Any]:

@@ -13,7 +13,11 @@ import pytest
 from roofline.catalog.huggingface.checkpoint import INDEX, SINGLE, found, header
 from roofline.errors import SpecError
 
-SHAPES = {"model.embed_tokens.weight": [100, 8], "model.layers.0.up.weight": [8, 16], "model.layers.1.up.weight": [8, 16]}
+SHAPES = {
+    "model.embed_tokens.weight": [100, 8],
+    "model.layers.0.up.weight": [8, 16],
+    "model.layers.1.up.weight": [8, 16],
+}
 OWN = float(sum(math.prod(shape) for shape in SHAPES.values()))
 
 
@@ -49,9 +53,7 @@ def test_all_files_of_an_index_are_counted(tmp_path: Path) -> None:
     assert (held.parameters, held.exact) == (OWN, True)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "wide"), [("bf16", 2), ("fp16", 2), ("fp32", 4), ("fp8", 1)]
-)
+@pytest.mark.parametrize(("dtype", "wide"), [("bf16", 2), ("fp16", 2), ("fp32", 4), ("fp8", 1)])
 def test_an_index_alone_tells_by_bytes(tmp_path: Path, dtype: str, wide: int) -> None:
     index(tmp_path, dict.fromkeys(SHAPES, "a.safetensors"), total_size=OWN * wide)
     held = found(tmp_path, 2, False, dtype)
@@ -119,7 +121,13 @@ def test_an_index_can_t_lead_out_of_its_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"abc", struct.pack("<Q", 10**15) + b"{}", struct.pack("<Q", 2) + b"[]", struct.pack("<Q", 4) + b"\xff\xff\xff\xff"],
+    [
+        b"",
+        b"abc",
+        struct.pack("<Q", 10**15) + b"{}",
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 4) + b"\xff\xff\xff\xff",
+    ],
 )
 def test_files_that_are_none_are_refused(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / SINGLE).write_bytes(raw)
@@ -127,7 +135,9 @@ def test_files_that_are_none_are_refused(tmp_path: Path, raw: bytes) -> None:
         header(tmp_path / SINGLE)
 
 
-@pytest.mark.parametrize("entry", [{}, {"dtype": "BF16"}, {"dtype": "BF16", "shape": [-1]}, {"dtype": 3, "shape": [1]}, 5])
+@pytest.mark.parametrize(
+    "entry", [{}, {"dtype": "BF16"}, {"dtype": "BF16", "shape": [-1]}, {"dtype": 3, "shape": [1]}, 5]
+)
 def test_headers_need_a_shape_for_each_tensor(tmp_path: Path, entry: Any) -> None:
     save(tmp_path / SINGLE, SHAPES, other=entry)
     with pytest.raises(SpecError, match="has no dtype and shape"):
