@@ -53,6 +53,11 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 MODES = (*serving.STATIC_MODES, "server_concurrency", serving.OFFLINE_MODE)
+# Words at the end of a name: how a model was trained on, when, and in what format its weights are.
+SAME_SHAPE = re.compile(
+    r"instruct|chat|it|base|hf|thinking|reasoning|v\d[\d.]*|\d{4,6}|gguf|awq|gptq|kv|dynamic|quantized|block|blockwise|"
+    r"(bf|fp|int|nvfp|mxfp)\d+|\d?bit|\d+bit|w\d+a\d+"
+)
 Row = dict[str, str]
 
 
@@ -153,16 +158,20 @@ def _row(name: str, path: Path, run: Run, figure: Figure, stated: Row, catalog: 
 
 
 def _named(name: str, catalog: Catalog) -> str:
-    """A model of the catalogue by the name of its repository, or by the longest part of it that one has; else the name
-    as it stands."""
+    """A model of the catalogue by the name of its repository, without the words at its end that change no shape; else
+    the name as it stands: another model that only begins so is none of it."""
     if not name:
         return ""
     own = known(catalog, "model", name)
     if own:
         return name if "/" in name or name.endswith((".yaml", ".yml")) else own
-    words = re.split(r"[-_]", name.rpartition("/")[2].lower())
-    tries = ("-".join(words[:last]) for last in range(len(words), 1, -1))
-    return next((found for one in tries if (found := known(catalog, "model", one))), name)
+    words = re.split(r"[-_]", re.sub(r"^meta-", "", name.rpartition("/")[2].lower()))
+    while words:
+        if found := known(catalog, "model", "-".join(words)):
+            return found
+        if not SAME_SHAPE.fullmatch(words.pop()):
+            break
+    return name
 
 
 def _missing(rows: Sequence[Row], catalog: Catalog) -> list[dict[str, Any]]:
