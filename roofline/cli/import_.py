@@ -131,6 +131,7 @@ def import_(
     A model of Hugging Face becomes a model file; results of a benchmark become a CSV for 'validate --measured'.
     Exits with 1 if the checkpoint beside a config.json has another number of parameters than its shape."""
     from roofline.errors import CheckFailedError, RooflineError
+    from roofline.studies.importing.bench import OPTIONS
 
     given = {
         "model": model, "chip": chip, "num_chips": num_chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep,
@@ -144,7 +145,7 @@ def import_(
     if bench and name is not None:
         raise RooflineError("--id goes with a model; rows are called as their file")
     if not bench and (stray or bench_format):
-        raise RooflineError(f"--{(stray or ['bench-format'])[0].replace('_', '-')} goes with --bench")
+        raise RooflineError(f"{OPTIONS[stray[0]] if stray else '--bench-format'} goes with --bench")
     asked = Ask({**ask.values, "format": format})
     result = _import(asked, place, name, bench or [], bench_format, given, to)
     if result["kind"] == "model":

@@ -1,6 +1,7 @@
 """How far a measurement is from the bound and from the expectation, and which part of the prediction lies in between.
 
-Everything is told as a time: a latency as it is, a rate as the seconds of one token, 1/rate. Above the bound lie the
+Everything is told as a time: a latency as it is, a rate as the seconds of one token, 1/rate, a rate of arithmetic as
+those of a step. Above the bound lie the
 parts that the expectation knows, each as expected minus ideal: `compute` and `memory` (work below the datasheet's
 speed, told by what binds each operator), `network` (messages that nothing hides), `overhead` (launches, software,
 bubbles) and `queueing` (waiting, and prompts of other requests in between). What a measurement took beyond the
@@ -26,6 +27,7 @@ QUEUEING, UNEXPLAINED = "queueing", "unexplained"
 PARTS = (*BOUNDS, QUEUEING)
 NEAR = 0.1  # share of a measurement that nothing needs to explain
 DECODES = ("decode", "draft")
+OF_WORK = ("mfu", "tflops")  # metrics that are a rate of a step's arithmetic
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,10 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "once, prefill apart from decoding",
     }
 )
+OTHERS = (
+    "prompts of the other requests, which the bound of one does not count: a prefix cache, shorter prompts or a "
+    "narrower format moves it"
+)
 SLOWER = (
     "slower than nine of ten such measurements: look at what no prediction knows: power and clock limits, a first run "
     "without warm-up, clients that can't keep up, a plan or a format other than stated"
@@ -78,7 +84,11 @@ def gap(
     ideal = figures["ideal"]
     if metric.of_power or not np.isfinite(ideal) or ideal <= 0.0:
         return None
-    times = {name: _seconds(value, metric) for name, value in figures.items()}
+    work = 1.0  # what a rate is a rate of: one token, or where it is one of work that of a step
+    step = found.metrics.get(STEP.time)
+    if metric.name.startswith(OF_WORK) and step is not None:
+        work = _one(step, index, count) * figures["predicted"]
+    times = {name: _seconds(value, metric, work) for name, value in figures.items()}
     lost = _lost(found, metric, index, count, times["predicted"], times["ideal"])
     beyond = times["measured"] - times["predicted"]
     inside = _inside(figures)
@@ -90,13 +100,13 @@ def gap(
         "of_ideal": times["measured"] / times["ideal"],
         "inside_interval": inside,
         "parts_s": {**lost, UNEXPLAINED: beyond},
-        "look_at": _advice(times, lost, inside),
+        "look_at": _advice(times, lost, inside, OTHERS if metric.more_is_better else ADVICE[QUEUEING]),
     }
 
 
-def _seconds(value: float, metric: Metric) -> float:
-    """A figure as seconds: of one token, where it is a rate."""
-    return 1.0 / value if metric.more_is_better and value else value * metric.unit
+def _seconds(value: float, metric: Metric, work: float) -> float:
+    """A figure as seconds: of so much work, where it is a rate."""
+    return work / value if metric.more_is_better and value else value * metric.unit
 
 
 def _inside(figures: Mapping[str, float]) -> bool | None:
@@ -170,12 +180,15 @@ def _one(value: Num, index: int, count: int) -> float:
     return float(np.broadcast_to(np.asarray(value, dtype=np.float64), (count,))[index])
 
 
-def _advice(times: Mapping[str, float], lost: Mapping[str, float], inside: bool | None) -> str:
-    """Where to look: at what no prediction knows if a measurement is out of the interval, else at the largest part."""
+def _advice(times: Mapping[str, float], lost: Mapping[str, float], inside: bool | None, queued: str) -> str:
+    """Where to look: at what no prediction knows if a measurement is out of the interval, else at the largest part;
+    `queued` is said of requests that wait."""
     if times["measured"] < times["ideal"]:
         return IMPOSSIBLE
     near = abs(times["measured"] / times["predicted"] - 1.0) <= NEAR
     if inside is False or (inside is None and not near):
         return SLOWER if times["measured"] > times["predicted"] else FASTER
     largest = max(lost, key=lambda name: lost[name])
-    return ADVICE[largest] if lost[largest] > 0.0 else "nothing: it is as fast as the datasheet allows"
+    if lost[largest] <= 0.0:
+        return "nothing: it is as fast as the datasheet allows"
+    return queued if largest == QUEUEING else ADVICE[largest]
