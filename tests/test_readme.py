@@ -21,9 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 STORY = ROOT / "docs" / "training-and-inference.md"
 TRANSLATION = ROOT / "docs" / "training-and-inference.ja.md"
+IMPORT = ROOT / "docs" / "import.md"
 FIGURES = Path("docs") / "figures"
-PAGES = pytest.mark.parametrize("page", [README, STORY], ids=lambda page: page.name)
-EVERY = pytest.mark.parametrize("page", [README, STORY, TRANSLATION], ids=lambda page: page.name)
+PAGES = pytest.mark.parametrize("page", [README, STORY, IMPORT], ids=lambda page: page.name)
+EVERY = pytest.mark.parametrize("page", [README, STORY, TRANSLATION, IMPORT], ids=lambda page: page.name)
 
 BLOCK = re.compile(r"^```console\n\$ (?P<command>roofline .*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
 MARKED = re.compile(r"^<!-- \$ (?P<command>roofline .*) -->\n(?P<output>(?:.*\n)*?)<!-- end -->$", re.MULTILINE)

@@ -22,7 +22,7 @@ def gap_report(rows: Sequence[Result]) -> tuple[Part, ...]:
 
 def _parts(rows: Sequence[Result]) -> Iterator[Part]:
     names = [name for name in rows[0]["gap"]["parts_s"] if name != UNEXPLAINED]
-    heads = ("ideal", *(f"+ {name}" for name in names), "= expected", f"+ {UNEXPLAINED}", "= measured")
+    heads = ("ideal", *(f"+ {name}" for name in names), "expected", "+ rest", "measured")
     columns = (
         Column("gap"),
         Column("metric"),
@@ -32,7 +32,8 @@ def _parts(rows: Sequence[Result]) -> Iterator[Part]:
     )
     yield Grid.of(columns, [_row(row, names) for row in rows])
     yield Text(
-        "latencies as they are; of a rate the time of one token; in, out: of the interval of nine of ten measurements",
+        "latencies as they are; of a rate the time of one token; rest: what the prediction does not explain; in, out: of "
+        "the interval of nine of ten measurements",
         "quiet",
     )
     yield Grid.of((Column("look at"), Column("", wraps=True)), list(_advice(rows)))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,6 +48,12 @@ def shape(model: Model) -> dict[str, Any]:
         "hidden": model.hidden, "vocab": model.vocab, "blocks": blocks, "tied": model.tied_embeddings,
         "positions": model.learned_positions, "norm_bias": model.norm_bias, "quantised": model.quantised,
     }  # fmt: skip
+
+
+def test_the_page_names_every_family() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "import.md").read_text(encoding="utf-8")
+    listed = page.partition("<!-- families -->")[2].partition("<!-- end -->")[0]
+    assert re.findall(r"`([^`]+)`", listed) == sorted(FAMILIES, key=str.lower)
 
 
 def test_there_are_enough_of_them() -> None:
