@@ -32,8 +32,8 @@ def _parts(rows: Sequence[Result]) -> Iterator[Part]:
     )
     yield Grid.of(columns, [_row(row, names) for row in rows])
     yield Text(
-        "latencies as they are; of a rate the time of one token; rest: what the prediction does not explain; in, out: of "
-        "the interval of nine of ten measurements",
+        "latencies as they are; of a rate the time of one token; rest: what the prediction does not explain; in, out: "
+        "of the interval of nine of ten measurements",
         "quiet",
     )
     yield Grid.of((Column("look at"), Column("", wraps=True)), list(_advice(rows)))
