@@ -63,10 +63,15 @@ def test_a_checkpoint_is_told_with_what_it_differs_by(model: Result, changes: Re
 
 def test_a_benchmark_is_told_with_what_lacks(bench: Result) -> None:
     found = lines(bench)
-    for line in ("1 measured figures", "a.json mlperf 1 1", "a-1 ? ours ? fixed_batch ? 7 9 tpot_ms 12.5", "a remark",
-                 "chip is not known in 1 rows: give --chip", "1 rows (100.0 %) can't be predicted: batch is not stated",
-                 "wrote rows.csv; next: roofline validate --measured rows.csv"):  # fmt: skip
+    for line in ("1 measured figure", "a.json mlperf 1 1", "a-1 ? ours ? fixed_batch ? 7 9 tpot_ms 12.5", "a remark",
+                 "chip is not known in 1 row: give --chip", "wrote rows.csv; next: roofline validate --measured rows.csv"):  # fmt: skip
         assert line in found
+
+
+def test_what_can_t_be_predicted_is_told_once_nothing_lacks(bench: Result) -> None:
+    told = "1 row (100.0 %) can't be predicted: batch is not stated"
+    assert told not in lines(bench)
+    assert told in lines({**bench, "missing": []})
 
 
 def test_many_figures_are_cut_unless_all_are_asked_for(bench: Result) -> None:

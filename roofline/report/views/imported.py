@@ -53,7 +53,7 @@ def _checkpoint(held: Result | None) -> Iterator[tuple[str, str]]:
 
 def _bench(result: Result, all_rows: bool) -> Iterator[Part]:
     rows = result["rows"]
-    yield Heading(f"{count(len(rows))} measured figures")
+    yield Heading(f"{count(len(rows))} measured {'figure' if len(rows) == 1 else 'figures'}")
     columns = (Column("file"), Column("format"), Column("runs", right=True), Column("figures", right=True))
     files = [(file["path"], file["format"], count(file["runs"]), count(file["rows"])) for file in result["files"]]
     yield Grid.of(columns, files)
@@ -62,14 +62,16 @@ def _bench(result: Result, all_rows: bool) -> Iterator[Part]:
         yield Text(f"and {count(len(rows) - ROWS)} more", "quiet")
     yield from (Text(note, "quiet") for note in result["notes"])
     for lack in result["missing"]:
-        yield Text(f"{lack['column']} is not known in {count(lack['rows'])} rows: give {lack['option']}", "bad")
-    if result["skipped"]:
+        yield Text(f"{lack['column']} is not known in {_rows(lack['rows'])}: give {lack['option']}", "bad")
+    if result["skipped"] and not result["missing"]:
         share = percent(len(result["skipped"]) / len(rows))
-        yield Text(
-            f"{count(len(result['skipped']))} rows ({share}) can't be predicted: {result['skipped'][0]['reason']}",
-            "bad",
-        )
+        reason = result["skipped"][0]["reason"]
+        yield Text(f"{_rows(len(result['skipped']))} ({share}) can't be predicted: {reason}", "bad")
     yield from _written(result, f"roofline validate --measured {result['written']}")
+
+
+def _rows(number: int) -> str:
+    return f"{count(number)} {'row' if number == 1 else 'rows'}"
 
 
 def _figures(rows: Sequence[Result]) -> Iterator[Part]:
