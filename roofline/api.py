@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline.catalog.store import Catalog
+from roofline.errors import RooflineError
 from roofline.report import charts, formats
 from roofline.report.rows import flat_rows
 from roofline.studies import analyze, request
@@ -428,6 +429,8 @@ def import_bench(
     predicted.
     Raises `RooflineError` for a file of no known format.
     """
+    if not files:
+        raise RooflineError("name at least one file of results")
     paths, where = [Path(file) for file in files], str(out) if out is not None else None
     return Result(_import_bench(paths, catalog or Catalog(), given, form=form, out=where, save=where is not None))
 

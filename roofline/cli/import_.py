@@ -189,9 +189,9 @@ def register(app: typer.Typer) -> None:
         "import",
         cls=Command,
         epilog=examples(
-            "roofline import config.json --id our-model",
-            "roofline import Qwen/Qwen3-8B -o qwen3-8b.yaml",
-            "roofline import --bench result.json --chip h100-sxm --weights fp8 -o rows.csv",
-            "roofline import --bench llama-bench.csv --chip m2-ultra -o - | head",
+            "roofline import examples/our-model",
+            "roofline import examples/our-model/config.json --id ours -o -",
+            "roofline import --bench examples/vllm-serve.json --chip a100-sxm-80gb --weights bf16 -o rows.csv",
+            "roofline import --bench examples/vllm-serve.json --chip h100-sxm --batch 64 -o -",
         ),
     )(import_)

@@ -109,6 +109,6 @@ def register(app: typer.Typer) -> None:
             "roofline validate --by chip,model,metric --format markdown",
             "roofline validate --by metric --split all --worst 20",
             "roofline validate --by what --max-median 0.9 --min-cases 20",
-            "roofline validate --measured rows.csv --gap",
+            "roofline validate --measured examples/my-measurements.csv --gap",
         ),
     )(validate)

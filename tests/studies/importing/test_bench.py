@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import roofline as rl
 from roofline.catalog.store import Catalog
 from roofline.errors import OutputError, RooflineError
 from roofline.studies.importing.bench import COLUMNS, OPTIONS, import_bench
@@ -273,6 +274,16 @@ def test_files_that_can_t_be_read_are_told(tmp_path: Path, catalog: Catalog) -> 
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RooflineError, match="is not UTF-8 text"):
         import_bench([tmp_path / "binary"], catalog, {}, save=False)
+
+
+def test_the_api_is_the_command(save: Save, tmp_path: Path) -> None:
+    path, out = save("a.json", VLLM), tmp_path / "rows.csv"
+    result = rl.import_bench(path, chip="h100-sxm", weight_dtype="fp8", out=out)
+    assert (result["missing"], result["written"]) == ([], str(out))
+    assert len(rl.validate(out)["rows"]) == 4
+    assert rl.import_bench(str(path))["written"] is None
+    with pytest.raises(RooflineError, match="at least one file"):
+        rl.import_bench()
 
 
 def test_several_files_are_one_table(save: Save, catalog: Catalog) -> None:
