@@ -342,7 +342,9 @@ RECORDS = {"vllm-serve": VLLM, "sglang-serve": SGLANG, "llama-bench": LLAMA, "tr
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_mutated_results_never_give_a_traceback(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_mutated_results_never_give_a_traceback(
+    data: st.DataObject, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     name = data.draw(st.sampled_from(sorted(RECORDS)))
     record: Row = dict(RECORDS[name])
     for key in data.draw(st.lists(st.sampled_from(sorted(record)), max_size=3, unique=True)):
@@ -353,7 +355,7 @@ def test_mutated_results_never_give_a_traceback(data: st.DataObject, tmp_path_fa
     path = tmp_path_factory.mktemp("mutated") / "a.json"
     path.write_text(json.dumps(record), encoding="utf-8")
     try:
-        result = import_bench([path], Catalog(), {"chip": "h100-sxm"}, form=name, save=False)
+        result = import_bench([path], catalog, {"chip": "h100-sxm"}, form=name, save=False)
     except RooflineError:
         return
     assert all(row["value"] > 0 for row in result["rows"])
@@ -361,10 +363,12 @@ def test_mutated_results_never_give_a_traceback(data: st.DataObject, tmp_path_fa
 
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(alphabet='{}[]":,.\n=0123eE-aMLPerf Results Summary', max_size=200), form=st.sampled_from(FORMATS))
-def test_any_text_never_gives_a_traceback(text: str, form: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_text_never_gives_a_traceback(
+    text: str, form: Any, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("any") / "a.txt"
     path.write_text(text, encoding="utf-8")
     try:
-        import_bench([path], Catalog(), {}, form=form.name, save=False)
+        import_bench([path], catalog, {}, form=form.name, save=False)
     except RooflineError:
         return
