@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from roofline import __version__
+from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
 from roofline.errors import RooflineError, did_you_mean
 from roofline.studies.importing import benchmarks
@@ -75,7 +76,7 @@ def import_bench(
     `given` are cells by column that the files do not state, or state wrongly; `form` is the format instead of the one
     that is told by a file's content.
     """
-    stated = _stated(given)
+    stated, catalog = _stated(given), Snapshot.of(catalog)
     files, rows, notes = [], [], []
     for path in paths:
         found = content.read(path)
