@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline.catalog.store import Catalog
+from roofline.errors import RooflineError
 from roofline.report import charts, formats
 from roofline.report.rows import flat_rows
 from roofline.studies import analyze, request
@@ -16,6 +17,8 @@ from roofline.studies.check import check as _check
 from roofline.studies.contrast import contrast as _contrast
 from roofline.studies.decide import decide as _decide
 from roofline.studies.explain import explain as _explain
+from roofline.studies.importing.bench import import_bench as _import_bench
+from roofline.studies.importing.model import import_model as _import_model
 from roofline.studies.lint import lint as _lint
 from roofline.studies.market import market as _market
 from roofline.studies.new import new as _new
@@ -40,6 +43,8 @@ __all__ = [
     "contrast",
     "decide",
     "explain",
+    "import_bench",
+    "import_model",
     "lint",
     "market",
     "new",
@@ -313,14 +318,17 @@ def validate(
     *,
     by: str | Sequence[str] = DEFAULT_BY,
     split: str | None = None,
+    gaps: bool | None = None,
     catalog: Catalog | None = None,
 ) -> Result:
     """Predictions against published measurements (`roofline validate`), by default those that ship.
 
-    `by` is a column of the rows to group by, or several; `split` is scoring, calibration or all.
+    `by` is a column of the rows to group by, or several; `split` is scoring, calibration or all. With `gaps` each row
+    has a "gap": the parts of the time between the bound and the measurement; by default rows of a small table of one's
+    own have it.
     """
     columns = (by,) if isinstance(by, str) else by
-    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), columns, split))
+    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), columns, split, gaps))
 
 
 def calibrate(
@@ -423,6 +431,48 @@ def show(name: str = "chips", *, catalog: Catalog | None = None) -> Result:
 def lint(*paths: str | Path, catalog: Catalog | None = None) -> Result:
     """Faults and warnings of files, folders or the whole catalogue (`roofline lint`)."""
     return Result(_lint([Path(path) for path in paths], catalog or Catalog()))
+
+
+def import_model(
+    place: str | Path,
+    *,
+    name: str | None = None,
+    out: str | Path | None = None,
+    save: bool = False,
+    catalog: Catalog | None = None,
+) -> Result:
+    """A model file made of a Hugging Face `config.json` (`roofline import`): a file, a folder that holds it, or the
+    ORG/NAME of a repository on the hub.
+
+    The file is the result's "text". It is written to `out`, or with `save` to `NAME.yaml`. Raises `RooflineError` with
+    every key that is missing, malformed or of a family that is not known; what the checkpoint beside it says otherwise
+    stands in "checkpoint".
+    """
+    where = str(out) if out is not None else None
+    return Result(
+        _import_model(str(place), catalog or Catalog(), name=name, out=where, save=save or where is not None)
+    )  # fmt: skip
+
+
+def import_bench(
+    *files: str | Path,
+    form: str | None = None,
+    out: str | Path | None = None,
+    catalog: Catalog | None = None,
+    **given: Any,
+) -> Result:
+    """Rows of the measured table made of benchmark results (`roofline import --bench`), for `validate` to read.
+
+    `form` names the format where content does not tell it. `given` are columns that the files do not state: `model`,
+    `chip`, `num_chips`, `tp`, `weight_dtype`, `kv_dtype`, `batch`, `input_len` [tokens], `mode` … The table is the
+    result's "text", and is written to `out`; "missing" says what nobody stated, "skipped" which rows can't be
+    predicted.
+    Raises `RooflineError` for a file of no known format.
+    """
+    if not files:
+        raise RooflineError("name at least one file of results")
+    paths, where = [Path(file) for file in files], str(out) if out is not None else None
+    return Result(_import_bench(paths, catalog or Catalog(), given, form=form, out=where, save=where is not None))
 
 
 def new(kind: str, name: str | None = None, folder: str | Path = ".") -> Path:

@@ -15,6 +15,7 @@ from roofline.cli import (
     contrast,
     decide,
     explain,
+    import_,
     lint,
     market,
     new,
@@ -56,6 +57,6 @@ def roofline(
 
 for command in (
     analyze, compare, contrast, plan, sweep, whatif, decide, explain, market, validate, check, calibrate, show, lint,
-    new,
+    new, import_,
 ):  # fmt: skip
     command.register(app)

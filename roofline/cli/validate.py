@@ -58,6 +58,14 @@ Worst = Annotated[
 ]
 Brief = Annotated[bool, typer.Option("--brief", help="Only the errors by group.", rich_help_panel=OUTPUT)]
 All = Annotated[bool, typer.Option("--all", help="Every case and every reason.", rich_help_panel=OUTPUT)]
+Gap = Annotated[
+    bool | None,
+    typer.Option(
+        "--gap/--no-gap",
+        help="What lies between the bound, the expectation and each measurement; by default of a FILE of few rows.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Chart = Annotated[
     str | None,
     typer.Option(
@@ -78,6 +86,7 @@ def validate(
     worst: Worst = 5,
     brief: Brief = False,
     all_: All = False,
+    gap: Gap = None,
     chart: Chart = None,
 ) -> None:
     """Predictions against published measurements."""
@@ -87,7 +96,7 @@ def validate(
     check_thresholds(max_median, max_p90)
     columns = tuple(column.strip() for column in by.split(",") if column.strip())
     shown: dict[str, Any] = {"worst": worst, "brief": brief, "all_rows": all_}
-    result = emit(ask, lambda: study(measured, ask.catalog, columns, split), chart=chart, **shown)
+    result = emit(ask, lambda: study(measured, ask.catalog, columns, split, gap), chart=chart, **shown)
     if max_median is not None or max_p90 is not None:
         demand(result, max_median, max_p90, min_cases)
 
@@ -101,5 +110,6 @@ def register(app: typer.Typer) -> None:
             "roofline validate --by chip,model,metric --format markdown",
             "roofline validate --by metric --split all --worst 20",
             "roofline validate --by what --max-median 0.9 --min-cases 20",
+            "roofline validate --measured examples/my-measurements.csv --gap",
         ),
     )(validate)

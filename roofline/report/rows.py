@@ -30,6 +30,7 @@ def flat_rows(result: Result) -> list[dict[str, Any]]:
         "explanation": lambda: map(dict, result["lines"]),
         "market": lambda: map(_offered, result["rows"]),
         "whatif": lambda: _turned(result),
+        "validation": lambda: map(_validated, result["rows"]),
         "calibration": lambda: (constant for row in result["rows"] for constant in _constants(row)),
     }  # fmt: skip
     kind = str(result.get("schema", "")).removeprefix("roofline.").partition("/")[0]
@@ -176,6 +177,16 @@ def _planned(result: Result, row: Result) -> dict[str, Any]:
         **row["metrics"],
         "evidence": row["evidence"]["calibration"],
     }
+
+
+def _validated(row: Result) -> dict[str, Any]:
+    """One measured case, with its gap part by part where it tells one."""
+    flat = {name: value for name, value in row.items() if name != "gap"}
+    gap = row.get("gap")
+    if not gap:
+        return flat
+    plain = {f"gap_{name}": value for name, value in gap.items() if name != "parts_s"}
+    return flat | {f"gap_{name}_s": value for name, value in gap["parts_s"].items()} | plain
 
 
 def _constants(row: Result) -> Iterator[dict[str, Any]]:

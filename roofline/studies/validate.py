@@ -22,26 +22,35 @@ VALIDATION_SCHEMA = "roofline.validation/1"
 DEFAULT_BY = ("chip_kind", "what")
 ALL = "all"
 SPLITS = (SCORING, CALIBRATION, ALL)
+FEW = 40  # measurements of a table of one's own that are looked at one by one
 
 
 def validate(
-    path: Path | None, catalog: Catalog, by: Sequence[str] = DEFAULT_BY, split: str | None = None
+    path: Path | None,
+    catalog: Catalog,
+    by: Sequence[str] = DEFAULT_BY,
+    split: str | None = None,
+    gaps: bool | None = None,
 ) -> dict[str, Any]:
     """The contract's validation of a measured CSV, by default the shipped ones, summarised by columns of the rows.
 
-    `split` is the side whose rows are shown; by default `scoring` of the shipped tables and `all` of another.
+    `split` is the side whose rows are shown; by default `scoring` of the shipped tables and `all` of another. With
+    `gaps` each row says what lies between bound, expectation and measurement; by default those of a small table do.
     """
     columns = tuple(dict.fromkeys(by))
     side = split or (ALL if path else SCORING)
     check_columns(columns, COLUMNS)
     _check_split(side)
     snapshot = Snapshot.of(catalog)
-    found = [predicted(read(table), snapshot) for table in ((path,) if path else shipped())]
+    tables = [read(table) for table in ((path,) if path else shipped())]
+    told = (path is not None and len(tables[0].cases) <= FEW) if gaps is None else gaps
+    found = [predicted(table, snapshot, gaps=told) for table in tables]
     rows = [row for some, _ in found for row in some]
     kept = [row for row in rows if side in (ALL, row["split"])]
     return {
         "schema": VALIDATION_SCHEMA,
         "version": __version__,
+        "measured": str(path) if path else None,
         "by": list(columns),
         "split": side,
         "left_out": len(rows) - len(kept),

@@ -518,6 +518,7 @@ def test_version_and_module(run: Callable[..., Any]) -> None:
         "show",
         "lint",
         "new",
+        "import",
     ],
 )
 def test_every_command_has_help_with_examples_that_run(

@@ -72,7 +72,7 @@ def test_json_has_what_was_asked_and_every_skipped_row(validate: Run) -> None:
 
 def test_csv_and_jsonl_are_the_rows(validate: Run) -> None:
     rows = list(csv.DictReader(io.StringIO(validate("--format", "csv").out)))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0])[: len(COLUMNS)] == COLUMNS
     assert [json.loads(line)["id"] for line in validate("--format", "jsonl").out.splitlines()] == [
         row["id"] for row in rows
     ]

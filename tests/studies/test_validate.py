@@ -128,7 +128,7 @@ def test_what_a_figure_says_follows_from_metric_and_mode(metric: str, phase: str
 
 def test_rows_have_the_columns_that_are_promised(write: Write, write_kernels: Write) -> None:
     for found in (rl.validate(write({}))["rows"], rl.validate(write_kernels({}))["rows"]):
-        assert tuple(found[0]) == COLUMNS
+        assert tuple(found[0])[: len(COLUMNS)] == COLUMNS
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 from roofline.report.document import Column, Document, Grid, Heading, Part, Text
 from roofline.report.human import count, known, percent, ratio
+from roofline.report.views.gap import gap_report
 
 Result = Mapping[str, Any]
 WORST = 5
@@ -17,15 +18,21 @@ REASONS = 8
 def view(
     result: Result, *, worst: int = WORST, brief: bool = False, all_rows: bool = False, **_: Any
 ) -> Document:  # fmt: skip
-    """The whole report; `worst` cases and offenders are listed, or all of them and every reason; `brief` lists none."""
+    """The whole report; `worst` cases and offenders are listed, or all of them and every reason; `brief` lists none.
+    Where each row tells what lies between bound and measurement, that stands in the place of the worst cases."""
     most = 0 if brief else len(result["rows"]) if all_rows else worst
-    parts = [*_summary(result), *_physics(result["rows"], most), *_worst(result["rows"], most)]
+    gaps = () if brief else gap_report(result["rows"])
+    worst_cases = () if gaps else _worst(result["rows"], most)
+    parts = [*_summary(result), *gaps, *_physics(result["rows"], most), *worst_cases]
     return tuple(parts if brief else [*parts, *_skipped(result["skipped"], None if all_rows else REASONS)])
 
 
 def _summary(result: Result) -> Iterator[Part]:
-    yield Heading(f"{count(len(result['rows']))} published cases predicted, {count(len(result['skipped']))} skipped")
-    yield Text(_split(result), "quiet")
+    own = result.get("measured")
+    what = f"cases of {own}" if own else "published cases"
+    yield Heading(f"{count(len(result['rows']))} {what} predicted, {count(len(result['skipped']))} skipped")
+    if not own or result["split"] != "all":
+        yield Text(_split(result), "quiet")
     names = result["by"] or ["group"]
     heads = ("cases", "median error", "90th percentile", "bias", "inside interval", "beat ideal")
     columns = [*map(Column, names), *(Column(head, right=True) for head in heads)]

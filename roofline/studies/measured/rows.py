@@ -17,6 +17,7 @@ from roofline.catalog.store import Catalog
 from roofline.engine import interval, search
 from roofline.engine.prediction import Prediction, evidence_of
 from roofline.studies.measured import kernels
+from roofline.studies.measured.gap import gap
 from roofline.studies.measured.kernels import COLLECTIVES, Bench
 from roofline.studies.measured.reading import Reading, Skips, grouped
 from roofline.studies.measured.split import calibrates
@@ -29,6 +30,7 @@ COLUMNS = (
     "stack", "weights", "batch", "input_len", "output_len", "split", "predicted", "measured", "error", "ideal",
     "beats_ideal", "fits", "low", "high", "evidence", "source",
 )  # fmt: skip
+GAP = "gap"  # a key of rows that tell it
 CALIBRATION, SCORING = "calibration", "scoring"
 SIDES = {True: CALIBRATION, False: SCORING}
 CLASSES: Mapping[str, str] = MappingProxyType(
@@ -44,9 +46,10 @@ CLASSES: Mapping[str, str] = MappingProxyType(
 ROUNDING = 1.001  # sources round: a measurement beats physics only beyond this factor
 
 
-def predicted(table: Table, catalog: Catalog) -> tuple[list[Row], Skips]:
-    """Every case of a table as a row, or skipped with its reason."""
-    found, skipped = (_kernels if table.layout is KERNELS else _measured)(table, catalog)
+def predicted(table: Table, catalog: Catalog, *, gaps: bool = False) -> tuple[list[Row], Skips]:
+    """Every case of a table as a row, or skipped with its reason; with `gaps` a row of a request or a run also says
+    what lies between the bound, the expectation and the measurement."""
+    found, skipped = _kernels(table, catalog) if table.layout is KERNELS else _measured(table, catalog, gaps)
     faults = [fault(row) for row in found]
     skipped += [{"id": row["id"], "reason": reason} for row, reason in zip(found, faults, strict=True) if reason]
     return [row for row, reason in zip(found, faults, strict=True) if not reason], skipped
@@ -61,20 +64,20 @@ def fault(row: Row) -> str:
     return "" if 0.0 < row["predicted"] < math.inf else "no finite prediction"
 
 
-def _measured(table: Table, catalog: Catalog) -> tuple[list[Row], Skips]:
+def _measured(table: Table, catalog: Catalog, gaps: bool) -> tuple[list[Row], Skips]:
     rows: list[Row] = []
     skipped: Skips = []
     for reading, groups, left_out in grouped(table.cases, catalog):
         skipped += left_out
         for setup, cases in groups.items():
             try:
-                rows += _of_setup(reading, setup, cases, catalog)
+                rows += _of_setup(reading, setup, cases, catalog, gaps)
             except SkipError as reason:
                 skipped += [{"id": case["id"], "reason": str(reason)} for case in cases]
     return rows, skipped
 
 
-def _of_setup(reading: Reading, setup: Any, cases: Sequence[Case], catalog: Catalog) -> list[Row]:
+def _of_setup(reading: Reading, setup: Any, cases: Sequence[Case], catalog: Catalog, gaps: bool) -> list[Row]:
     """Cases that differ in numbers alone: one prediction."""
     model, stack = reading.model_of(setup, catalog), reading.stack_of(setup, catalog)
     where = reading.deployment(setup, catalog, model, stack, cases)
@@ -91,12 +94,14 @@ def _of_setup(reading: Reading, setup: Any, cases: Sequence[Case], catalog: Cata
     chips, fits = (np.broadcast_to(each, (len(cases),)) for each in (where.plan.num_chips, found.fits))
     own = ({"num_chips": int(chip), "fits": bool(fit)} for chip, fit in zip(chips, fits, strict=True))
     return [
-        _figure(reading, case, shared | more, found, index, len(cases))
+        _figure(reading, case, shared | more, found, index, len(cases), gaps)
         for index, (case, more) in enumerate(zip(cases, own, strict=True))
     ]
 
 
-def _figure(reading: Reading, case: Case, shared: Row, found: Prediction, index: int, count: int) -> Row:
+def _figure(
+    reading: Reading, case: Case, shared: Row, found: Prediction, index: int, count: int, gaps: bool
+) -> Row:  # fmt: skip
     metric = reading.of_case(case)
     figures = [_one(found, metric, suffix, index, count) for suffix in ("", "_ideal", "_low", "_high")]
     about = {
@@ -114,7 +119,15 @@ def _figure(reading: Reading, case: Case, shared: Row, found: Prediction, index:
         "source": case["source"],
     }
     measured = float(case.numbers["value"] or 0.0)
-    return _row(about | shared, measured, *figures, more_is_better=metric.more_is_better)
+    row = _row(about | shared, measured, *figures, more_is_better=metric.more_is_better)
+    if gaps:
+        told = dict(zip(("predicted", "ideal", "low", "high"), figures, strict=True))
+        row[GAP] = gap(found, metric, index, count, {"measured": measured, **told}) if _sound(measured, told) else None
+    return row
+
+
+def _sound(measured: float, told: Mapping[str, float]) -> bool:
+    return 0.0 < measured < math.inf and 0.0 < told["predicted"] < math.inf
 
 
 def _unit(metric: Metric) -> str:

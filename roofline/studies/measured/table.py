@@ -198,7 +198,12 @@ def read(path: Path) -> Table:
     findings = [finding for line, row in enumerate(rows, start=2) for finding in _faults(path, line, row, layout)]
     if findings:
         raise SpecError(findings)
-    return Table(layout, [Case(row, {name: _number(row.get(name)) for name in layout.numbers}) for row in rows])
+    return Table(layout, [case_of(row, layout) for row in rows])
+
+
+def case_of(row: Mapping[str, str], layout: Layout = SERVING) -> Case:
+    """A row's cells as a case."""
+    return Case(row, {name: _number(row.get(name)) for name in layout.numbers})
 
 
 def _missing(path: Path, column: str, columns: tuple[str, ...]) -> Finding:

@@ -1,0 +1,1 @@
+"""Models as Hugging Face repositories describe them: a `config.json`, and the headers of the checkpoint beside it."""
