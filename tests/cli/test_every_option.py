@@ -166,6 +166,8 @@ OPTIONS: dict[str, dict[str, Tries]] = {
         "--pareto": (("chat", "--vary", "batch=8,16", "--pareto", "ttft_s,tpot_s"),),
         "--possible": (("piped", "--vary", "tp=1,3", "--possible"),),
         "--jobs": (("chat", "--jobs", "0"),),
+        "--engine": (("chat", "--engine", "dask"),),
+        "--scheduler": (("chat", "--scheduler", "nowhere"),),
         "--dry-run": (("chat", "--dry-run"),),
         "--restart": (("chat", "-o", "unfinished.csv", "--restart"),),
         "--all": (("chat", "--vary", "batch=1:64:+1", "--all"),),
@@ -261,7 +263,8 @@ OTHERS: Mapping[str, str] = {  # of options that are about another one
 }
 # Options that are refused with a reason, or ask for an operator that is there only with them or only without.
 REFUSED = {
-    ("contrast", "--phase"), ("contrast", "--scenario"), ("contrast", "--pools"), ("plan", "--pools"), ("sweep", "--jobs"),
+    ("contrast", "--phase"), ("contrast", "--scenario"), ("contrast", "--pools"), ("plan", "--pools"), ("sweep", "--jobs"), ("sweep", "--engine"),
+    ("sweep", "--scheduler"),
     ("explain", "--flash"),
 }  # fmt: skip
 
