@@ -45,6 +45,10 @@ FREE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         QUANTISE: ("memory", "latency"),
     }
 )
+# What is free besides, by kind of chip: libraries on processors lay out weights anew for every product.
+FREE_BESIDES: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
+    {("cpu", MATMUL): ("half",), ("cpu", EXPERTS): ("half",)}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +136,13 @@ STEPS = (
     Step((ELEMENTWISE,)),
     Step((MATMUL, CACHE)),
     Step(("matmul/fp8", QUANTISE)),
-    *(Step((f"matmul/{dtype}",)) for dtype in ("fp8-block", "nvfp4", "mxfp4", "int8")),
+    *(Step((f"matmul/{dtype}",)) for dtype in ("fp8-block", "nvfp4", "mxfp4", "int8", "fp32")),
     Step((ATTENTION,)),
-    Step(("attention/fp8",)),
+    *(Step((f"attention/{dtype}",)) for dtype in ("fp8", "fp32")),
     Step((DECODE_ATTENTION,)),
-    Step(("decode-attention/fp8",)),
+    *(Step((f"decode-attention/{dtype}",)) for dtype in ("fp8", "fp32")),
     Step((EXPERTS,)),
-    *(Step((f"experts/{dtype}",)) for dtype in ("fp8", "fp8-block", "nvfp4", "mxfp4", "int4")),
+    *(Step((f"experts/{dtype}",)) for dtype in ("fp8", "fp8-block", "nvfp4", "mxfp4", "int4", "fp32")),
     *(Step((f"{LINK}{scope}",)) for scope in LINKS),
     *(Step((f"{LINK}{scope}/{algorithm}",)) for scope in LINKS for algorithm in ("all-reduce", "all-to-all")),
 )
@@ -251,7 +255,8 @@ def constants(chip: Chip, step: Step) -> list[Constant]:
                 found.append(_constant(f"{entry}.{name}", start, limits))
         else:
             kernel, ideal = _start(chip, entry), Efficiency()
-            for name in FREE[entry.partition("/")[0]]:
+            kind = entry.partition("/")[0]
+            for name in (*FREE[kind], *FREE_BESIDES.get((chip.kind, kind), ())):
                 stated = float(getattr(kernel, name))
                 known = stated != getattr(ideal, name)
                 found.append(_constant(f"{entry}.{name}", stated if known else RANGES[name].start, RANGES[name]))
