@@ -80,11 +80,28 @@ class Clock:
         self.once(run, wait)
         return int(np.clip(SHORTEST / max(self.once(run, wait), 1e-9), 1, MOST_CALLS))
 
-    def sample(self, run: Callable[[], object], wait: Callable[[], None], calls: int) -> float:
-        """Seconds of one call, the mean of several in a row."""
+    def sample(
+        self,
+        run: Callable[[], object],
+        wait: Callable[[], None],
+        calls: int,
+        before: Callable[[], object] | None = None,
+    ) -> float:
+        """Seconds of one call, the mean of several in a row; of each by itself if something comes `before` it."""
+        if before is not None:
+            return self._each(run, wait, calls, before)
 
         def several() -> None:
             for _ in range(calls):
                 run()
 
         return self.once(several, wait) / calls
+
+    def _each(
+        self, run: Callable[[], object], wait: Callable[[], None], calls: int, before: Callable[[], object]
+    ) -> float:  # fmt: skip
+        total = 0.0
+        for _ in range(calls):
+            before()
+            total += self.once(run, wait)
+        return total / calls

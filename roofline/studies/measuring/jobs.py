@@ -34,6 +34,7 @@ PASSES = ((1, 512), (1, 2048), (8, 1024), (64, 512), (128, 1024), (512, 512), (5
 EXPERTS = ((512, 704), (1024, 1024))  # width of the model, of an expert
 EXPERT_COUNT, CHOSEN = 8, 2
 EXPERT_ROWS = (1, 4, 8, 16, 64, 256, 1024)
+ROOM = 8  # places of a cache that are not yet filled, as in any that grows
 COPIES = (1e5, 1e6, 1e7, 1e8)  # B
 HALF = 0.5  # of a cache's size: what it holds beside all else
 # What no operator of a model is: shown, and taken for rates of memories, but nothing is fitted to it.
@@ -44,11 +45,13 @@ MAIN = "main memory"
 @dataclass(frozen=True, slots=True)
 class Job:
     """One thing to time: the cells of its row, how much work that is (FLOP and bytes, to begin with the small ones),
-    and how it is prepared; `counts` are the bytes of a plain pass, for its rate."""
+    and how it is prepared. What is timed `apart` comes after other work each time, as in a model: neither its code nor
+    its values are in the nearest caches then."""
 
     cells: Mapping[str, object]
     work: float
     prepare: Callable[[], Run]
+    apart: bool = False
 
     @property
     def what(self) -> str:
@@ -195,12 +198,14 @@ def attentions(backend: Backend, pool: Pool, dtype: str) -> Iterator[Job]:
                 {"op": "attention_prefill", "dtype": dtype, "batch": batch, **shape, "q_len": length, "note": COLD},
                 work + batch * kv_heads * dim * length * BITS[dtype],
                 _attention(backend, pool, dtype, (batch, length, length), (heads, kv_heads, dim)),
+                apart=True,
             )
         for batch, length in CACHES:
             yield Job(
                 {"op": "attention_decode", "dtype": dtype, "batch": batch, **shape, "kv_len": length, "note": COLD},
                 batch * dim * length * (4.0 * heads + kv_heads * BITS[dtype]),
                 _attention(backend, pool, dtype, (batch, 1, length), (heads, kv_heads, dim)),
+                apart=True,
             )
 
 
@@ -214,7 +219,7 @@ def _attention(
         k, v = (backend.values(batch, new, kv_heads, dim, dtype=dtype) for _ in range(2))
 
         def run() -> object:
-            keys, values = (pool.piece(batch, kv_heads, seen, dim, dtype=dtype) for _ in range(2))
+            keys, values = (pool.piece(batch, kv_heads, seen + ROOM, dim, dtype=dtype) for _ in range(2))
             return backend.attend(q, k, v, (keys, values), seen - new)
 
         run()
@@ -266,6 +271,7 @@ def passing(backend: Backend, machine: Machine, pool: Pool) -> Iterator[Job]:
                     {"op": "norm" if what == "norm" else "other", "dtype": dtype, "bytes": int(moved), "note": what},
                     8.0 * moved,
                     prepare,
+                    apart=True,
                 )
     dtype = backend.dtypes[0]
     for size in COPIES:

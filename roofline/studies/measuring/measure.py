@@ -10,11 +10,13 @@ import numpy as np
 
 from roofline.studies.measuring.backends import Backend
 from roofline.studies.measuring.clock import NOISY, Clock, Timing, timing
-from roofline.studies.measuring.jobs import Job, Run, jobs, pool_for
+from roofline.studies.measuring.jobs import Job, Pool, Run, jobs, pool_for
 from roofline.studies.measuring.system import Machine, machine
 
 ENOUGH = 15  # samples of each timing: more rounds change a median by less than machines change by themselves
 FEWEST = 3  # below which a timing is not more than a first impression
+MOST_APART = 5  # calls of a sample that are timed one by one
+STREAMED = (1024, 1024)  # [n, k] of the weights that come before each of these
 COLUMNS = (
     "id", "chip", "num_chips", "op", "dtype", "m", "n", "k", "batch", "heads", "kv_heads", "head_dim", "q_len",
     "kv_len", "bytes", "latency_us", "least_us", "samples", "software", "date", "source", "note",
@@ -80,12 +82,19 @@ def measure(backend: Backend, budget: float, watch: Watch = lambda share, what: 
     found = machine(backend.device)
     clock = Clock(budget)
     with backend.forgetting():
-        runs = _Runs(backend, clock, watch)
         pool = pool_for(backend, found)
+        runs = _Runs(backend, clock, watch, _streaming(backend, pool))
         runs.over(jobs(backend, found, pool))
     timed = [Timed(job, timing(samples)) for job, samples in runs.samples if samples]
     day = time.strftime("%Y-%m-%d")
     return Measured(found, backend, timed, runs.left_out, clock.spent, budget, day)
+
+
+def _streaming(backend: Backend, pool: Pool) -> Run:
+    """What a small kernel of a model comes after: a product that streams weights and leaves caches full of them."""
+    dtype = backend.dtypes[0]
+    x = backend.values(1, STREAMED[1], dtype=dtype)
+    return lambda: backend.product(x, pool.piece(*STREAMED, dtype=dtype))
 
 
 @dataclass
@@ -95,6 +104,7 @@ class _Runs:
     backend: Backend
     clock: Clock
     watch: Watch
+    before: Run
     samples: list[tuple[Job, list[float]]] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -108,7 +118,8 @@ class _Runs:
             try:
                 run = job.prepare()
                 calls = self.clock.calls(run, self.backend.wait)
-                samples = [self.clock.sample(run, self.backend.wait, calls)]
+                calls = min(calls, MOST_APART) if job.apart else calls
+                samples = [self._sample(job, run, calls)]
             except self.backend.exhausted as error:
                 self.left_out[job.what] = f"not enough memory ({type(error).__name__})"
                 self.backend.release()
@@ -120,8 +131,11 @@ class _Runs:
             for job, samples, run, calls in ready:
                 if self.clock.over:
                     return
-                samples.append(self.clock.sample(run, self.backend.wait, calls))
+                samples.append(self._sample(job, run, calls))
                 self._tell(job)
+
+    def _sample(self, job: Job, run: Run, calls: int) -> float:
+        return self.clock.sample(run, self.backend.wait, calls, self.before if job.apart else None)
 
     def _tell(self, job: Job) -> None:
         self.watch(min(self.clock.spent / self.clock.budget, 1.0), job.what)
