@@ -133,3 +133,12 @@ def asking(*groups: Callable[..., None]) -> Callable[[Callable[..., None]], Call
         return run
 
     return add
+
+
+def only_with(option: str, others: Mapping[str, object]) -> None:
+    """`RooflineError` for an option that says something of what another one asks for, which was not given."""
+    from roofline.errors import RooflineError
+
+    for name, value in others.items():
+        if value is not None:
+            raise RooflineError(f"{name} goes with {option}; add it, or leave {name} out")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from roofline import __version__
+from roofline.catalog.overlay import known
 from roofline.catalog.store import Catalog
 from roofline.studies.calibrate import ALL, CALIBRATION_SCHEMA, CHIP
 from roofline.studies.calibration.fitting import error
@@ -69,16 +68,6 @@ def outcome(measured: Measured, name: str, catalog: Catalog) -> Outcome:
     with known(name, text, catalog) as with_it:
         with_it.chip(name)
     return Outcome(name, measured, found, fitted, text, rows_text)
-
-
-@contextmanager
-def known(name: str, text: str, catalog: Catalog) -> Iterator[Catalog]:
-    """The catalogue with a chip of that text before all others."""
-    with TemporaryDirectory(prefix="roofline-") as folder:
-        chips = Path(folder) / "chips"
-        chips.mkdir()
-        (chips / f"{name}.yaml").write_text(text, encoding="utf-8")
-        yield Catalog((Path(folder), *catalog.hardware_dirs), catalog.workload_dirs, catalog.hidden)
 
 
 def _read(text: str) -> Table:

@@ -53,7 +53,9 @@ def chip_text(name: str, found: Measured, rates: Rates, fitted: Fitted | None = 
     body: dict[str, str | Tree] = {
         "compute": {
             "units": _units(found),
-            "peaks": {dtype: _flow(dense=units.show(rate, "FLOP/s"), source=MEASURED) for dtype, rate in rates.peaks.items()},
+            "peaks": {
+                dtype: _flow(dense=units.show(rate, "FLOP/s"), source=MEASURED) for dtype, rate in rates.peaks.items()
+            },
         }
     }
     lines = [
@@ -69,7 +71,10 @@ def chip_text(name: str, found: Measured, rates: Rates, fitted: Fitted | None = 
         lines += ["", *block(key, value, 0)]
     lines += ["", "memory:", *_memory(found, rates)]
     if rates.to_device and rates.from_device:
-        lines += ["", f"# host to device {units.show(rates.to_device, 'B/s')}, back {units.show(rates.from_device, 'B/s')}"]
+        lines += [
+            "",
+            f"# host to device {units.show(rates.to_device, 'B/s')}, back {units.show(rates.from_device, 'B/s')}",
+        ]
     if machine.tdp:
         lines += ["", f"power: {_flow(tdp=units.show(machine.tdp, 'W'), source=SYSTEM)}"]
     if fitted:
@@ -166,5 +171,3 @@ def write(texts: Mapping[Path, str]) -> list[Path]:
             with suppress(OSError):
                 temporary_path.unlink(missing_ok=True)
     return list(texts)
-
-

@@ -76,7 +76,9 @@ def rates(found: Measured) -> Rates:
     }  # fmt: skip
     main = max((_moved(item) / item.timing.least for item in found.timed if _moved(item) >= LARGE), default=0.0)
     if not peaks or not main:
-        raise RooflineError(f"{found.budget:g} s were not enough for one product and one pass over memory; raise --budget")
+        raise RooflineError(
+            f"{found.budget:g} s were not enough for one product and one pass over memory; raise --budget"
+        )
     across = {op: _fastest(found.timed, op, "") or None for op in (TO_DEVICE, FROM_DEVICE)}
     return Rates(peaks, caches, main, across[TO_DEVICE], across[FROM_DEVICE])
 
@@ -92,8 +94,7 @@ def _fastest(timed: Sequence[Timed], op: str, note: str) -> float:
 
 
 def _moved(item: Timed) -> float:
-    """Bytes that a timing certainly fetched from main memory: of weights, caches of attention, what is read or copied.
-    """
+    """Bytes that a timing certainly fetched from main memory: of weights, and of what is read or copied."""
     cells = item.job.cells
     if cells["op"] == "gemm":
         return _number(cells["n"]) * _number(cells["k"]) * BITS[str(cells["dtype"])] / 8.0

@@ -7,8 +7,10 @@ cache for memory.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from roofline.studies.measuring.backends import Array, Backend
 from roofline.studies.measuring.system import Machine
@@ -34,6 +36,7 @@ PASSES = ((1, 512), (1, 2048), (8, 1024), (64, 512), (128, 1024), (512, 512), (5
 EXPERTS = ((512, 704), (1024, 1024))  # width of the model, of an expert
 EXPERT_COUNT, CHOSEN = 8, 2
 EXPERT_ROWS = (1, 4, 8, 16, 64, 256, 1024)
+TURNS = 3  # through all sizes of a kind
 ROOM = 8  # places of a cache that are not yet filled, as in any that grows
 COPIES = (1e5, 1e6, 1e7, 1e8)  # B
 HALF = 0.5  # of a cache's size: what it holds beside all else
@@ -108,16 +111,16 @@ def jobs(backend: Backend, machine: Machine, pool: Pool) -> list[Job]:
 
 
 def spread_out(found: Sequence[Job]) -> list[Job]:
-    """Every third of each kind from small to large, then the others: whatever the budget, of every kind some of all
-    sizes are among what it is enough for."""
-    kinds: dict[tuple[object, ...], list[Job]] = {}
-    for job in found:
-        kinds.setdefault((job.cells["op"], job.cells["dtype"]), []).append(job)
-    turns = [[], [], []]  # type: list[list[Job]]
-    for members in kinds.values():
-        for index, job in enumerate(sorted(members, key=lambda job: job.work)):
-            turns[index % len(turns)].append(job)
-    return [job for turn in turns for job in sorted(turn, key=lambda job: job.work)]
+    """Of every kind in turn one, every third of its sizes from small to large, then the others: whatever the budget,
+    some of every kind and size are among what it is enough for."""
+    kinds: dict[tuple[object, ...], list[Job]] = defaultdict(list)
+    for job in sorted(found, key=lambda job: job.work):
+        kinds[job.cells["op"], job.cells["dtype"], job.cells["note"] == MAIN].append(job)
+    ordered: list[Job] = []
+    for turn in range(TURNS):
+        for together in zip_longest(*(members[turn::TURNS] for members in kinds.values())):
+            ordered += [job for job in together if job is not None]
+    return ordered
 
 
 def reads(backend: Backend, machine: Machine, pool: Pool) -> Iterator[Job]:
@@ -277,7 +280,11 @@ def passing(backend: Backend, machine: Machine, pool: Pool) -> Iterator[Job]:
     for size in COPIES:
         count = int(size * 4.0 / BITS[dtype])
         if size <= pool.size / 2.0:
-            yield Job({"op": "memcpy", "dtype": dtype, "bytes": int(size), "note": COLD}, 8.0 * size, _copy(pool, dtype, count))
+            yield Job(
+                {"op": "memcpy", "dtype": dtype, "bytes": int(size), "note": COLD},
+                8.0 * size,
+                _copy(pool, dtype, count),
+            )
 
 
 def _norm(backend: Backend, dtype: str, m: int, hidden: int) -> Callable[[], Run]:

@@ -7,35 +7,35 @@ rows are read and predicted as everybody else's are.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from roofline.catalog.overlay import beside
 from roofline.catalog.snapshot import Snapshot
-from roofline.catalog.store import Catalog, is_path
+from roofline.catalog.store import Catalog
 from roofline.engine import search
 from roofline.engine.prediction import Phase
 from roofline.engine.roof import Priced
 from roofline.errors import RooflineError
 from roofline.machine.chip import EXPERTS, PERMUTE
-from roofline.studies.measured import table
+from roofline.studies.accuracy import check_columns
+from roofline.studies.measured import rows
 from roofline.studies.measured.reading import grouped
-from roofline.studies.measured.rows import predicted
 from roofline.studies.measured.table import SERVING, Case, Table
 from roofline.studies.measuring import chip_file, system
 from roofline.studies.measuring.backends import Backend, Learner
-from roofline.studies.measuring.calibrate import known
 from roofline.studies.measuring.clock import NOISY, Clock, Timing, timing
 from roofline.studies.measuring.decoder import Decoder, Shape
 from roofline.studies.measuring.measure import Watch
 from roofline.studies.measuring.trials import (
     COLUMNS,
-    DECODE,
+    PHASES,
     PREFILL,
     STEPS,
     TRAINING,
@@ -44,8 +44,11 @@ from roofline.studies.measuring.trials import (
     configurations,
     trials,
 )
+from roofline.studies.validate import DEFAULT_BY
+from roofline.studies.validate import validate as of_table
 
 BUDGET = 300.0  # s
+ROWS = Path("live.csv")
 REPEATS = 3  # of prefill and of steps of training, after a warm-up
 SPARE = 0.8  # of the memory that is free: the rest is for activations
 FRAMEWORK = "framework"  # what passes between kernels
@@ -70,39 +73,34 @@ class Ran:
     parts: Parts
 
 
-def chip_catalog(chip: str, catalog: Catalog) -> AbstractContextManager[tuple[str, Catalog]]:
-    """The id of a chip that is named by an id or a path, and a catalogue that knows it."""
-    if not is_path(chip):
-        return nullcontext((catalog.spec("chip", chip).id, catalog))
-    name = catalog.spec("chip", chip).id
-    return _Beside(name, known(name, f"extends: {Path(chip).resolve()}\nid: {name}\n", catalog))
-
-
-@dataclass
-class _Beside(AbstractContextManager[tuple[str, Catalog]]):
-    """A catalogue that knows one more chip, with that chip's id."""
-
-    name: str
-    inner: AbstractContextManager[Catalog]
-
-    def __enter__(self) -> tuple[str, Catalog]:
-        return self.name, self.inner.__enter__()
-
-    def __exit__(self, *fault: Any) -> None:
-        self.inner.__exit__(*fault)
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Rows of the measured table, what was predicted and measured of each trial, what was left out and why."""
+    """What was predicted and measured of each trial, what was left out and why, the files that tell."""
 
-    rows: Sequence[Mapping[str, object]]
     expected: Mapping[str, Expected]
     ran: Mapping[str, Ran]
     trials: Mapping[str, Trial]
     left_out: Mapping[str, str]
     seconds: float
     budget: float
+    written: Sequence[Path]
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was run."""
+        return not self.left_out
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes these measurements worth less than others."""
+        busy = (
+            f"the machine was busy: a typical run is {self.spread:.0%} longer than the shortest of its kind; "
+            "run again when nothing else does"
+        )
+        found = [busy] if self.spread > NOISY else []
+        for reason, count in Counter(self.left_out.values()).items():
+            found.append(f"{count} of {len(self.left_out) + len(self.ran)} runs left out: {reason}")
+        return found
 
     @property
     def spread(self) -> float:
@@ -119,7 +117,7 @@ def live(
     budget: float = BUDGET,
     shapes: Sequence[Shape] | None = None,
     watch: Watch = lambda share, what: None,
-) -> tuple[Outcome, list[Path]]:
+) -> Outcome:
     """Predict, write predictions down, run, write what was measured to `path`; both files stay.
 
     `RooflineError` if a chip can't be found or nothing could be run, `OutputError` if a file can't be written.
@@ -127,7 +125,8 @@ def live(
     before = path.with_name(f"{path.stem}.predicted.csv")
     for place in (path, before):
         chip_file.place(place)
-    with chip_catalog(chip, catalog) as (name, with_it):
+    with beside(chip, catalog) as with_it:
+        name = with_it.spec("chip", chip).id
         wanted = [
             trial
             for shape, dtype in configurations(backend.dtypes, *(() if shapes is None else (shapes,)))
@@ -139,10 +138,62 @@ def live(
     runs.over(wanted)
     if not runs.ran:
         raise RooflineError(f"{budget:g} s were not enough to run anything; raise --budget")
-    rows = [_measured(trial, runs.ran[trial.id], name, backend) for trial in wanted if trial.id in runs.ran]
-    chip_file.write({path: chip_file.table_text(rows, COLUMNS)})
+    measured = [_measured(trial, runs.ran[trial.id], name, backend) for trial in wanted if trial.id in runs.ran]
+    chip_file.write({path: chip_file.table_text(measured, COLUMNS)})
     by_id = {trial.id: trial for trial in wanted}
-    return Outcome(rows, found, runs.ran, by_id, runs.left_out, runs.clock.spent, budget), [before, path]
+    return Outcome(found, runs.ran, by_id, runs.left_out, runs.clock.spent, budget, (before, path))
+
+
+def validate(
+    backend: Backend,
+    chip: str,
+    path: Path,
+    catalog: Catalog,
+    *,
+    by: Sequence[str] = DEFAULT_BY,
+    budget: float = BUDGET,
+    shapes: Sequence[Shape] | None = None,
+    watch: Watch = lambda share, what: None,
+) -> dict[str, Any]:
+    """The contract's validation of what ran here, with errors by class of operator and what passed between kernels."""
+    check_columns(by, rows.COLUMNS)
+    found = live(backend, chip, path, catalog, budget=budget, shapes=shapes, watch=watch)
+    return {
+        **of_table(path, catalog, by, chip=chip),
+        "live": {
+            "device": backend.device,
+            "software": backend.software,
+            "budget_s": found.budget,
+            "seconds": found.seconds,
+            "complete": found.complete,
+            "spread": found.spread,
+            "warnings": found.warnings,
+            "operators": [*operators(found)],
+            "written": [str(place) for place in found.written],
+        },
+    }
+
+
+def operators(found: Outcome) -> Iterator[dict[str, Any]]:
+    """Errors by phase and class of operator over all runs; of what no operator explains, only its seconds."""
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for name, ran in found.ran.items():
+        phase, expected = found.trials[name].phase, found.expected[name].parts
+        for part in dict.fromkeys((*expected, *ran.parts)):
+            groups[phase, part].append((expected.get(part, 0.0), ran.parts.get(part, 0.0)))
+        groups[phase, FRAMEWORK].append((0.0, ran.timing.median - sum(ran.parts.values())))
+    for (phase, part), pairs in sorted(groups.items(), key=lambda item: PHASES.index(item[0][0])):
+        errors = [predicted / measured - 1.0 for predicted, measured in pairs if measured > 0.0]
+        known = part != FRAMEWORK and len(errors) == len(pairs)
+        yield {
+            "phase": phase,
+            "operator": part,
+            "cases": len(pairs),
+            "predicted_s": sum(predicted for predicted, _ in pairs),
+            "measured_s": sum(measured for _, measured in pairs),
+            "median_absolute_error": float(np.median(np.abs(errors))) if known else None,
+            "bias": float(np.median(errors)) if known else None,
+        }
 
 
 PREDICTED = ("id", "metric", "predicted", "ideal", "low", "high", "parts")
@@ -169,10 +220,10 @@ def expectations(wanted: Sequence[Trial], chip: str, backend: Backend, catalog: 
     """What is predicted of every trial, read as a table of measurements whose figures are not yet known."""
     blank = [{**trial.cells(chip), "framework": backend.software, "value": 1.0} for trial in wanted]
     cases = [_case(cells) for cells in blank]
-    rows, skipped = predicted(Table(SERVING, cases), catalog)
+    told, skipped = rows.predicted(Table(SERVING, cases), catalog)
     if skipped:
         raise RooflineError(f"{skipped[0]['id']} can't be predicted: {skipped[0]['reason']}")
-    by_id = {row["id"]: row for row in rows}
+    by_id = {row["id"]: row for row in told}
     return {name: Expected(by_id[name], parts) for name, parts in _parts(cases, catalog)}
 
 
@@ -187,7 +238,9 @@ def _parts(cases: Sequence[Case], catalog: Catalog) -> Iterator[tuple[str, Parts
         for setup, members in groups.items():
             model, stack = reading.model_of(setup, catalog), reading.stack_of(setup, catalog)
             where = reading.deployment(setup, catalog, model, stack, members)
-            phases = {phase.name: phase for phase in search.predict(reading.work(setup, members, model, where), where).phases}
+            phases = {
+                phase.name: phase for phase in search.predict(reading.work(setup, members, model, where), where).phases
+            }
             for index, case in enumerate(members):
                 yield case["id"], _of_phase(phases[case["phase"]], index, len(members))
 
@@ -230,7 +283,9 @@ class _Runs:
             self.backend.release()
 
     def _model(self, shape: Shape, dtype: str, own: Sequence[Trial]) -> None:
-        room = SPARE * (system.free_memory() if self.backend.device == "cpu" else system.machine(self.backend.device).memory)
+        room = SPARE * (
+            system.free_memory() if self.backend.device == "cpu" else system.machine(self.backend.device).memory
+        )
         fits = [trial for trial in own if trial.needs <= room]
         self.left_out |= {trial.id: "not enough memory" for trial in own if trial not in fits}
         if not fits:
@@ -274,7 +329,7 @@ class _Runs:
         model.run(tokens, caches, first, angles)
         samples, split = [], []
         for at in passes():
-            samples.append(self.clock.once(lambda at=at: model.run(tokens, caches, at, angles), backend.wait))
+            samples.append(self.clock.once(partial(model.run, tokens, caches, at, angles), backend.wait))
         for at in passes():
             parts: dict[str, float] = defaultdict(float)
             model.run(tokens, caches, at, angles, self._timer(parts))

@@ -119,7 +119,7 @@ class _Runs:
                 run = job.prepare()
                 calls = self.clock.calls(run, self.backend.wait)
                 calls = min(calls, MOST_APART) if job.apart else calls
-                samples = [self._sample(job, run, calls)]
+                samples = [self._sample(job, run, 1 if job.apart else calls)]
             except self.backend.exhausted as error:
                 self.left_out[job.what] = f"not enough memory ({type(error).__name__})"
                 self.backend.release()

@@ -1,4 +1,4 @@
-"""What is run to try predictions: models, formats, phases, batches and lengths, each a row of a table of measurements."""
+"""What is run to try predictions: models, formats, phases, batches, lengths; each a row of a table of measurements."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from roofline.studies.measuring.decoder import Shape
 from roofline.workload.dtype import BITS
 
-PREFILL, DECODE, TRAINING = "prefill", "decode", "training"
+PREFILL, DECODE, TRAINING = PHASES = ("prefill", "decode", "training")
 VOCAB = 16000
 OPTIMIZER_BYTES = 12.0  # of a parameter: moments, and a copy in 32 bits or the gradient
 
-# Of 20 million to a billion parameters: wide and shallow, narrow and deep, with as many heads of keys as of queries or a
-# quarter of them, dense and with experts.
+# Of 20 million to a billion parameters: wide and shallow, narrow and deep, with as many heads of keys as of queries or
+# fewer, dense and with experts.
 SHAPES = (
     Shape("dense-23m", 6, 384, 6, 6, 64, 1024, VOCAB),
     Shape("gqa-31m", 12, 384, 6, 2, 64, 1024, VOCAB),

@@ -64,7 +64,10 @@ class Torch:
         self.software = f"eager torch {torch.__version__.partition('+')[0]}"
         self.formats = {"fp32": torch.float32, "bf16": torch.bfloat16}
         self.dtypes: Sequence[str] = tuple(self.formats)
-        self.exhausted: tuple[type[BaseException], ...] = (MemoryError, RuntimeError)  # the CPU's allocator: RuntimeError
+        self.exhausted: tuple[type[BaseException], ...] = (
+            MemoryError,
+            RuntimeError,
+        )  # the CPU's allocator: RuntimeError
         self.wait: Callable[[], None] = {
             "cpu": lambda: None, "cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize
         }[device]  # fmt: skip
