@@ -16,7 +16,7 @@ Scope = Literal["scale-up", "scale-out"]
 Calibration = Literal["measured", "transferred", "datasheet"]
 Topology = Literal["switch", "mesh", "ring", "torus2d", "torus3d", "dragonfly", "pcie"]
 
-MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE, PERMUTE = KERNELS = (
+MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE, PERMUTE, UPDATE = KERNELS = (
     "matmul",
     "experts",
     "attention",
@@ -25,10 +25,13 @@ MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE, PERMU
     "elementwise",
     "quantise",
     "permute",
+    "update",
 )
-PASSING = (ELEMENTWISE, QUANTISE, PERMUTE)  # kernels that pass over values; their FLOPs are no use to a model
+PASSING = (ELEMENTWISE, QUANTISE, PERMUTE, UPDATE)  # kernels that pass over values; their FLOPs are no use to a model
 # Whose constants stand in for kernels that nobody measured: experts are products, the others pass over values.
-LIKE: Mapping[str, str] = MappingProxyType({EXPERTS: MATMUL, QUANTISE: ELEMENTWISE, PERMUTE: ELEMENTWISE})
+LIKE: Mapping[str, str] = MappingProxyType(
+    {EXPERTS: MATMUL, QUANTISE: ELEMENTWISE, PERMUTE: ELEMENTWISE, UPDATE: ELEMENTWISE}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

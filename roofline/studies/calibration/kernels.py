@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from roofline.catalog.store import Catalog
 from roofline.engine import roof
 from roofline.machine import Chip, Efficiency, LinkEfficiency, Stack
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE, UPDATE
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
 from roofline.studies.measured import kernels
 from roofline.studies.measured.kernels import COLLECTIVES, Bench
@@ -43,6 +43,7 @@ FREE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         DECODE_ATTENTION: ("compute", "memory", "latency", "overlap", "half", "fill", "split"),
         ELEMENTWISE: ("memory", "latency"),
         QUANTISE: ("memory", "latency"),
+        UPDATE: ("memory", "latency"),
     }
 )
 # What is free besides, by kind of chip: libraries on processors lay out weights anew for every product.
@@ -134,6 +135,7 @@ class Step:
 
 STEPS = (
     Step((ELEMENTWISE,)),
+    Step((UPDATE,)),
     Step((MATMUL, CACHE)),
     Step(("matmul/fp8", QUANTISE)),
     *(Step((f"matmul/{dtype}",)) for dtype in ("fp8-block", "nvfp4", "mxfp4", "int8", "fp32")),

@@ -279,6 +279,12 @@ def _passing(bench: Bench, cases: Sequence[Case]) -> list[Op]:
     return [ops.elementwise(bench.op, m=moved / 2.0, i=1.0, o=1.0, f=0.0, r=1.0)]
 
 
+def _updating(bench: Bench, cases: Sequence[Case]) -> list[Op]:
+    """One step of an optimizer over values: the bytes that it moves, half in and half out."""
+    half = column(cases, "bytes") / 2.0
+    return [ops.optimizer_update(bench.op, n=half, i=1.0, o=1.0, f=0.0)]
+
+
 OPERATORS: Mapping[str, Callable[[Bench, Sequence[Case]], list[Op]]] = MappingProxyType(
     {
         "gemm": _gemm,
@@ -289,6 +295,7 @@ OPERATORS: Mapping[str, Callable[[Bench, Sequence[Case]], list[Op]]] = MappingPr
         "memcpy": _passing,
         "norm": _passing,
         "other": _passing,
+        "update": _updating,
     }
 )
 TYPED = ("gemm", "moe_gemm", "attention_prefill", "attention_decode")
@@ -302,6 +309,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "memcpy": (),
         "norm": ("bytes",),
         "other": ("bytes",),
+        "update": ("bytes",),
     }
 )
 RESULTS = ("latency_us", "tflops", "gbps")

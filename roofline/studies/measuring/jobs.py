@@ -37,6 +37,8 @@ EXPERTS = ((512, 704), (1024, 1024))  # width of the model, of an expert
 EXPERT_COUNT, CHOSEN = 8, 2
 EXPERT_ROWS = (1, 4, 8, 16, 64, 256, 1024)
 TURNS = 3  # through all sizes of a kind
+UPDATED = (100_000, 400_000, 1_600_000, 6_400_000, 16_000_000)  # parameters of a step of an optimizer
+MOST_UPDATED = 2.0  # times the pool: more is not worth its memory
 ROOM = 8  # places of a cache that are not yet filled, as in any that grows
 COPIES = (1e5, 1e6, 1e7, 1e8)  # B
 HALF = 0.5  # of a cache's size: what it holds beside all else
@@ -106,6 +108,7 @@ def jobs(backend: Backend, machine: Machine, pool: Pool) -> list[Job]:
     """Everything, in the order in which it is worth timing."""
     found = [*reads(backend, machine, pool), *passing(backend, machine, pool)]
     for dtype in backend.dtypes:
+        found += [*updates(backend, pool, dtype)] if backend.trains else []
         found += [*products(backend, pool, dtype), *attentions(backend, pool, dtype), *routed(backend, pool, dtype)]
     return spread_out(found)
 
@@ -285,6 +288,29 @@ def passing(backend: Backend, machine: Machine, pool: Pool) -> Iterator[Job]:
                 8.0 * size,
                 _copy(pool, dtype, count),
             )
+
+
+def updates(backend: Backend, pool: Pool, dtype: str) -> Iterator[Job]:
+    """Steps of an optimizer, in bytes as the model of them counts (see `roofline.engine.training.update`)."""
+    weight = BITS[dtype] / 8.0
+    moved = 4.0 + 8.0 + 4.0 + 8.0 + weight + (4.0 if weight < 4.0 else 0.0)  # a copy in 32 bits is read and written
+    for count in UPDATED:
+        if count * moved <= pool.size * MOST_UPDATED:
+            size = int(count * moved)
+            yield Job(
+                {"op": "update", "dtype": dtype, "bytes": size, "note": COLD},
+                8.0 * size,
+                _update(backend, dtype, count),
+            )
+
+
+def _update(backend: Backend, dtype: str, count: int) -> Callable[[], Run]:
+    def prepare() -> Run:
+        weights, gradients = ([backend.values(count, dtype=dtype)] for _ in range(2))
+        learner = backend.learner(weights)
+        return lambda: learner.update(gradients)
+
+    return prepare
 
 
 def _norm(backend: Backend, dtype: str, m: int, hidden: int) -> Callable[[], Run]:

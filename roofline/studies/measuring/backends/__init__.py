@@ -25,8 +25,8 @@ class Learner(Protocol):
     def back(self, loss: Any) -> object:
         """Gradients of every weight."""
 
-    def update(self) -> object:
-        """One step of the optimizer."""
+    def update(self, gradients: Sequence[Array] | None = None) -> object:
+        """One step of the optimizer, by the gradients that going back left or by these."""
 
 
 class Backend(Protocol):

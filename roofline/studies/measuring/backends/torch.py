@@ -32,8 +32,10 @@ class AdamW:
         """As of the protocol."""
         return loss.backward()
 
-    def update(self) -> object:
+    def update(self, gradients: Sequence[Array] | None = None) -> object:
         """As of the protocol."""
+        for weight, gradient in zip(self.weights, gradients or (), strict=bool(gradients)):
+            weight.grad = gradient
         for weight, master in zip(self.weights, self.masters, strict=True):
             if master is not weight:
                 master.grad = weight.grad.float()
@@ -175,5 +177,5 @@ class Torch:
 
     def forgetting(self) -> AbstractContextManager[Any]:
         """As of the protocol."""
-        found: AbstractContextManager[Any] = self.torch.inference_mode()
+        found: AbstractContextManager[Any] = self.torch.no_grad()
         return found
