@@ -17,6 +17,12 @@ from roofline.studies.decide import decide as _decide
 from roofline.studies.explain import explain as _explain
 from roofline.studies.lint import lint as _lint
 from roofline.studies.market import market as _market
+from roofline.studies.measuring.backends import chosen
+from roofline.studies.measuring.calibrate import BUDGET
+from roofline.studies.measuring.calibrate import calibrate as _measure
+from roofline.studies.measuring.live import BUDGET as LIVE_BUDGET
+from roofline.studies.measuring.live import ROWS
+from roofline.studies.measuring.live import validate as _live
 from roofline.studies.new import new as _new
 from roofline.studies.plan import plan as _plan
 from roofline.studies.show import show as _show
@@ -37,7 +43,9 @@ __all__ = [
     "decide",
     "explain",
     "lint",
+    "live",
     "market",
+    "measure",
     "new",
     "plan",
     "predict",
@@ -291,14 +299,16 @@ def validate(
     *,
     by: str | Sequence[str] = DEFAULT_BY,
     split: str | None = None,
+    chip: str | Path | None = None,
     catalog: Catalog | None = None,
 ) -> Result:
     """Predictions against published measurements (`roofline validate`), by default those that ship.
 
-    `by` is a column of the rows to group by, or several; `split` is scoring, calibration or all.
+    `by` is a column of the rows to group by, or several; `split` is scoring, calibration or all; `chip` the file of one
+    that rows name by its id.
     """
-    columns = (by,) if isinstance(by, str) else by
-    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), columns, split))
+    columns, known = (by,) if isinstance(by, str) else by, str(chip) if chip else None
+    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), columns, split, known))
 
 
 def calibrate(
@@ -319,6 +329,38 @@ def calibrate(
     wanted = Wanted(chip, stack, split, cross_check)
     paths, place = [Path(path) for path in fit], Path(into) if into else None
     return Result(_calibrate(paths, catalog or Catalog(), shipped=shipped, into=place, wanted=wanted))
+
+
+def measure(
+    path: str | Path,
+    *,
+    device: str | None = None,
+    backend: str | None = None,
+    budget: float = BUDGET,
+    catalog: Catalog | None = None,
+) -> Result:
+    """This machine as a chip file at `path`, its timings in a CSV beside it (`roofline calibrate --measure`).
+
+    `device` is cpu, cuda or mps, `backend` numpy or torch; `budget` are seconds.
+    """
+    return Result(_measure(chosen(backend, device), Path(path), catalog or Catalog(), budget=budget))
+
+
+def live(
+    chip: str | Path,
+    rows: str | Path = ROWS,
+    *,
+    by: str | Sequence[str] = DEFAULT_BY,
+    device: str | None = None,
+    backend: str | None = None,
+    budget: float = LIVE_BUDGET,
+    catalog: Catalog | None = None,
+) -> Result:
+    """Small decoders predicted on a chip and then run here (`roofline validate --live`); measurements go to `rows`,
+    predictions beside it before anything runs. `budget` are seconds."""
+    columns = (by,) if isinstance(by, str) else by
+    where = chosen(backend, device)
+    return Result(_live(where, str(chip), Path(rows), catalog or Catalog(), by=columns, budget=budget))
 
 
 def decide(
