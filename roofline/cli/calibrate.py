@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from roofline.cli import options as given
-from roofline.cli.ask import Ask, asking, files, only_with
+from roofline.cli.ask import Ask, asking, files, only_with, seconds, without
 from roofline.cli.emit import Result, emit
 from roofline.cli.help import Command, examples
 from roofline.cli.options import OUTPUT
@@ -112,7 +111,8 @@ def calibrate(
     from roofline.studies.calibrate import calibrate as study
 
     if measure:
-        _only_measured({"--fit": fit, "--shipped": shipped, "--split": split, "--chip": chip, "--stack": stack})
+        others = {"--fit": fit, "--shipped": shipped or None, "--split": split, "--chip": chip, "--stack": stack}
+        without("--measure fits what it times itself", others)
         emit(ask, lambda: _measured(ask, into, device, backend, budget), all_rows=all_)
         return
     only_with("--measure", {"--device": device, "--backend": backend, "--budget": budget})
@@ -127,7 +127,6 @@ def calibrate(
 def _measured(
     ask: Ask, into: Path | None, device: str | None, backend: str | None, budget: str | None
 ) -> Result:  # fmt: skip
-    from roofline import units
     from roofline.cli.progress import meter
     from roofline.errors import RooflineError
     from roofline.studies.measuring.backends import chosen
@@ -135,17 +134,9 @@ def _measured(
 
     if into is None:
         raise RooflineError("--measure writes a chip file; say where with -o my-machine.yaml")
-    seconds = units.parse(budget, "s") if budget is not None else BUDGET
-    return calibrate(chosen(backend, device), into, ask.catalog, budget=seconds, watch=meter(sys.stderr))
-
-
-def _only_measured(others: Mapping[str, object]) -> None:
-    """`RooflineError` for an option that says what to fit to measurements of others."""
-    from roofline.errors import RooflineError
-
-    for option, value in others.items():
-        if value:
-            raise RooflineError(f"--measure fits what it times itself; leave {option} out")
+    return calibrate(
+        chosen(backend, device), into, ask.catalog, budget=seconds(budget, BUDGET), watch=meter(sys.stderr)
+    )
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from roofline.cli import options as given
-from roofline.cli.ask import Ask, asking, files, only_with, output
+from roofline.cli.ask import Ask, asking, files, only_with, output, seconds, without
 from roofline.cli.emit import Result, emit
 from roofline.cli.help import Command, examples
 from roofline.cli.options import OUTPUT
@@ -116,6 +116,7 @@ def validate(
     columns = tuple(column.strip() for column in by.split(",") if column.strip())
     shown: dict[str, Any] = {"worst": worst, "brief": brief, "all_rows": all_}
     if live:
+        without("--live measures itself", {"--measured": measured, "--split": split})
         asked = (chip, device, backend, budget, rows)
         result = emit(ask, lambda: _live(ask, columns, *asked), chart=chart, **shown)
     else:
@@ -134,7 +135,6 @@ def _live(
     budget: str | None,
     rows: Path | None,
 ) -> Result:
-    from roofline import units
     from roofline.cli.progress import meter
     from roofline.errors import RooflineError
     from roofline.studies.measuring.backends import chosen
@@ -144,9 +144,14 @@ def _live(
         raise RooflineError(
             "--live predicts a chip; name it with --chip my-machine.yaml, which 'roofline calibrate --measure' writes"
         )
-    seconds = units.parse(budget, "s") if budget is not None else BUDGET
     return validate(
-        chosen(backend, device), chip, rows or ROWS, ask.catalog, by=columns, budget=seconds, watch=meter(sys.stderr)
+        chosen(backend, device),
+        chip,
+        rows or ROWS,
+        ask.catalog,
+        by=columns,
+        budget=seconds(budget, BUDGET),
+        watch=meter(sys.stderr),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from roofline import __version__
 from roofline.catalog.overlay import known
 from roofline.catalog.store import Catalog
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL
 from roofline.studies.calibrate import ALL, CALIBRATION_SCHEMA, CHIP
 from roofline.studies.calibration.fitting import error
 from roofline.studies.calibration.overlay import TIMES
@@ -78,6 +80,14 @@ def _read(text: str) -> Table:
         return table.read(path)
 
 
+def _unfitted(found: Outcome) -> Iterator[str]:
+    """What was timed too seldom for constants."""
+    told = {name.partition("/")[0] for name in found.fitted.fits}
+    missing = [kind for kind in (MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, ELEMENTWISE) if kind not in told]
+    if missing:
+        yield f"too few timings of {', '.join(missing)}: constants of other chips of its kind stand in; raise --budget"
+
+
 def report(found: Outcome, beside: str, written: list[Path]) -> dict[str, Any]:
     """What a run found, as the contract's calibration."""
     measured, machine, rates, fits = found.measured, found.measured.machine, found.rates, found.fitted.fits.values()
@@ -106,7 +116,7 @@ def report(found: Outcome, beside: str, written: list[Path]) -> dict[str, Any]:
             "budget_s": measured.budget,
             "complete": measured.complete,
             "spread": measured.spread,
-            "warnings": measured.warnings,
+            "warnings": [*measured.warnings, *_unfitted(found)],
             "errors": {entry: fit.after for entry, fit in found.fitted.fits.items()},
         },
         "files": [

@@ -137,7 +137,7 @@ def live(
     runs = _Runs(backend, Clock(budget), watch)
     runs.over(wanted)
     if not runs.ran:
-        raise RooflineError(f"{budget:g} s were not enough to run anything; raise --budget")
+        raise RooflineError(f"nothing could be run: {next(iter(runs.left_out.values()))}")
     measured = [_measured(trial, runs.ran[trial.id], name, backend) for trial in wanted if trial.id in runs.ran]
     chip_file.write({path: chip_file.table_text(measured, COLUMNS)})
     by_id = {trial.id: trial for trial in wanted}
@@ -276,11 +276,16 @@ class _Runs:
         for trial in wanted:
             models.setdefault((trial.shape, trial.dtype), []).append(trial)
         for (shape, dtype), own in models.items():
-            if self.clock.over:
+            if self._late:
                 self.left_out |= {trial.id: "the budget was used up" for trial in own}
             else:
                 self._model(shape, dtype, own)
             self.backend.release()
+
+    @property
+    def _late(self) -> bool:
+        """Whether the budget is used up, and something was run."""
+        return self.clock.over and bool(self.ran)
 
     def _model(self, shape: Shape, dtype: str, own: Sequence[Trial]) -> None:
         room = SPARE * (
@@ -297,7 +302,7 @@ class _Runs:
             return
         learner: Learner | None = None
         for trial in fits:
-            if self.clock.over:
+            if self._late:
                 self.left_out[trial.id] = "the budget was used up"
                 continue
             self.watch(min(self.clock.spent / self.clock.budget, 1.0), trial.id)

@@ -15,6 +15,7 @@ from roofline.studies.measuring.system import Machine, machine
 
 ENOUGH = 15  # samples of each timing: more rounds change a median by less than machines change by themselves
 FEWEST = 3  # below which a timing is not more than a first impression
+OF_EACH = 3  # operators that are timed once even if the budget is used up
 MOST_APART = 5  # calls of a sample that are timed one by one
 STREAMED = (1024, 1024)  # [n, k] of the weights that come before each of these
 COLUMNS = (
@@ -109,10 +110,12 @@ class _Runs:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def over(self, wanted: Sequence[Job]) -> None:
-        """The first round prepares each job and finds out how many calls fill a sample."""
+        """The first round prepares each job and finds out how many calls fill a sample. A few of each kind are timed
+        whatever the budget: less would tell nothing."""
+        least = OF_EACH * len({job.cells["op"] for job in wanted})
         ready: list[tuple[Job, list[float], Run, int]] = []
         for job in wanted:
-            if self.clock.over and ready:
+            if self.clock.over and len(ready) >= least:
                 self.left_out[job.what] = "the budget was used up"
                 continue
             try:
