@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -166,10 +166,3 @@ class Decoder:
         logits = on(MATMUL, backend.product, x, layer.router)
         chosen, shares = on(EXPERTS, backend.choose, logits, self.shape.top_k)
         return on(EXPERTS, backend.experts, x, chosen, shares, layer.up, layer.down)
-
-
-def kinds(found: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """Seconds by class of operator, in the order of a layer."""
-    for kind in (MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, ELEMENTWISE):
-        if kind in found:
-            yield kind, found[kind]

@@ -79,8 +79,8 @@ class Pool:
         while dtype not in self.held:
             try:
                 self.held[dtype] = self.backend.values(int(self.size * 8.0 / BITS[dtype]), dtype=dtype)
-            except self.backend.exhausted:
-                if self.size <= LEAST_POOL:
+            except Exception as error:
+                if not self.backend.ran_out(error) or self.size <= LEAST_POOL:
                     raise
                 self.size /= 2.0
         return self.held[dtype]

@@ -297,7 +297,9 @@ class _Runs:
             return
         try:
             model = Decoder.of(self.backend, shape, dtype)
-        except self.backend.exhausted as error:
+        except Exception as error:
+            if not self.backend.ran_out(error):
+                raise
             self.left_out |= {trial.id: f"not enough memory ({type(error).__name__})" for trial in fits}
             return
         learner: Learner | None = None
@@ -313,7 +315,9 @@ class _Runs:
                 else:
                     with self.backend.forgetting():
                         self.ran[trial.id] = self._infer(model, trial)
-            except self.backend.exhausted as error:
+            except Exception as error:
+                if not self.backend.ran_out(error):
+                    raise
                 self.left_out[trial.id] = f"not enough memory ({type(error).__name__})"
                 self.backend.release()
 

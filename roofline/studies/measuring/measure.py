@@ -123,7 +123,9 @@ class _Runs:
                 calls = self.clock.calls(run, self.backend.wait)
                 calls = min(calls, MOST_APART) if job.apart else calls
                 samples = [self._sample(job, run, 1 if job.apart else calls)]
-            except self.backend.exhausted as error:
+            except Exception as error:
+                if not self.backend.ran_out(error):
+                    raise
                 self.left_out[job.what] = f"not enough memory ({type(error).__name__})"
                 self.backend.release()
                 continue

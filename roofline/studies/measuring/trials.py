@@ -35,7 +35,7 @@ PROMPTS = ((1, 64), (1, 256), (4, 64))  # batch, tokens
 CONTEXTS = ((1, 128), (4, 128), (16, 128), (1, 1024))  # batch, tokens before
 BATCHES = ((1, 128), (4, 64))  # sequences of a step of training, tokens of each
 STEPS = 8  # of decoding
-QUICK = 1e9  # parameters times tokens up to which a step of training takes a processor seconds
+QUICK = 6.4e10  # parameters times tokens up to which a step of training takes a processor seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def trials(shape: Shape, dtype: str, *, trains: bool) -> Iterator[Trial]:
     yield from (Trial(shape, dtype, PREFILL, batch, length) for batch, length in PROMPTS)
     yield from (Trial(shape, dtype, DECODE, batch, length) for batch, length in CONTEXTS)
     for batch, length in BATCHES if trains else ():
-        if shape.parameters * batch * length <= QUICK * 64.0:
+        if shape.parameters * batch * length <= QUICK:
             yield Trial(shape, dtype, TRAINING, batch, length)
 
 

@@ -256,3 +256,12 @@ def test_columns_hold_all_that_jobs_say() -> None:
     backend = Numpy()
     cells: Sequence[jobs.Job] = jobs.jobs(backend, MACHINE, jobs.pool_for(backend, MACHINE))
     assert {name for job in cells for name in job.cells} <= set(measure.COLUMNS)
+
+
+def test_a_fault_that_is_not_of_memory_is_no_want_of_memory() -> None:
+    class Broken(Numpy):
+        def values(self, *shape: int, dtype: str) -> Any:
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        measure.measure(Broken(), 1.0)

@@ -37,7 +37,9 @@ class Backend(Protocol):
     device: str
     dtypes: Sequence[str]
     trains: bool  # whether it knows gradients
-    exhausted: tuple[type[BaseException], ...]  # what it raises when memory runs out
+
+    def ran_out(self, error: Exception) -> bool:
+        """Whether an error says that there is not memory enough."""
 
     def values(self, *shape: int, dtype: str) -> Array:
         """Small random values."""

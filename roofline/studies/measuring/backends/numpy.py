@@ -25,11 +25,14 @@ class Numpy:
     device = "cpu"
     trains = False
     dtypes: Sequence[str] = ("fp32",)
-    exhausted: tuple[type[BaseException], ...] = (MemoryError,)
 
     def __init__(self) -> None:
         self.random = np.random.default_rng(0)
         self.some = self.random.uniform(-0.05, 0.05, SOME).astype(np.float32)
+
+    def ran_out(self, error: Exception) -> bool:
+        """As of the protocol."""
+        return isinstance(error, MemoryError)
 
     def values(self, *shape: int, dtype: str) -> Array:
         """As of the protocol."""

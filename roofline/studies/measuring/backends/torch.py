@@ -66,13 +66,14 @@ class Torch:
         self.software = f"eager torch {torch.__version__.partition('+')[0]}"
         self.formats = {"fp32": torch.float32, "bf16": torch.bfloat16}
         self.dtypes: Sequence[str] = tuple(self.formats)
-        self.exhausted: tuple[type[BaseException], ...] = (
-            MemoryError,
-            RuntimeError,
-        )  # the CPU's allocator: RuntimeError
         self.wait: Callable[[], None] = {
             "cpu": lambda: None, "cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize
         }[device]  # fmt: skip
+
+    def ran_out(self, error: Exception) -> bool:
+        """As of the protocol; the allocator of the CPU has no error of its own."""
+        known = isinstance(error, (MemoryError, self.torch.cuda.OutOfMemoryError))
+        return known or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
 
     def values(self, *shape: int, dtype: str) -> Array:
         """As of the protocol."""
