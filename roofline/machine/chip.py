@@ -81,7 +81,8 @@ class Efficiency:
     `row` is the work of one row of tiles of the result, with `beside` tiles next to each other: where the chip has
     more compute units, some are idle. `fill` is the share of one unit's time on a tile that is lost so, and `split`
     [s] what dividing each tile's inner dimension among the idle ones costs at most. `score` is what the softmax of one
-    query-key pair costs, in columns of the two products beside it.
+    query-key pair costs, in columns of the two products beside it. `pack` is what laying out weights anew costs
+    products of several rows, in rows: `flops·(1 + pack·(1 − 1/rows)/rows)`; one row is multiplied as weights lie.
     """
 
     compute: Num = 1.0
@@ -92,6 +93,7 @@ class Efficiency:
     fill: Num = 0.0
     split: Num = np.inf
     score: Num = 0.0
+    pack: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,6 +186,7 @@ class KernelSpec(Sourced):
     fill: Amount = 0.0
     split: Duration | None = None
     score: Amount = 0.0
+    pack: Amount = 0.0
 
     def build(self) -> Efficiency:
         """The plain object."""

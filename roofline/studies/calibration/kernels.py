@@ -46,9 +46,9 @@ FREE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         UPDATE: ("memory", "latency"),
     }
 )
-# What is free besides, by kind of chip: libraries on processors lay out weights anew for every product.
+# What is free besides, by kind of chip: libraries on processors lay out weights anew for products of several rows.
 FREE_BESIDES: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
-    {("cpu", MATMUL): ("half",), ("cpu", EXPERTS): ("half",)}
+    {("cpu", MATMUL): ("pack",), ("cpu", EXPERTS): ("pack",)}
 )
 
 
@@ -71,6 +71,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "half": Range(0.0, 3000.0, 100.0, 50.0),
         "fill": Range(0.0, 5.0, 0.3, 0.1),
         "split": Range(0.0, 200 * US, 4 * US, 4 * US),
+        "pack": Range(0.0, 300.0, 20.0, 10.0),
         "score": Range(0.0, 500.0, 100.0, 50.0),
     }
 )

@@ -51,6 +51,7 @@ BUDGET = 300.0  # s
 ROWS = Path("live.csv")
 REPEATS = 3  # of prefill and of steps of training, after a warm-up
 SPARE = 0.8  # of the memory that is free: the rest is for activations
+PREDICTED = ("id", "metric", "predicted", "ideal", "low", "high", "parts")  # columns of the file written first
 FRAMEWORK = "framework"  # what passes between kernels
 FORWARD, BACKWARD, UPDATE = "forward", "backward", "optimizer"  # halves of a step, as names of its operators begin
 
@@ -194,9 +195,6 @@ def operators(found: Outcome) -> Iterator[dict[str, Any]]:
             "median_absolute_error": float(np.median(np.abs(errors))) if known else None,
             "bias": float(np.median(errors)) if known else None,
         }
-
-
-PREDICTED = ("id", "metric", "predicted", "ideal", "low", "high", "parts")
 
 
 def _told(found: Expected) -> dict[str, object]:
