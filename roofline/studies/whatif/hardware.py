@@ -30,7 +30,7 @@ KERNEL: Mapping[str, Kind] = MappingProxyType(
         "split": LATE,
         "score": PLAIN,
         "pack": PLAIN,
-    }  # fmt: skip
+    }
 )
 LINK: Mapping[str, Kind] = MappingProxyType({"bandwidth": SHARE, "latency": LATE, "step": LATE})
 ENERGY: Mapping[str, str] = MappingProxyType(
