@@ -21,6 +21,12 @@ from roofline.studies.importing.bench import import_bench as _import_bench
 from roofline.studies.importing.model import import_model as _import_model
 from roofline.studies.lint import lint as _lint
 from roofline.studies.market import market as _market
+from roofline.studies.measuring.backends import chosen
+from roofline.studies.measuring.calibrate import BUDGET
+from roofline.studies.measuring.calibrate import calibrate as _measure
+from roofline.studies.measuring.live import BUDGET as LIVE_BUDGET
+from roofline.studies.measuring.live import ROWS
+from roofline.studies.measuring.live import validate as _live
 from roofline.studies.new import new as _new
 from roofline.studies.plan import plan as _plan
 from roofline.studies.show import show as _show
@@ -46,7 +52,9 @@ __all__ = [
     "import_bench",
     "import_model",
     "lint",
+    "live",
     "market",
+    "measure",
     "new",
     "plan",
     "predict",
@@ -319,16 +327,18 @@ def validate(
     by: str | Sequence[str] = DEFAULT_BY,
     split: str | None = None,
     gaps: bool | None = None,
+    chip: str | Path | None = None,
     catalog: Catalog | None = None,
 ) -> Result:
     """Predictions against published measurements (`roofline validate`), by default those that ship.
 
-    `by` is a column of the rows to group by, or several; `split` is scoring, calibration or all. With `gaps` each row
-    has a "gap": the parts of the time between the bound and the measurement; by default rows of a small table of one's
-    own have it.
+    `by` is a column of the rows to group by, or several; `split` is scoring, calibration or all; `chip` the file of one
+    that rows name by its id. With `gaps` each row has a "gap": the parts of the time between the bound and the
+    measurement; by default rows of a small table of one's own have it.
     """
-    columns = (by,) if isinstance(by, str) else by
-    return Result(_validate(Path(measured) if measured else None, catalog or Catalog(), columns, split, gaps))
+    columns, known = (by,) if isinstance(by, str) else by, str(chip) if chip else None
+    path = Path(measured) if measured else None
+    return Result(_validate(path, catalog or Catalog(), columns, split, chip=known, gaps=gaps))
 
 
 def calibrate(
@@ -367,6 +377,38 @@ def check(
     """
     asked, against = (Path(path) if path else None for path in (config, baseline))
     return Result(_check(catalog or Catalog(), config=asked, against=against, update=update, every=every))
+
+
+def measure(
+    path: str | Path,
+    *,
+    device: str | None = None,
+    backend: str | None = None,
+    budget: float = BUDGET,
+    catalog: Catalog | None = None,
+) -> Result:
+    """This machine as a chip file at `path`, its timings in a CSV beside it (`roofline calibrate --measure`).
+
+    `device` is cpu, cuda or mps, `backend` numpy or torch; `budget` are seconds.
+    """
+    return Result(_measure(chosen(backend, device), Path(path), catalog or Catalog(), budget=budget))
+
+
+def live(
+    chip: str | Path,
+    rows: str | Path = ROWS,
+    *,
+    by: str | Sequence[str] = DEFAULT_BY,
+    device: str | None = None,
+    backend: str | None = None,
+    budget: float = LIVE_BUDGET,
+    catalog: Catalog | None = None,
+) -> Result:
+    """Small decoders predicted on a chip and then run here (`roofline validate --live`); measurements go to `rows`,
+    predictions beside it before anything runs. `budget` are seconds."""
+    columns = (by,) if isinstance(by, str) else by
+    where = chosen(backend, device)
+    return Result(_live(where, str(chip), Path(rows), catalog or Catalog(), by=columns, budget=budget))
 
 
 def decide(

@@ -136,3 +136,34 @@ def asking(
         return run
 
     return add
+
+
+def only_with(option: str, others: Mapping[str, object]) -> None:
+    """`RooflineError` for an option that says something of what another one asks for, which was not given."""
+    from roofline.errors import RooflineError
+
+    for name, value in others.items():
+        if value is not None:
+            raise RooflineError(f"{name} goes with {option}; add it, or leave {name} out")
+
+
+def without(why: str, others: Mapping[str, object]) -> None:
+    """`RooflineError` for an option that was given and says what nobody asks for."""
+    from roofline.errors import RooflineError
+
+    for name, value in others.items():
+        if value is not None:
+            raise RooflineError(f"{why}; leave {name} out")
+
+
+def seconds(budget: str | None, otherwise: float) -> float:
+    """A budget as given, in seconds; `RooflineError` if there is nothing of it."""
+    from roofline import units
+    from roofline.errors import RooflineError
+
+    if budget is None:
+        return otherwise
+    found = units.parse(budget, "s")
+    if found <= 0.0:
+        raise RooflineError(f"--budget {budget}: must be more than nothing, e.g. 60s")
+    return found

@@ -9,13 +9,21 @@ from typing import Annotated
 import typer
 
 from roofline.cli import options as given
-from roofline.cli.ask import Ask, asking, files
-from roofline.cli.emit import emit
+from roofline.cli.ask import Ask, asking, files, only_with, seconds, without
+from roofline.cli.emit import Result, emit
 from roofline.cli.help import Command, examples
 from roofline.cli.options import OUTPUT
 
 MEASUREMENTS, SCOPE = "Measurements", "What is fitted"
 
+Measure = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="Time this machine, and write it as a chip file with the timings beside it.",
+        rich_help_panel=given.MEASURING,
+    ),
+]
 Fit = Annotated[
     list[Path] | None,
     typer.Option(
@@ -57,8 +65,9 @@ Into = Annotated[
     typer.Option(
         "-o",
         "--into",
-        metavar="DIR",
-        help="Write the constants as files, laid out like hardware/; replaces what an earlier run wrote there.",
+        metavar="PLACE",
+        help="Folder for the constants as files, laid out like hardware/; replaces what an earlier run wrote there. "
+        "With --measure the chip file, my-machine.yaml.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -89,19 +98,44 @@ def calibrate(
     cross_check: CrossCheck = True,
     into: Into = None,
     all_: All = False,
+    measure: Measure = False,
+    device: given.Device = None,
+    backend: given.Backend = None,
+    budget: given.Budget = None,
 ) -> None:
-    """Fit the constants of chips and stacks to measurements.
+    """Fit the constants of chips and stacks to measurements, those of others or of this machine.
 
     With '-o mine' the constants become files that '--hardware-dir mine' lays over the catalogue. Those that ship are
     what '--shipped -o hardware/calibrated' writes, the same whatever was there before."""
     from roofline.studies.calibrate import Wanted
     from roofline.studies.calibrate import calibrate as study
 
+    if measure:
+        others = {"--fit": fit, "--shipped": shipped or None, "--split": split, "--chip": chip, "--stack": stack}
+        without("--measure fits what it times itself", others)
+        emit(ask, lambda: _measured(ask, into, device, backend, budget), all_rows=all_)
+        return
+    only_with("--measure", {"--device": device, "--backend": backend, "--budget": budget})
     wanted = Wanted(chip, stack, split, cross_check)
     emit(
         ask,
         lambda: study(fit or [], ask.catalog, shipped=shipped, into=into, wanted=wanted, say=_say),
         all_rows=all_,
+    )
+
+
+def _measured(
+    ask: Ask, into: Path | None, device: str | None, backend: str | None, budget: str | None
+) -> Result:  # fmt: skip
+    from roofline.cli.progress import meter
+    from roofline.errors import RooflineError
+    from roofline.studies.measuring.backends import chosen
+    from roofline.studies.measuring.calibrate import BUDGET, calibrate
+
+    if into is None:
+        raise RooflineError("--measure writes a chip file; say where with -o my-machine.yaml")
+    return calibrate(
+        chosen(backend, device), into, ask.catalog, budget=seconds(budget, BUDGET), watch=meter(sys.stderr)
     )
 
 
@@ -116,6 +150,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         cls=Command,
         epilog=examples(
+            "roofline calibrate --measure -o my-machine.yaml",
             "roofline calibrate --fit examples/my-measurements.csv",
             "roofline calibrate --fit examples/my-measurements.csv --chip h100-sxm -o mine",
             "roofline calibrate --fit examples/my-measurements.csv --stack vllm --no-cross-check --format csv",

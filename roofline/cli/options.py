@@ -397,6 +397,23 @@ Format = Annotated[
         "--format", "-f", help="table, markdown, html, csv, json or jsonl.", rich_help_panel=OUTPUT, metavar="FORMAT"
     ),
 ]
+MEASURING = "This machine"
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="cpu, cuda (ROCm, too) or mps; by default cpu.", rich_help_panel=MEASURING),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="numpy or torch; by default PyTorch where it is installed.",
+        rich_help_panel=MEASURING,
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="How long to go on, e.g. 60s or 5min.", rich_help_panel=MEASURING),
+]
 Out = Annotated[
     list[str] | None,
     typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from roofline.studies.sweep.run import Watch
@@ -47,6 +48,24 @@ class Bar(Watch):
         if self.drawn:
             self.stream.write("\r\x1b[K")
             self.stream.flush()
+
+
+def meter(stream: TextIO) -> Callable[[float, str], None]:
+    """What tells a terminal, on one line, the share of a budget that is used and what is being timed; other streams
+    nothing."""
+    if not stream.isatty():
+        return lambda share, what: None
+    drawn = [0.0]
+
+    def tell(share: float, what: str) -> None:
+        now = time.monotonic()
+        if now - drawn[0] >= EVERY:
+            drawn[0] = now
+            bar = ("#" * round(share * WIDTH)).ljust(WIDTH)
+            stream.write(f"\r\x1b[K[{bar}] {share * 100:3.0f}% {what[:48]}\r")
+            stream.flush()
+
+    return tell
 
 
 def line(tally: Tally, total: int, before: int, seconds: float) -> str:

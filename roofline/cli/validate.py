@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from roofline.cli.ask import Ask, asking, files, output
-from roofline.cli.emit import emit
+from roofline.cli import options as given
+from roofline.cli.ask import Ask, asking, files, only_with, output, seconds, without
+from roofline.cli.emit import Result, emit
 from roofline.cli.help import Command, examples
 from roofline.cli.options import OUTPUT
 
@@ -18,6 +20,27 @@ Measured = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE", help="A CSV of measurements; by default the shipped ones.", rich_help_panel=MEASUREMENTS
+    ),
+]
+Live = Annotated[
+    bool,
+    typer.Option(
+        "--live",
+        help="Predict small decoders with random weights, run them here, and compare.",
+        rich_help_panel=given.MEASURING,
+    ),
+]
+OneChip = Annotated[
+    str | None,
+    typer.Option("--chip", metavar="NAME", help="What is predicted: my-machine.yaml.", rich_help_panel=given.MEASURING),
+]
+Rows = Annotated[
+    Path | None,
+    typer.Option(
+        "--rows",
+        metavar="FILE",
+        help="Where --live writes what it measured, predictions beside it; by default live.csv.",
+        rich_help_panel=given.MEASURING,
     ),
 ]
 By = Annotated[
@@ -88,17 +111,60 @@ def validate(
     all_: All = False,
     gap: Gap = None,
     chart: Chart = None,
+    live: Live = False,
+    chip: OneChip = None,
+    device: given.Device = None,
+    backend: given.Backend = None,
+    budget: given.Budget = None,
+    rows: Rows = None,
 ) -> None:
-    """Predictions against published measurements."""
+    """Predictions against measurements: published ones, your own, or of models that run here and now."""
     from roofline.studies.accuracy import check_thresholds, demand
     from roofline.studies.validate import validate as study
 
     check_thresholds(max_median, max_p90)
     columns = tuple(column.strip() for column in by.split(",") if column.strip())
     shown: dict[str, Any] = {"worst": worst, "brief": brief, "all_rows": all_}
-    result = emit(ask, lambda: study(measured, ask.catalog, columns, split, gap), chart=chart, **shown)
+    if live:
+        without("--live measures itself", {"--measured": measured, "--split": split, "--gap": gap})
+        asked = (chip, device, backend, budget, rows)
+        result = emit(ask, lambda: _live(ask, columns, *asked), chart=chart, **shown)
+    else:
+        only_with("--live", {"--device": device, "--backend": backend, "--budget": budget, "--rows": rows})
+        result = emit(
+            ask, lambda: study(measured, ask.catalog, columns, split, chip=chip, gaps=gap), chart=chart, **shown
+        )
     if max_median is not None or max_p90 is not None:
         demand(result, max_median, max_p90, min_cases)
+
+
+def _live(
+    ask: Ask,
+    columns: tuple[str, ...],
+    chip: str | None,
+    device: str | None,
+    backend: str | None,
+    budget: str | None,
+    rows: Path | None,
+) -> Result:
+    from roofline.cli.progress import meter
+    from roofline.errors import RooflineError
+    from roofline.studies.measuring.backends import chosen
+    from roofline.studies.measuring.live import BUDGET, ROWS, validate
+
+    if chip is None:
+        raise RooflineError(
+            "--live predicts a chip; name it with --chip my-machine.yaml, which 'roofline calibrate --measure' writes"
+        )
+    return validate(
+        chosen(backend, device),
+        chip,
+        rows or ROWS,
+        ask.catalog,
+        by=columns,
+        budget=seconds(budget, BUDGET),
+        watch=meter(sys.stderr),
+    )
 
 
 def register(app: typer.Typer) -> None:
@@ -107,6 +173,7 @@ def register(app: typer.Typer) -> None:
         cls=Command,
         epilog=examples(
             "roofline validate",
+            "roofline validate --live --chip my-machine.yaml",
             "roofline validate --by chip,model,metric --format markdown",
             "roofline validate --by metric --split all --worst 20",
             "roofline validate --by what --max-median 0.9 --min-cases 20",

@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, PERMUTE, QUANTISE, SCAN
+from roofline.machine.chip import (
+    ATTENTION,
+    DECODE_ATTENTION,
+    ELEMENTWISE,
+    EXPERTS,
+    MATMUL,
+    PERMUTE,
+    QUANTISE,
+    SCAN,
+    UPDATE,
+)
 from roofline.numeric import Num, changed, larger, smaller, some
 
 COLLECTIVE, OVERHEAD = "collective", "overhead"
@@ -402,7 +412,7 @@ def optimizer_update(name: str, *, n: Num, i: Num, o: Num, f: Num) -> Op:
     """One optimizer step over `n` parameters: `i` bytes read and `o` written for each."""
     return Op(
         name,
-        ELEMENTWISE,
+        UPDATE,
         VECTOR,
         flops=f * n,
         read=n * i,

@@ -115,6 +115,9 @@ def _roofs(op: Op, share: Num, reached: Efficiency, speed: Num, moving: Num, chi
     share = share * op.padded
     ramp = reached.half / larger(op.rows * share, 1.0)
     compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp) / speed
+    if some(reached.pack):
+        rows = larger(op.rows * share, 1.0)
+        compute = compute * (1.0 + reached.pack * (1.0 - 1.0 / rows) / rows)
     brought = op.growing * share * (1.0 + ramp * (op.kind in STREAMING))
     moved = op.bytes * (1.0 - op.growing + brought)
     near = chip.near_speed if some(op.resident) else None

@@ -16,7 +16,7 @@ Scope = Literal["scale-up", "scale-out"]
 Calibration = Literal["measured", "transferred", "datasheet"]
 Topology = Literal["switch", "mesh", "ring", "torus2d", "torus3d", "dragonfly", "pcie"]
 
-MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE, PERMUTE = KERNELS = (
+MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE, PERMUTE, UPDATE = KERNELS = (
     "matmul",
     "experts",
     "attention",
@@ -25,10 +25,13 @@ MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE, PERMU
     "elementwise",
     "quantise",
     "permute",
+    "update",
 )
-PASSING = (ELEMENTWISE, QUANTISE, PERMUTE)  # kernels that pass over values; their FLOPs are no use to a model
+PASSING = (ELEMENTWISE, QUANTISE, PERMUTE, UPDATE)  # kernels that pass over values; their FLOPs are no use to a model
 # Whose constants stand in for kernels that nobody measured: experts are products, the others pass over values.
-LIKE: Mapping[str, str] = MappingProxyType({EXPERTS: MATMUL, QUANTISE: ELEMENTWISE, PERMUTE: ELEMENTWISE})
+LIKE: Mapping[str, str] = MappingProxyType(
+    {EXPERTS: MATMUL, QUANTISE: ELEMENTWISE, PERMUTE: ELEMENTWISE, UPDATE: ELEMENTWISE}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,8 @@ class Efficiency:
     `row` is the work of one row of tiles of the result, with `beside` tiles next to each other: where the chip has
     more compute units, some are idle. `fill` is the share of one unit's time on a tile that is lost so, and `split`
     [s] what dividing each tile's inner dimension among the idle ones costs at most. `score` is what the softmax of one
-    query-key pair costs, in columns of the two products beside it.
+    query-key pair costs, in columns of the two products beside it. `pack` is what laying out weights anew costs
+    products of several rows, in rows: `flops·(1 + pack·(1 − 1/rows)/rows)`; one row is multiplied as weights lie.
     """
 
     compute: Num = 1.0
@@ -97,6 +101,7 @@ class Efficiency:
     fill: Num = 0.0
     split: Num = np.inf
     score: Num = 0.0
+    pack: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

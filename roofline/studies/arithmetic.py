@@ -151,6 +151,7 @@ def _busy(op: Op, sheet: Sheet, part: str) -> str:
             "padded" if "padded" in has else "",
             "(1 + score/columns)" if "score" in has else "",
             f"(1 + {ramp})" if ramp else "",
+            _packing(part) if "pack" in has else "",
         )
         work += "/above" if part else ""
         sheet.take(f"{part}compute_time", f"{work}/{grouped(_rate_of_compute(sheet))}")
@@ -160,6 +161,12 @@ def _busy(op: Op, sheet: Sheet, part: str) -> str:
         return f"{part}memory_time"
     sheet.take(f"{part}work", joined(f"{part}compute_time", f"{part}memory_time", overlap))
     return f"{part}work"
+
+
+def _packing(part: str) -> str:
+    """What laying out weights anew adds to the arithmetic: of the whole kernel, or of one row of tiles."""
+    share = "above/rows" if part else "1/rows"
+    return f"(1 + pack*(1 - {share})*{share})"
 
 
 def _datasheet(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
@@ -195,6 +202,9 @@ def _reached(op: Op, chip: Chip) -> Iterator[Constant]:
         yield Constant(
             "half", "rows at which half of the rate is reached (Hockney's n½)", float(reached.half), "", source
         )
+    if reached.pack and np.isfinite(op.rows):
+        yield Constant("pack", "what laying out weights anew costs, in rows", float(reached.pack), "", source)
+    if (reached.half or reached.pack) and np.isfinite(op.rows):
         shared = float(np.maximum(op.rows * op.padded, 1.0))
         yield Constant("rows", "rows that share what it loads", shared)
     ramped = reached.half and np.isfinite(op.rows) and op.kind in roof.STREAMING

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from roofline import __version__
+from roofline.catalog.overlay import beside
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
 from roofline.errors import RooflineError, did_you_mean
@@ -30,21 +31,25 @@ def validate(
     catalog: Catalog,
     by: Sequence[str] = DEFAULT_BY,
     split: str | None = None,
+    *,
+    chip: str | None = None,
     gaps: bool | None = None,
 ) -> dict[str, Any]:
     """The contract's validation of a measured CSV, by default the shipped ones, summarised by columns of the rows.
 
-    `split` is the side whose rows are shown; by default `scoring` of the shipped tables and `all` of another. With
-    `gaps` each row says what lies between bound, expectation and measurement; by default those of a small table do.
+    `split` is the side whose rows are shown; by default `scoring` of the shipped tables and `all` of another. `chip` is
+    one that rows name by its id; its file need not be in the catalogue. With `gaps` each row says what lies between
+    bound, expectation and measurement; by default those of a small table do.
     """
     columns = tuple(dict.fromkeys(by))
     side = split or (ALL if path else SCORING)
     check_columns(columns, COLUMNS)
     _check_split(side)
-    snapshot = Snapshot.of(catalog)
     tables = [read(table) for table in ((path,) if path else shipped())]
     told = (path is not None and len(tables[0].cases) <= FEW) if gaps is None else gaps
-    found = [predicted(table, snapshot, gaps=told) for table in tables]
+    with beside(chip, catalog) as wider:
+        snapshot = Snapshot.of(wider)
+        found = [predicted(table, snapshot, gaps=told) for table in tables]
     rows = [row for some, _ in found for row in some]
     kept = [row for row in rows if side in (ALL, row["split"])]
     return {

@@ -459,3 +459,15 @@ def test_a_size_of_many_values_is_its_values_one_by_one(kind: str) -> None:
     swept = roof.price(build(**{first: many}, **given_sizes), shipped("rough"), NOTHING, ideal=False).time
     alone = [seconds(build(**{first: float(value)}, **given_sizes), shipped("rough")) for value in many]
     assert np.asarray(swept).tolist() == alone
+
+
+def test_laying_out_weights_costs_products_of_several_rows_and_none_of_one() -> None:
+    """In rows' worth of arithmetic, which more rows share: by hand, and never less for more rows."""
+    plain, packs = (quick(machine(Efficiency(compute=0.5, pack=pack)), "memory") for pack in (0.0, 20.0))
+    m = np.arange(1.0, 300.0)
+    op = ops.matmul("x", m, 512.0, 1024.0, w=4.0, a=4.0, r=4.0, dtype="bf16")
+    without, found = (np.asarray(roof.price(op, chip, NOTHING, ideal=False).compute) for chip in (plain, packs))
+    each = 2.0 * 512.0 * 1024.0 / (PEAK * 0.5)
+    np.testing.assert_allclose(found - without, each * 20.0 * (1.0 - 1.0 / m), rtol=1e-9, atol=1e-18)
+    assert found[0] == without[0]
+    assert np.all(np.diff(found) > 0.0)

@@ -22,6 +22,8 @@ def view(result: Result, *, all_rows: bool = False, **_: Any) -> Document:
 
 def _parts(result: Result, all_rows: bool) -> Iterator[Part]:
     rows = result["rows"]
+    if result.get("machine"):
+        yield from _machine(result["machine"])
     yield Heading(f"constants of {count(len(rows))} subjects fitted, {count(len(result['skipped']))} rows skipped")
     for file in result["files"]:
         yield Text(
@@ -34,6 +36,22 @@ def _parts(result: Result, all_rows: bool) -> Iterator[Part]:
         yield Text("--all lists the constants", "quiet")
     yield from _files(result)
     yield from _skipped(result["skipped"], None if all_rows else REASONS)
+
+
+def _machine(machine: Result) -> Iterator[Part]:
+    """What this machine reached, how far off the fit of each kind of kernel is, and what to beware of."""
+    yield Heading(f"{machine['name']}: {count(machine['timings'])} timings in {machine['seconds']:.0f} s")
+    yield Text(
+        f"{machine['software']} on {machine['device']}; a typical timing spreads by {percent(machine['spread'])}",
+        "quiet",
+    )
+    reached = [(f"{dtype} products", quantity(rate, "FLOP/s")) for dtype, rate in machine["peaks"].items()]
+    reached += [(name, quantity(rate, "B/s")) for name, rate in machine["bandwidths"].items()]
+    yield Grid.of((Column("fastest that was timed"), Column("rate", right=True)), reached)
+    errors = [(kernel, percent(error)) for kernel, error in machine["errors"].items()]
+    yield Grid.of((Column("kernels fitted"), Column("median error", right=True)), errors)
+    for warning in machine["warnings"]:
+        yield Text(warning, "bad")
 
 
 def _errors(rows: Sequence[Result]) -> Grid:

@@ -22,6 +22,7 @@ DOING: Mapping[tuple[str, str], str] = {
     ("scan", ""): "recurrent layers",
     ("elementwise", ""): "norms, activations and other passes over values",
     ("quantise", ""): "narrowing activations",
+    ("update", ""): "updating weights",
     ("overhead", ""): "software",
 }
 OUTSIDE = "outside of layers"  # the name of the last group

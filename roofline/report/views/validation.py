@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from roofline.report.document import Column, Document, Grid, Heading, Part, Text
-from roofline.report.human import count, known, percent, ratio
+from roofline.report.human import count, known, percent, quantity, ratio
 from roofline.report.views.gap import gap_report
 
 Result = Mapping[str, Any]
@@ -23,15 +23,17 @@ def view(
     most = 0 if brief else len(result["rows"]) if all_rows else worst
     gaps = () if brief else gap_report(result["rows"])
     worst_cases = () if gaps else _worst(result["rows"], most)
-    parts = [*_summary(result), *gaps, *_physics(result["rows"], most), *worst_cases]
+    parts = [*_summary(result), *_live(result), *gaps, *_physics(result["rows"], most), *worst_cases]
     return tuple(parts if brief else [*parts, *_skipped(result["skipped"], None if all_rows else REASONS)])
 
 
 def _summary(result: Result) -> Iterator[Part]:
-    own = result.get("measured")
-    what = f"cases of {own}" if own else "published cases"
+    own, live = result.get("measured"), result.get("live")
+    what = f"cases of {own}" if own else "cases" if live else "published cases"
     yield Heading(f"{count(len(result['rows']))} {what} predicted, {count(len(result['skipped']))} skipped")
-    if not own or result["split"] != "all":
+    if live:
+        yield Text(_ran(live), "quiet")
+    elif not own or result["split"] != "all":
         yield Text(_split(result), "quiet")
     names = result["by"] or ["group"]
     heads = ("cases", "median error", "90th percentile", "bias", "inside interval", "beat ideal")
@@ -48,6 +50,36 @@ def _split(result: Result) -> str:
     }
     others = f"; {count(result['left_out'])} of the other side left out (--split all)" if result["left_out"] else ""
     return f"{texts[result['split']]}{others}"
+
+
+def _ran(live: Result) -> str:
+    return f"run on {live['device']} with {live['software']} in {live['seconds']:.0f} s, predicted before"
+
+
+def _live(result: Result) -> Iterator[Part]:
+    """What ran here, by class of operator; seconds between kernels stand apart."""
+    live = result.get("live")
+    if not live:
+        return
+    columns = [Column("phase"), Column("operator")]
+    heads = ("runs", "predicted", "measured", "median error", "bias")
+    body = [
+        (
+            row["phase"],
+            row["operator"],
+            count(row["cases"]),
+            quantity(row["predicted_s"], "s"),
+            quantity(row["measured_s"], "s"),
+            percent(row["median_absolute_error"]),
+            signed(row["bias"]),
+        )
+        for row in live["operators"]
+    ]
+    yield Grid.of([*columns, *(Column(head, right=True) for head in heads)], body)
+    for warning in live["warnings"]:
+        yield Text(warning, "bad")
+    for path in live["written"]:
+        yield Text(f"wrote {path}", "quiet")
 
 
 def _names(group: Result, names: Sequence[str]) -> list[str]:

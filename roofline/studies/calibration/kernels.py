@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from roofline.catalog.store import Catalog
 from roofline.engine import roof
 from roofline.machine import Chip, Efficiency, LinkEfficiency, Stack
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE
+from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE, UPDATE
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
 from roofline.studies.measured import kernels
 from roofline.studies.measured.kernels import COLLECTIVES, Bench
@@ -43,7 +43,12 @@ FREE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         DECODE_ATTENTION: ("compute", "memory", "latency", "overlap", "half", "fill", "split"),
         ELEMENTWISE: ("memory", "latency"),
         QUANTISE: ("memory", "latency"),
+        UPDATE: ("memory", "latency"),
     }
+)
+# What is free besides, by kind of chip: libraries on processors lay out weights anew for products of several rows.
+FREE_BESIDES: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
+    {("cpu", MATMUL): ("pack",), ("cpu", EXPERTS): ("pack",)}
 )
 
 
@@ -66,6 +71,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "half": Range(0.0, 3000.0, 100.0, 50.0),
         "fill": Range(0.0, 5.0, 0.3, 0.1),
         "split": Range(0.0, 200 * US, 4 * US, 4 * US),
+        "pack": Range(0.0, 300.0, 20.0, 10.0),
         "score": Range(0.0, 500.0, 100.0, 50.0),
     }
 )
@@ -130,15 +136,16 @@ class Step:
 
 STEPS = (
     Step((ELEMENTWISE,)),
+    Step((UPDATE,)),
     Step((MATMUL, CACHE)),
     Step(("matmul/fp8", QUANTISE)),
-    *(Step((f"matmul/{dtype}",)) for dtype in ("fp8-block", "nvfp4", "mxfp4", "int8")),
+    *(Step((f"matmul/{dtype}",)) for dtype in ("fp8-block", "nvfp4", "mxfp4", "int8", "fp32")),
     Step((ATTENTION,)),
-    Step(("attention/fp8",)),
+    *(Step((f"attention/{dtype}",)) for dtype in ("fp8", "fp32")),
     Step((DECODE_ATTENTION,)),
-    Step(("decode-attention/fp8",)),
+    *(Step((f"decode-attention/{dtype}",)) for dtype in ("fp8", "fp32")),
     Step((EXPERTS,)),
-    *(Step((f"experts/{dtype}",)) for dtype in ("fp8", "fp8-block", "nvfp4", "mxfp4", "int4")),
+    *(Step((f"experts/{dtype}",)) for dtype in ("fp8", "fp8-block", "nvfp4", "mxfp4", "int4", "fp32")),
     *(Step((f"{LINK}{scope}",)) for scope in LINKS),
     *(Step((f"{LINK}{scope}/{algorithm}",)) for scope in LINKS for algorithm in ("all-reduce", "all-to-all")),
 )
@@ -251,7 +258,8 @@ def constants(chip: Chip, step: Step) -> list[Constant]:
                 found.append(_constant(f"{entry}.{name}", start, limits))
         else:
             kernel, ideal = _start(chip, entry), Efficiency()
-            for name in FREE[entry.partition("/")[0]]:
+            kind = entry.partition("/")[0]
+            for name in (*FREE[kind], *FREE_BESIDES.get((chip.kind, kind), ())):
                 stated = float(getattr(kernel, name))
                 known = stated != getattr(ideal, name)
                 found.append(_constant(f"{entry}.{name}", stated if known else RANGES[name].start, RANGES[name]))

@@ -106,10 +106,10 @@ class Writer:
                 elif entry.startswith(LINK):
                     scope = entry.removeprefix(LINK)
                     reached = subject.chip.achieved_links[scope]
-                    entries["links"][scope] = _reached(reached, LinkEfficiency(), LINK_RANGES, key)
+                    entries["links"][scope] = reached_entry(reached, LinkEfficiency(), LINK_RANGES, key)
                 else:
                     free = FREE[entry.partition("/")[0]]
-                    entries["kernels"][entry] = _reached(subject.chip.achieved[entry], Efficiency(), free, key)
+                    entries["kernels"][entry] = reached_entry(subject.chip.achieved[entry], Efficiency(), free, key)
         body: Tree = entries if subject.kind == "family" else {"achieved": entries}
         rows = sum(fit.rows for fit in subject.fits.values())
         power, sources = self._energy(powered) if powered else ({}, {})
@@ -173,7 +173,7 @@ def _told(share: float) -> float:
     return share if share >= LEAST else 0.0
 
 
-def _reached(reached: Any, ideal: Any, fitted: Collection[str], source: str) -> str:
+def reached_entry(reached: Any, ideal: Any, fitted: Collection[str], source: str) -> str:
     """One entry: what was fitted, and what else differs from the datasheet."""
     values = {each.name: float(getattr(reached, each.name)) for each in fields(reached)}
     shown = {name: value for name, value in values.items() if name in fitted or value != getattr(ideal, name)}
@@ -192,19 +192,19 @@ def text(name: str, body: Tree, sources: Mapping[str, str]) -> str:
         f"id: {name}",
     ]
     for key, value in (*body.items(), ("sources", sources)):
-        block = list(_block(key, value, 0))
-        lines += ["", *block] if block else []
+        shown = list(block(key, value, 0))
+        lines += ["", *shown] if shown else []
     return "\n".join(lines) + "\n"
 
 
-def _block(key: str, value: str | Tree, level: int) -> Iterator[str]:
+def block(key: str, value: str | Tree, level: int) -> Iterator[str]:
     """One key of a file, mappings indented below it; nothing of what is empty."""
     indent = "  " * level
     if isinstance(value, str):
         if value:
             yield f"{indent}{key}: {value}"
         return
-    inner = [line for name, item in value.items() for line in _block(name, item, level + 1)]
+    inner = [line for name, item in value.items() for line in block(name, item, level + 1)]
     if inner:
         yield f"{indent}{key}:"
         yield from inner

@@ -67,6 +67,7 @@ class Bench:
     quantises: bool
     direct: bool  # a collective of a serving stack's own, not of a library
     plain: bool  # 32-bit products on the vector units
+    cold: bool  # every call finds its operands in main memory
     deal: Deal
     eager: bool  # launched one by one by a framework, not replayed from a captured graph
     stack: str  # the serving stack whose kernel it is, empty for a library's or a benchmark's own
@@ -121,6 +122,7 @@ def _bench(case: Case, chip: str | None, stack: str) -> Bench:
         quantises="quantisation" in note or "quantization" in note,
         direct=op in COLLECTIVES and not software.split(" ")[0].startswith(LIBRARIES),
         plain="no tensor cores" in note,
+        cold=re.search(r"\bcold\b", note) is not None,
         deal="even" if "dist=balanced" in note else "skewed" if "power_law" in note else "random",
         eager=software.startswith(EAGER) or "via torch" in software,
         stack=stack,
@@ -243,11 +245,12 @@ def _decode(bench: Bench, cases: Sequence[Case]) -> list[Op]:
     b, h, l = (column(cases, name) for name in ("batch", "heads", "kv_len"))
     dim = column(cases, "head_dim", 128.0)
     cache = BITS[bench.dtype] / 8.0
+    dtype, width = ("fp32", 4.0) if bench.dtype == "fp32" else ("bf16", 2.0)  # of queries
     kv = np.where(column(cases, "kv_heads") > 0, column(cases, "kv_heads"), h)
     d, v, g = (LATENT + ROTARY, LATENT, LATENT + ROTARY) if bench.latent else (dim, dim, 2.0 * kv * dim)
     return [
         ops.decode_attention(
-            "attention", b=b, l=l, h=h, d=d, v=v, g=g, a=2.0, r=2.0, c=cache, dtype="bf16", stored=bench.dtype
+            "attention", b=b, l=l, h=h, d=d, v=v, g=g, a=width, r=width, c=cache, dtype=dtype, stored=bench.dtype
         )
     ]
 
@@ -276,6 +279,12 @@ def _passing(bench: Bench, cases: Sequence[Case]) -> list[Op]:
     return [ops.elementwise(bench.op, m=moved / 2.0, i=1.0, o=1.0, f=0.0, r=1.0)]
 
 
+def _updating(bench: Bench, cases: Sequence[Case]) -> list[Op]:
+    """One step of an optimizer over values: the bytes that it moves, half in and half out."""
+    half = column(cases, "bytes") / 2.0
+    return [ops.optimizer_update(bench.op, n=half, i=1.0, o=1.0, f=0.0)]
+
+
 OPERATORS: Mapping[str, Callable[[Bench, Sequence[Case]], list[Op]]] = MappingProxyType(
     {
         "gemm": _gemm,
@@ -286,6 +295,7 @@ OPERATORS: Mapping[str, Callable[[Bench, Sequence[Case]], list[Op]]] = MappingPr
         "memcpy": _passing,
         "norm": _passing,
         "other": _passing,
+        "update": _updating,
     }
 )
 TYPED = ("gemm", "moe_gemm", "attention_prefill", "attention_decode")
@@ -299,6 +309,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "memcpy": (),
         "norm": ("bytes",),
         "other": ("bytes",),
+        "update": ("bytes",),
     }
 )
 RESULTS = ("latency_us", "tflops", "gbps")
@@ -319,7 +330,9 @@ def seconds(bench: Bench, cases: Sequence[Case], chip: Chip, stack: Stack) -> tu
 
     A rate is turned into a time by the FLOPs or bytes of the operator itself.
     """
-    found = [replace(op, resident=resident(op, chip)) for op in OPERATORS[bench.op](bench, cases)]
+    found = OPERATORS[bench.op](bench, cases)
+    if not bench.cold:
+        found = [replace(op, resident=resident(op, chip)) for op in found]
     if bench.plain and "fp32" not in chip.peaks:
         found = [replace(op, dtype=ops.VECTOR) for op in found]
     if bench.op in COLLECTIVES:

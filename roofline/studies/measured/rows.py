@@ -40,7 +40,7 @@ CLASSES: Mapping[str, str] = MappingProxyType(
         "attention_prefill": "prefill attention",
         "attention_decode": "decode attention",
         **dict.fromkeys(COLLECTIVES, "collective"),
-        **dict.fromkeys(("memcpy", "norm", "other"), "elementwise"),
+        **dict.fromkeys(("memcpy", "norm", "other", "update"), "elementwise"),
     }
 )
 ROUNDING = 1.001  # sources round: a measurement beats physics only beyond this factor

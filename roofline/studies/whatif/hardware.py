@@ -21,7 +21,16 @@ LATE: Kind = ("s", "delay")
 SHARE: Kind = ("1", "amount")
 PLAIN: Kind = ("", "amount")
 KERNEL: Mapping[str, Kind] = MappingProxyType(
-    {"compute": SHARE, "memory": SHARE, "latency": LATE, "half": PLAIN, "fill": PLAIN, "split": LATE, "score": PLAIN}
+    {
+        "compute": SHARE,
+        "memory": SHARE,
+        "latency": LATE,
+        "half": PLAIN,
+        "fill": PLAIN,
+        "split": LATE,
+        "score": PLAIN,
+        "pack": PLAIN,
+    }
 )
 LINK: Mapping[str, Kind] = MappingProxyType({"bandwidth": SHARE, "latency": LATE, "step": LATE})
 ENERGY: Mapping[str, str] = MappingProxyType(

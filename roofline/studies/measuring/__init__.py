@@ -1,0 +1,1 @@
+"""This machine, measured: what its chip reaches, as a chip file; and predictions from that file tried on real work."""
