@@ -41,6 +41,7 @@ COLORS: Mapping[str, str] = MappingProxyType(
         "messages between replicas": "#A34700",
         "pipeline bubble": "0.72",
         "optimizer's update": "#E69F00",
+        "updating weights": "#E69F00",
         "transfers from and to the host": "#F0E442",
         "starting kernels": "0.55",
         "software": "0.35",

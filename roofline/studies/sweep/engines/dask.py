@@ -75,6 +75,8 @@ def _check_scheduler(address: str) -> None:
         raise _unanswered(address) from None
     except (ValueError, TypeError) as error:
         raise EngineError(f"--scheduler {address}: {error}; write e.g. {EXAMPLE}") from None
+    except MemoryError:  # the length of a message, read from what is none
+        raise EngineError(f"--scheduler {address}: what answers there is no scheduler of Dask") from None
     if found.get("type") != "Scheduler":
         raise EngineError(f"--scheduler {address}: is a {str(found.get('type')).lower()}; name its scheduler")
 
