@@ -27,8 +27,12 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 WALKED = ("add-a-chip.md", "add-a-model.md", "catalogue.md", "ci.md", "measure-this-machine.md", "reports.md")
 EVERY = pytest.mark.parametrize("page", [README, *DOCS], ids=lambda page: page.name)
 
+UNWALKED = [page for page in (README, *DOCS) if page != TRANSLATION and page.name not in WALKED]
+
 BLOCK = re.compile(r"^```console\n\$ (?P<command>roofline .*)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
 MARKED = re.compile(r"^<!-- \$ (?P<command>roofline .*) -->\n(?P<output>(?:.*\n)*?)<!-- end -->$", re.MULTILINE)
+FENCED = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+AWAY = {"--scheduler", "--shipped"}  # needs a cluster; takes half an hour
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
 MATPLOTLIB = re.compile(r"Matplotlib v([0-9.]+)")
@@ -37,8 +41,7 @@ UPDATE = bool(os.environ.get("ROOFLINE_UPDATE"))
 
 def having(pattern: re.Pattern[str]) -> pytest.MarkDecorator:
     """For every page in which the pattern occurs, but the translation and those that are walked through."""
-    others = [page for page in (README, *DOCS) if page != TRANSLATION and page.name not in WALKED]
-    pages = [page for page in others if pattern.search(page.read_text(encoding="utf-8"))]
+    pages = [page for page in UNWALKED if pattern.search(page.read_text(encoding="utf-8"))]
     return pytest.mark.parametrize("page", pages, ids=lambda page: page.name)
 
 
@@ -147,6 +150,23 @@ def test_every_python_block_runs(page: Path, checkout: Path, monkeypatch: pytest
     monkeypatch.chdir(checkout)
     for block in PYTHON.findall(page.read_text(encoding="utf-8")):
         subprocess.run([sys.executable, "-W", "error", "-c", block], check=True, capture_output=True)
+
+
+def unprinted(page: Path) -> list[list[str]]:
+    """Commands that a page shows without what they print, in order."""
+    blocks = FENCED.finditer(page.read_text(encoding="utf-8"))
+    text = "".join(block["text"] for block in blocks if block["kind"] in ("", "sh"))
+    commands = [shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines()]
+    return [words for words in commands if words[:1] == ["roofline"] and not AWAY & set(words)]
+
+
+@pytest.mark.parametrize("page", [page for page in UNWALKED if unprinted(page)], ids=lambda page: page.name)
+def test_every_command_without_output_runs(page: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+    for name in ("my-measurements.csv", "others.csv", "mine.csv"):
+        shutil.copy(ROOT / "examples" / "my-measurements.csv", name)
+    for words in unprinted(page):
+        subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True)
 
 
 @EVERY
