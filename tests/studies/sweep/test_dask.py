@@ -192,7 +192,8 @@ def test_a_full_disk_is_that_of_the_local_run(
 def test_an_interrupt_leaves_nothing_on_the_cluster(tmp_path: Path, cluster: Cluster) -> None:
     """Ctrl-C in a terminal; the same command goes on."""
     out = tmp_path / "rows.csv"
-    code = "import sys, small; from roofline.cli import main; sys.argv[0] = 'roofline'; main()"
+    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background jobs ignore it
+    code = f"import signal, sys, small; {heard}; from roofline.cli import main; sys.argv[0] = 'roofline'; main()"
     vary = [part for axis in LONGER for part in ("--vary", axis)]
     command = [sys.executable, "-c", code, "sweep", CHAT, CHIP, *vary, "-o", str(out), "--engine", "dask"]
     command += ["--scheduler", cluster.address]
