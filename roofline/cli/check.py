@@ -81,13 +81,14 @@ def _now() -> str:
 def _tell_github(result: Mapping[str, Any], *, annotated: bool) -> None:
     """Annotate the files, and add a summary to the page of the job. GitHub reads annotations from both streams: what
     is on stdout stays as it was asked for."""
-    from roofline.report import formats, output
+    from roofline.files import refused
+    from roofline.report import formats
 
     if not annotated:
         print(formats.render(result, "github", root=os.environ.get("GITHUB_WORKSPACE")), end="", file=sys.stderr)
     place = os.environ.get("GITHUB_STEP_SUMMARY")
     if place:
-        with output.refused(Path(place)), Path(place).open("a", encoding="utf-8") as file:
+        with refused(Path(place)), Path(place).open("a", encoding="utf-8") as file:
             file.write(formats.render(result, "markdown"))
 
 

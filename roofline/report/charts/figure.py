@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from roofline.errors import OutputError
+from roofline.files import refused
 from roofline.report.charts.placement import Box
 from roofline.report.text import clean
 
@@ -54,10 +55,8 @@ def save(
         draw(figure)
         for told in figure.findobj(Text):
             told.set_text(clean(told.get_text()))  # what is no character of XML would make the file none
-        try:
+        with refused(path):
             figure.savefig(path, format=kind[1:], metadata=metadata)
-        except OSError as error:
-            raise OutputError(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
 
 
 def title(figure: Figure, text: str, below: str, *, rows: int = 0) -> float:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from roofline.catalog import spreads
 from roofline.errors import OutputError
+from roofline.files import refused
 
 MARK = "# Written by `roofline calibrate`"  # begins the line that tells a run's files from those of people
 FOLDERS: Mapping[str, str] = MappingProxyType({"family": "families", "chip": "chips", "stack": "stacks"})
@@ -61,7 +62,7 @@ class Draft:
             return [], []
         names = sorted(path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
         now = [self.place / name for name in names]
-        with _refused(self.place):
+        with refused(self.place):
             for name, target in zip(names, now, strict=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(self.folder / name, target)
@@ -78,7 +79,7 @@ def draft(place: Path | None) -> Iterator[Draft]:
         with tempfile.TemporaryDirectory(prefix="roofline-") as folder:
             yield Draft(Path(folder), None)
         return
-    with _refused(place):
+    with refused(place):
         if place.exists() and not place.is_dir():
             raise OutputError(f"{place}: is no folder")
         if not place.is_dir() and not place.parent.is_dir():
@@ -88,12 +89,3 @@ def draft(place: Path | None) -> Iterator[Draft]:
         yield Draft(beside, place)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-@contextmanager
-def _refused(place: Path) -> Iterator[None]:
-    """What the system refuses to do in a folder, as an `OutputError` that names it."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{place}: can't be written: {(error.strerror or str(error)).lower()}") from None

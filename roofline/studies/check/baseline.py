@@ -17,7 +17,6 @@ merged line by line, and a checksum, so that what was edited, cut off or merged 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +26,7 @@ from typing import TypeAlias
 from urllib.parse import unquote
 
 from roofline.errors import Finding, OutputError, SpecError
+from roofline.files import put
 
 FORMAT = 1
 TITLE = "roofline-baseline"
@@ -107,15 +107,7 @@ def write(baseline: Baseline, path: Path) -> None:
     baseline."""
     if not may_replace(path):
         raise OutputError(f"{path}: is no baseline of roofline; name another file")
-    target = Path(os.path.realpath(path))
-    beside = target.with_name(f"{target.name}.new")
-    try:
-        beside.write_text(text(baseline), encoding="utf-8", newline="\n")
-        os.replace(beside, target)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise OutputError(f"{path}: can't be written: {(error.strerror or str(error)).lower()}") from None
+    put({path: text(baseline)})
 
 
 def _check_kind(first: str, path: str) -> None:

@@ -1,35 +1,16 @@
-"""A file that a study writes: beside its place first, then renamed, so that nobody ever sees half of it."""
+"""The file that an import writes."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
+from roofline import files
 from roofline.errors import OutputError
 
 
 def put(place: Path, text: str, *, over: bool) -> Path:
     """Write a text file; `over` one that exists only if that is asked for. `OutputError` if it can't be written."""
-    if place.is_dir():
-        raise OutputError(f"{place}: is a folder; name a file")
-    if not place.parent.is_dir():
-        raise OutputError(f"{place}: no such folder: {place.parent}")
-    if place.exists() and not over:
+    if place.is_file() and not over:
         raise OutputError(f"{place} exists already; name it with -o to write over it, or choose another name")
-    beside: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=".roofline-")
-        beside = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        beside.chmod(0o644)
-        os.replace(beside, place)
-    except OSError as error:
-        raise OutputError(f"{place}: can't be written: {(error.strerror or str(error)).lower()}") from None
-    finally:
-        if beside is not None:
-            with suppress(OSError):
-                beside.unlink(missing_ok=True)
+    files.put({place: text})
     return place

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from roofline import __version__
+from roofline import __version__, files
 from roofline.catalog.overlay import known
 from roofline.catalog.store import Catalog
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL
@@ -53,9 +53,9 @@ def calibrate(
     """
     name, beside = chip_file.id_of(path), path.with_suffix(".csv")
     for place in (path, beside):
-        chip_file.place(place)
+        files.check(place)
     found = outcome(measure(backend, budget, watch), name, catalog)
-    written = chip_file.write({beside: found.rows, path: found.chip})
+    written = files.put({beside: found.rows, path: found.chip})
     return report(found, beside.name, written)
 
 

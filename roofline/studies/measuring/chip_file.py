@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from roofline import __version__, units
@@ -137,37 +134,3 @@ def _flow(**values: str) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def place(path: Path) -> None:
-    """`OutputError` if there is no folder for a file, or it can't be written there."""
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a file")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"{path}: no such folder: {path.parent}")
-    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise OutputError(f"{path}: can't be written: permission denied")
-
-
-def write(texts: Mapping[Path, str]) -> list[Path]:
-    """Files whole or not at all: written beside their places, then moved there, the last one last."""
-    made: list[tuple[Path, Path]] = []
-    try:
-        for path, text in texts.items():
-            try:
-                handle, temporary = tempfile.mkstemp(dir=path.absolute().parent, prefix=".roofline-")
-                made.append((Path(temporary), path))
-                with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                    file.write(text)
-                mask = os.umask(0)
-                os.umask(mask)
-                Path(temporary).chmod(0o666 & ~mask)
-            except OSError as fault:
-                raise OutputError(f"{path}: can't be written: {(fault.strerror or str(fault)).lower()}") from None
-        for temporary_path, path in made:
-            os.replace(temporary_path, path)
-    finally:
-        for temporary_path, _ in made:
-            with suppress(OSError):
-                temporary_path.unlink(missing_ok=True)
-    return list(texts)

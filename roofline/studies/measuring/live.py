@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from roofline import files
 from roofline.catalog.overlay import beside
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
@@ -125,7 +126,7 @@ def live(
     """
     before = path.with_name(f"{path.stem}.predicted.csv")
     for place in (path, before):
-        chip_file.place(place)
+        files.check(place)
     with beside(chip, catalog) as with_it:
         name = with_it.spec("chip", chip).id
         wanted = [
@@ -134,13 +135,13 @@ def live(
             for trial in trials(shape, dtype, trains=backend.trains)
         ]
         found = expectations(wanted, name, backend, Snapshot.of(with_it))
-    chip_file.write({before: chip_file.table_text([_told(found[trial.id]) for trial in wanted], PREDICTED)})
+    files.put({before: chip_file.table_text([_told(found[trial.id]) for trial in wanted], PREDICTED)})
     runs = _Runs(backend, Clock(budget), watch)
     runs.over(wanted)
     if not runs.ran:
         raise RooflineError(f"nothing could be run: {next(iter(runs.left_out.values()))}")
     measured = [_measured(trial, runs.ran[trial.id], name, backend) for trial in wanted if trial.id in runs.ran]
-    chip_file.write({path: chip_file.table_text(measured, COLUMNS)})
+    files.put({path: chip_file.table_text(measured, COLUMNS)})
     by_id = {trial.id: trial for trial in wanted}
     return Outcome(found, runs.ran, by_id, runs.left_out, runs.clock.spent, budget, (before, path))
 

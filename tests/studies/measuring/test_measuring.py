@@ -16,11 +16,12 @@ import pytest
 from roofline.catalog.overlay import beside, known
 from roofline.catalog.store import Catalog
 from roofline.errors import OutputError, RooflineError
+from roofline.files import put
 from roofline.studies import contract
 from roofline.studies.lint import lint
 from roofline.studies.measured import kernels, table
 from roofline.studies.measured.table import KERNELS, Case
-from roofline.studies.measuring import calibrate, chip_file, jobs, measure
+from roofline.studies.measuring import calibrate, jobs, measure
 from roofline.studies.measuring.backends.numpy import Numpy
 from roofline.studies.measuring.clock import Timing
 from roofline.studies.measuring.measure import Measured, Timed
@@ -230,7 +231,7 @@ def test_what_is_stopped_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest
         calibrate.calibrate(Numpy(), tmp_path / "mine.yaml", Catalog())
     monkeypatch.setattr("os.replace", stopped)
     with pytest.raises(KeyboardInterrupt):
-        chip_file.write({tmp_path / "mine.yaml": "other\n"})
+        put({tmp_path / "mine.yaml": "other\n"})
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
     assert (tmp_path / "mine.yaml").read_text() == "mine\n"
 
