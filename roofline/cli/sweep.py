@@ -38,9 +38,9 @@ Vary = Annotated[
     typer.Option(
         metavar="NAME=RANGE",
         help="An axis: a number of the work (batch, input, output, context, acceptance, a step's name, seq_len …), of "
-        "the plan (tp, pp, dp, ep …), the chip (memory.bandwidth, memory.capacity, compute, compute.bf16, "
+        "the plan (tp, pp, dp, ep …), the chip (memory.bandwidth, memory.capacity, compute, compute.peaks.bf16, "
         "links.scale-up.bandwidth, power.tdp, price.hourly …), the software (stack.layer …) or of costs "
-        "(economics.electricity …), as 1,2,4 or 1:512:x2 or 0:32000:+4000 or 2..8TB/s:13; or names: weights=bf16,fp8, "
+        "(electricity …), as 1,2,4 or 1:512:x2 or 0:32000:+4000 or 2..8TB/s:13; or names: weights=bf16,fp8, "
         "stack=vllm,ideal. Repeatable; the last one changes first.",
         rich_help_panel=ROWS,
     ),

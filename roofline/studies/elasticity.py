@@ -70,6 +70,7 @@ def better_chip(chip: Chip, scales: Scales) -> Chip:
     """A chip whose resources are so many times as good (see `SPEEDS`); what is not named stays.
 
     A clock counts as arithmetic: compute units that take so many bytes each clock are fed no faster by a faster memory.
+    The energy of a FLOP stays, so that faster arithmetic draws more watts.
     """
     flops, bandwidth = scales.get("flops", 1.0), scales.get("bandwidth", 1.0)
     wires, latency = scales.get("link_bandwidth", 1.0), scales.get("link_latency", 1.0)
@@ -83,6 +84,7 @@ def better_chip(chip: Chip, scales: Scales) -> Chip:
         },
         vector=_times(chip.vector, flops),
         clock=_times(chip.clock, flops),
+        energy=None if chip.energy is None else replace(chip.energy, compute=chip.energy.compute * flops),
         memory=tuple(
             replace(
                 level,

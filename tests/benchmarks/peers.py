@@ -155,7 +155,7 @@ def ask_roofline(asked: Question) -> tuple[dict[str, float], list[Answer]]:
     def one(*point: int) -> None:
         case = panel.case
         for axis, value in zip(panel.axes, point, strict=True):
-            case = axis.key.change(case, value)
+            case = axis.knob.turn(case, value)
         search.predict(case.job, case.deployment)
 
     found["one prediction after another"] = rate(one, asked.points)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from roofline.errors import RooflineError
-from roofline.studies import ranges, request
-from roofline.studies.sweep.keys import ALIASES, Case, Key, key
+from roofline.studies import knobs, ranges, request, vary
+from roofline.studies.knobs import work
+from roofline.studies.knobs.knob import Case, Knob, find
+from roofline.studies.timeline import KINDS
+from roofline.workload import Serving
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST = 1_000_000  # values of an axis
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {"input_len": "input", "output_len": "output", "context_len": "context", "seq": "seq_len", "price": "price.hourly"}
+)
 NAMES = (*request.FORMAT_KEYS, "stack", "recompute", "schedule", *request.SWITCHES)  # other code, not other numbers
 
 
@@ -24,7 +31,7 @@ class Axis:
     """A number that is varied, and its values in SI units."""
 
     name: str
-    key: Key
+    knob: Knob
     values: NDArray[np.float64]
 
 
@@ -60,13 +67,20 @@ def numbers(case: Case, wanted: Mapping[str, str]) -> list[Axis]:
 
 def axis(case: Case, name: str, span: str) -> Axis:
     """One axis; `RooflineError`, saying what to write instead, for values that it can't have."""
-    found, where = key(case, name), f"--vary {name}={span}"
+    found, where = knob(case, name), f"--vary {name}={span}"
     values = np.array(ranges.values(span, found.unit, where, MOST))
     if found.whole:
         values = np.array(list(dict.fromkeys(np.round(values).tolist())))
-    low = values <= found.least if found.above else values < found.least
-    if low.any() or (values > found.most).any():
-        least = f"more than {found.least:g}" if found.above else f"{found.least:g}"
-        most = f" to {found.most:g}" if np.isfinite(found.most) else "" if found.above else " or more"
-        raise RooflineError(f"{where}: must be {least}{most}")
+    if not found.allows(values):
+        raise RooflineError(f"{where}: must be {found.span}")
     return Axis(name, found, values)
+
+
+def knob(case: Case, name: str) -> Knob:
+    """What a name means for a case; `RooflineError` with near names if it means nothing."""
+    known = knobs.axes(case)
+    if isinstance(case.job, Serving) and all(name != item.key for item in known):
+        words = (*(step.name for step in case.job.steps if step.name), *vary.SINGLE, *KINDS.values())
+        if name.partition(".")[0] in words:
+            return work.step(case.job, name)
+    return find(name, known, "--vary")

@@ -27,12 +27,11 @@ from roofline.engine.training import rules
 from roofline.errors import PlanError, RooflineError
 from roofline.numeric import Num
 from roofline.studies import request
-from roofline.studies.request import Options
+from roofline.studies.knobs.knob import Case
+from roofline.studies.request import DEGREES, Options
 from roofline.studies.sweep import axes as spans
 from roofline.studies.sweep.axes import Axis
 from roofline.studies.sweep.columns import Mesh
-from roofline.studies.sweep.keys import DEGREES, Case, key
-from roofline.studies.timeline import KINDS
 from roofline.workload import Plan, Serving, Training
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class Panel:
     @property
     def degrees(self) -> bool:
         """Whether plans are varied."""
-        return any(axis.key.degree for axis in self.axes)
+        return any(axis.knob.degree for axis in self.axes)
 
     # -- blocks
 
@@ -167,7 +166,7 @@ class Panel:
         """The case with the numbers of a block."""
         case = self.case
         for axis, values in zip(self.axes, block.values(self.axes), strict=True):
-            case = axis.key.change(case, values)
+            case = axis.knob.turn(case, values)
         if not self.degrees:
             return case
         plan = case.deployment.plan
@@ -207,7 +206,7 @@ def _again(
     case: Case, axes: Sequence[tuple[str, NDArray[np.float64]]], choices: Mapping[str, str], *told: Any
 ) -> Panel:  # fmt: skip
     """A panel from what another process told of it."""
-    return Panel(case, tuple(Axis(name, key(case, name), values) for name, values in axes), choices, *told)
+    return Panel(case, tuple(Axis(name, spans.knob(case, name), values) for name, values in axes), choices, *told)
 
 
 def _fits(case: Case) -> Num:
@@ -282,9 +281,9 @@ class Grid:
         found = spans.numbers(bare, self._spans)
         largest = Case(job, bare.deployment)
         for axis in found:
-            if axis.key.name not in request.PLAN_KEYS and "." not in axis.key.name:
-                largest = axis.key.change(largest, float(axis.values.max()))
-        degrees = [axis.name for axis in found if axis.key.degree]
+            if axis.name not in request.PLAN_KEYS:
+                largest = axis.knob.turn(largest, float(axis.values.max()))
+        degrees = [axis.name for axis in found if axis.knob.degree]
         given = request.plan_settings(text, options)
         if degrees:
             if isinstance(job, Serving) and (wrong := next((name for name in given if name not in DEGREES), None)):
@@ -314,10 +313,9 @@ class Grid:
         if isinstance(job, Serving):
             for axis in panel.axes:
                 ends = np.array([axis.values.min(), axis.values.max()])
-                if "." not in axis.key.name or axis.key.name.partition(".")[0] in KINDS.values():
-                    tried = axis.key.change(Case(job, panel.case.deployment), ends).job
-                    if isinstance(tried, Serving):
-                        request.check_order(tried)
+                tried = axis.knob.turn(panel.case, ends).job
+                if isinstance(tried, Serving):
+                    request.check_order(tried)
 
     # -- rows
 

@@ -261,7 +261,7 @@ def _head(work: Work) -> dict[str, Any]:
     panels = work.grid.panels
     units: dict[str, tuple[str, int]] = {}
     for panel in panels:
-        units |= {axis.name: (axis.key.unit, axis.values.size) for axis in panel.axes}
+        units |= {axis.name: (axis.knob.unit or "1", axis.values.size) for axis in panel.axes}
         units |= {name: ("name", len({other.choices[name] for other in panels})) for name in panel.choices}
     return {
         "schema": SWEEP_SCHEMA,

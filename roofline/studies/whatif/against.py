@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.studies.knobs.knob import Case, Knob
 from roofline.studies.whatif import measures, solve
-from roofline.studies.whatif.knobs import Case, Knob
 from roofline.studies.whatif.solve import Root
 from roofline.workload import Serving
 

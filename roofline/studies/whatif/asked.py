@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from roofline import units
 from roofline.errors import RooflineError, UnitError
+from roofline.studies.knobs.knob import Knob, find, said
 from roofline.studies.whatif import measures
-from roofline.studies.whatif.knobs import Knob, find
 
 NUMBER = r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?|\.[0-9]+"
 _RELATIVE, _TIMES, _PLAIN = (re.compile(text) for text in (rf"([+-])\s*({NUMBER})\s*%", rf"x\s*({NUMBER})", NUMBER))
@@ -41,11 +41,8 @@ def setting(text: str, known: Sequence[Knob]) -> tuple[Knob, float]:
     knob = find(key, known, "--set")
     where = f"--set {key}={value}"
     wanted = turned_value(value, knob, where)
-    allowed = wanted >= 0.0 if knob.optional else wanted > 0.0
-    if not allowed or not knob.least <= wanted <= knob.most:
-        least = "0 or more" if knob.optional else f"{knob.least:g} or more" if knob.least else "above 0"
-        top = f" and at most {_said(knob.most, knob.unit)}" if knob.most < float("inf") else ""
-        raise RooflineError(f"{where}: must be {least}{top}; it is {_said(knob.value, knob.unit)} now")
+    if not knob.allows(wanted):
+        raise RooflineError(f"{where}: must be {knob.span}; it is {said(knob.value, knob.unit)} now")
     if knob.whole and wanted != round(wanted):
         if "%" in value or value.startswith("x"):
             return knob, float(knob.within(wanted))
@@ -85,7 +82,3 @@ def target(text: str, found: Mapping[str, object]) -> tuple[str, float]:
     if wanted <= 0.0:
         raise RooflineError(f"--target {name}={value}: must be above 0")
     return metric, wanted
-
-
-def _said(value: float, unit: str) -> str:
-    return units.show(value, unit) if unit else f"{value:g}"

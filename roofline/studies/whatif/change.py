@@ -12,8 +12,8 @@ from roofline.engine.prediction import Prediction
 from roofline.engine.roof import BOUNDS
 from roofline.studies import contract, plain
 from roofline.studies.contract import BESIDE
+from roofline.studies.knobs.knob import Case, Knob
 from roofline.studies.whatif import measures
-from roofline.studies.whatif.knobs import Case, Knob
 from roofline.workload import Training
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from roofline.engine.prediction import Prediction
 from roofline.engine.roof import BOUNDS
 from roofline.studies import plain
+from roofline.studies.knobs.knob import Case, Knob
 from roofline.studies.whatif import measures, solve
-from roofline.studies.whatif.knobs import Case, Knob
 from roofline.studies.whatif.solve import Root
 
 Array = NDArray[np.float64]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.studies.whatif.knobs import Knob
+from roofline.studies.knobs.knob import Knob
 
 Array = NDArray[np.float64]
 DECADES, POINTS = 3.0, 241  # of the first grid, either way; in all

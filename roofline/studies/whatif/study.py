@@ -9,11 +9,12 @@ from roofline import __version__
 from roofline.catalog.store import Catalog
 from roofline.errors import RooflineError
 from roofline.studies import contract
+from roofline.studies.knobs import knobs
+from roofline.studies.knobs.knob import Case, Knob, find, turned
 from roofline.studies.request import Options, plan_settings, resolve_deployment, resolve_workload
 from roofline.studies.whatif import against as sides
 from roofline.studies.whatif import asked, measures, need, turns
 from roofline.studies.whatif.change import change, turned_numbers
-from roofline.studies.whatif.knobs import Case, Knob, find, knobs, turned
 
 WHATIF_SCHEMA = "roofline.whatif/1"
 TURNS, CHANGE, NEED, BREAK_EVEN = "elasticities", "change", "solution", "break-even"

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.studies.elasticity import SMALL, slope
+from roofline.studies.knobs.knob import Case, Knob, turned
 from roofline.studies.whatif import measures
-from roofline.studies.whatif.knobs import Case, Knob, turned
 
 Array = NDArray[np.float64]
 STEP = 0.2  # of a knob's value, either way, that changes are told for

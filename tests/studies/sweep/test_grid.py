@@ -14,11 +14,12 @@ import roofline as rl
 from roofline.catalog.store import Catalog
 from roofline.engine import search
 from roofline.errors import RooflineError
+from roofline.studies import knobs
+from roofline.studies.knobs.knob import Case
 from roofline.studies.request import Options, resolve_deployment, resolve_workload
 from roofline.studies.sweep import axes
 from roofline.studies.sweep.columns import plain
 from roofline.studies.sweep.grid import Request, build
-from roofline.studies.sweep.keys import Case, keys
 from roofline.studies.sweep.run import prepare
 from roofline.workload import Serving
 
@@ -89,7 +90,7 @@ def test_numbers_of_a_chip_are_those_of_a_chip_that_has_them() -> None:
         (row,) = rows(CHAT, "2xh100-sxm:tp=2", name)
         base = rl.predict(CHAT, "2xh100-sxm:tp=2")
         case = build(Request((CHAT,), ("2xh100-sxm:tp=2",), (name,))).panels[0]
-        changed = case.axes[0].key.change(case.case, float(case.axes[0].values[0]))
+        changed = case.axes[0].knob.turn(case.case, float(case.axes[0].values[0]))
         assert row["tpot_s"] == float(search.predict(changed.job, changed.deployment).metrics["tpot_s"])  # type: ignore[arg-type]
         assert row["capacity_bytes"] < base["memory"]["capacity_bytes"] or row["tpot_s"] > base["metrics"]["tpot_s"], (
             name
@@ -100,12 +101,12 @@ def test_numbers_of_a_chip_are_those_of_a_chip_that_has_them() -> None:
 @pytest.mark.parametrize(
     ("work", "where", "vary"),
     [
-        (CHAT, "2xh100-sxm:tp=2", ("prefill=128,1024", "memory.bandwidth=2..8TB/s:3", "economics.pue=1.1,1.3")),
+        (CHAT, "2xh100-sxm:tp=2", ("prefill=128,1024", "memory.bandwidth=2..8TB/s:3", "pue=1.1,1.3")),
         (CHAT, "8xh100-sxm", ("batch=1,8,9", "tp=1,2,3", "stack=vllm,ideal")),
         (
             "llama-3.1-8b-pretraining",
             "16xh100-sxm:zero=3",
-            ("tp=1,2,3", "compute.bf16=1,2PFLOP/s", "seq_len=4096,8192"),
+            ("tp=1,2,3", "compute.peaks.bf16=1,2PFLOP/s", "seq_len=4096,8192"),
         ),
     ],
 )
@@ -131,13 +132,15 @@ def test_every_key_as_an_array_is_what_it_is_as_a_number(catalog: rl.Catalog, wo
     where = resolve_deployment(catalog, "8xh100-sxm:tp=8", job, Options())
     case = Case(job, where)
     offload = "offload"  # to a memory that it has not
-    found = {name: key for name, key in keys(case).items() if not name.startswith(offload)}
-    for name, key in found.items():
-        low = max(key.least, 1e-3)
-        pair = np.array([2.0, 3.0]) if key.whole else np.array([max(low, 0.5), min(key.most, max(2.0, low * 2))])
-        told = [key.change(case, value) for value in pair]
+    for knob in knobs.axes(case):
+        name = knob.key
+        if name.startswith(offload):
+            continue
+        low = max(knob.least, 1e-3)
+        pair = np.array([2.0, 3.0]) if knob.whole else np.array([max(low, 0.5), min(knob.most, max(2.0, low * 2))])
+        told = [knob.turn(case, value) for value in pair]
         alone = [search.predict(item.job, item.deployment) for item in told]
-        meshes = key.change(case, pair)
+        meshes = knob.turn(case, pair)
         together = search.predict(meshes.job, meshes.deployment)
         for metric, value in together.metrics.items():
             for at, other in enumerate(alone):
@@ -191,7 +194,7 @@ def test_without_axes_a_sweep_is_one_row() -> None:
         ("batch=1..4", "write 1,2,4 or FROM:TO"),
         ("memory.bandwidth=2..8:3", "needs a unit"),
         ("memory.bandwidth=2..8 GB:3", "expected bandwidth"),
-        ("memory.bandwidth=0 TB/s", "must be more than 0"),
+        ("memory.bandwidth=0 TB/s", "must be above 0"),
         ("memory.bandwith=1 TB/s", "did you mean 'memory.bandwidth'"),
         ("links.scale-up.latency=1 TB/s", "expected time"),
         ("acceptance=0.5", "no such number"),
@@ -199,7 +202,7 @@ def test_without_axes_a_sweep_is_one_row() -> None:
         ("weights=bf17", "must be one of"),
         ("weights=bf16,,fp8", "a name is missing"),
         ("stack=vlm", "no stack 'vlm'; did you mean"),
-        ("cached_share=2", "must be 0 to 1"),
+        ("cached_share=2", "must be 0 or more and at most 100 %"),
         ("price.hourly=1e5000 USD/h", "must be finite"),
         ("batch=1:1000000000:+1", "1,000,000 at most"),
     ],

@@ -10,9 +10,10 @@ import pytest
 from roofline.catalog.store import Catalog
 from roofline.studies.elasticity import SPEEDS, faster
 from roofline.studies.elasticity import worths as resources
+from roofline.studies.knobs import knobs
+from roofline.studies.knobs.knob import Case, Knob
 from roofline.studies.request import options, plan_settings, resolve_deployment, resolve_workload
 from roofline.studies.whatif import measures, turns
-from roofline.studies.whatif.knobs import Case, Knob, knobs
 
 # Every roof binds somewhere, with every kind of software and work.
 ASKED: tuple[tuple[str, str, dict[str, Any]], ...] = (

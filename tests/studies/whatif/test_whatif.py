@@ -15,9 +15,10 @@ import roofline as rl
 from roofline.catalog.store import Catalog
 from roofline.errors import RooflineError
 from roofline.studies import whatif as package
+from roofline.studies.knobs import knobs
+from roofline.studies.knobs.knob import Case, find, turned
 from roofline.studies.request import options, resolve_deployment, resolve_workload
 from roofline.studies.whatif import solve
-from roofline.studies.whatif.knobs import Case, find, knobs, turned
 
 CHAT, WHERE = "llama-3.1-70b-chat", "8xh100-sxm:tp=4,dp=2"
 RUN, CLUSTER = "llama-3.1-70b-pretraining", "64xh100-sxm"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import inf
+from math import inf, nan
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ from roofline.engine import roof
 from roofline.machine import Chip
 from roofline.numeric import Num
 from roofline.studies.elasticity import better_chip
-from roofline.studies.whatif.knobs import Case, Knob, Role, Turn, at, entry, known
+from roofline.studies.knobs.knob import Case, Knob, Role, Turn, at, entry, known
 
 # Units and roles: of a datasheet's numbers, then of what kernels and collectives reach.
 Kind: TypeAlias = "tuple[str, Role]"
@@ -57,7 +57,7 @@ def _compute(case: Case) -> Iterator[Knob]:
 
         def all_of_it(case: Case, value: Num) -> Case:
             scaled = better_chip(case.deployment.chip, {"flops": value / base})
-            return case.on_chip(peaks=scaled.peaks, vector=scaled.vector, clock=scaled.clock)
+            return case.on_chip(peaks=scaled.peaks, vector=scaled.vector, clock=scaled.clock, energy=scaled.energy)
 
         yield Knob("compute", "FLOP/s", base, all_of_it, group=True)
     for name in chip.peaks:
@@ -125,8 +125,9 @@ def _money_and_power(chip: Chip) -> Iterator[Knob]:
         for name, value in known([(field, getattr(chip, field))]):
             yield Knob(key, unit, value, _field(name), "delay" if name == "mtbf" else "amount")
     for name, unit in (("purchase", "USD"), ("hourly", "USD/h")):
-        for field, value in known([(name, getattr(chip.price, name))]):
-            yield Knob(f"price.{field}", unit, value, _inside("price", field), optional=True)
+        value = getattr(chip.price, name)
+        paid = nan if value is None else float(value)
+        yield Knob(f"price.{name}", unit, paid, _inside("price", name), optional=True)
     if chip.host is not None:
         yield Knob("host.power", "W", float(chip.host.power), _inside("host", "power"))
         yield Knob("host.share", "1", float(chip.host.share), _inside("host", "share"))

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from roofline.numeric import Num
 from roofline.studies import vary
+from roofline.studies.knobs.knob import Case, Knob, Turn, known
 from roofline.studies.timeline import KINDS
-from roofline.studies.whatif.knobs import Case, Knob, Turn, known
 from roofline.workload import Cached, Decode, Pause, Prefill, Serving, Training
 from roofline.workload.job import Operations
 
@@ -27,6 +27,9 @@ def _of_run(job: Training) -> Iterator[Knob]:
     for name in RUN:
         value, counts = float(getattr(job, name)), name != "imbalance"
         yield Knob(name, "", value, _field(name), least=1.0, whole=counts, smooth=not counts, shared=True)
+    if job.lora_rank:
+        yield Knob("lora_rank", "", float(job.lora_rank), _field("lora_rank"), least=1.0, whole=True, smooth=False,
+                   shared=True)  # fmt: skip
     if job.operations is not None:
         for name, value in known((name, getattr(job.operations, name)) for name in ("checkpoint_stall", "restart")):
             yield Knob(f"operations.{name}", "s", value, _operation(name), "delay", shared=True, optional=True)
@@ -51,17 +54,8 @@ def _operation(name: str) -> Turn:
 
 def _of_requests(job: Serving) -> Iterator[Knob]:
     """Lengths of steps by their names, those of an only prompt or output as `input` and `output`; then the rest."""
-    longest = float(job.model.max_context or inf)
     for name, index in dict(_named(job)).items():
-        step = job.steps[index]
-        if isinstance(step, Pause):
-            yield Knob(name, "s", float(step.seconds), _changed(name), "delay", shared=True, optional=True)
-        else:
-            least = 0.0 if isinstance(step, Cached) else 1.0
-            yield Knob(
-                name, "", float(step.tokens), _changed(name), least=least, whole=True, smooth=False, shared=True,
-                optional=not least, reach=longest,
-            )  # fmt: skip
+        yield _length(job, name, index)
     values = {"batch": job.batch, "context": job.cached, "imbalance": job.imbalance}
     values |= {"cached_share": job.cached_share} if any(isinstance(step, Prefill) for step in job.steps) else {}
     if job.speculative.on:
@@ -71,8 +65,29 @@ def _of_requests(job: Serving) -> Iterator[Knob]:
         unit, counts = "1" if name in ("cached_share", "acceptance") else "", name in COUNTED
         yield Knob(
             name, unit, value, _changed(name), least=told.least, most=told.most, whole=counts, smooth=not counts,
-            shared=True, optional=not told.least, reach=longest if name == "context" else inf,
+            shared=True, optional=not told.least, reach=_longest(job) if name == "context" else inf,
         )  # fmt: skip
+
+
+def step(job: Serving, name: str) -> Knob:
+    """The length of steps by any of their names, such as `prefill` or `prefill.2`; `RooflineError` if none has it."""
+    return _length(job, name, vary.steps_called(job, name)[0])
+
+
+def _length(job: Serving, name: str, index: int) -> Knob:
+    """The length of the steps of a name, of which that at `index` is the first."""
+    found = job.steps[index]
+    if isinstance(found, Pause):
+        return Knob(name, "s", float(found.seconds), _changed(name), "delay", shared=True, optional=True)
+    least = 0.0 if isinstance(found, Cached) else 1.0
+    return Knob(
+        name, "", float(found.tokens), _changed(name), least=least, whole=True, smooth=False, shared=True,
+        optional=not least, reach=_longest(job),
+    )  # fmt: skip
+
+
+def _longest(job: Serving) -> float:
+    return float(job.model.max_context or inf)
 
 
 def _named(job: Serving) -> Iterator[tuple[str, int]]:

@@ -1,7 +1,7 @@
-"""Knobs: every number of a deployment and its work that can be turned, by the dotted key of the YAML files.
+"""A knob: one number of a deployment or its work, by the dotted key of the YAML files, and how it is turned.
 
-A knob sets its number to a value or to an array of values, so that any turns of any knobs are one prediction. Turning
-one leaves all other numbers as they are: energy of a byte and FLOP stay where a rate or the TDP moves.
+It is set to a value or to an array of values, so that any turns of any knobs are one prediction. Turning one leaves all
+other numbers as they are: energy of a byte and FLOP stay where a rate or the TDP moves.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from roofline import units
 from roofline.engine import search
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
@@ -55,12 +56,13 @@ Turn = Callable[[Case, Num], Case]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Knob:
-    """One number: its key, unit (a key of `units.DIMENSIONS`; empty for a plain number), value and least and most.
+    """One number: its key, unit (a key of `units.DIMENSIONS`; empty for a plain number), value (NaN if nobody knows it)
+    and least and most.
 
     `whole` ones count things. `smooth` ones have a slope at a point; others go in steps (capacities, counts), so that
     theirs is the mean over a turn. A `group` turns other knobs together, which are `part_of` it. `shared` ones belong
     to the work or to what is paid for, so to every deployment. `optional` ones may be 0. No value beyond its `reach`
-    is looked for, such as a length beyond the model's context.
+    is looked for, such as a length beyond the model's context. A `degree` is one of those that multiply to the chips.
     """
 
     key: str
@@ -77,6 +79,23 @@ class Knob:
     shared: bool = False
     optional: bool = False
     reach: float = np.inf
+    degree: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether it has a value."""
+        return bool(np.isfinite(self.value))
+
+    def allows(self, values: Num) -> bool:
+        """Whether it can have all of these values."""
+        above = np.greater_equal(values, 0.0) if self.optional else np.greater(values, 0.0)
+        return bool(np.all(above & np.greater_equal(values, self.least) & np.less_equal(values, self.most)))
+
+    @property
+    def span(self) -> str:
+        """The values that it can have, in words."""
+        least = "0 or more" if self.optional else f"{self.least:g} or more" if self.least else "above 0"
+        return f"{least} and at most {said(self.most, self.unit)}" if self.most < np.inf else least
 
     def within(self, values: Num) -> Num:
         """Values of so much as it can be: whole where it counts, not beyond its least and most."""
@@ -91,13 +110,6 @@ def turned(case: Case, turns: Iterable[tuple[Knob, Num]]) -> Case:
     return case
 
 
-def knobs(case: Case) -> list[Knob]:
-    """Every knob of a case, those of the chip first, then of its software, of costs and of the work."""
-    from roofline.studies.whatif import hardware, software, terms, work
-
-    return [knob for part in (hardware, software, terms, work) for knob in part.knobs(case)]
-
-
 def find(key: str, known: Sequence[Knob], what: str) -> Knob:
     """The knob of a key; `RooflineError`, which begins with `what`, suggests others."""
     wanted = key.strip()
@@ -110,6 +122,11 @@ def find(key: str, known: Sequence[Knob], what: str) -> Knob:
     more = f", … ({len(keys)} in all; 'roofline whatif WORKLOAD DEPLOYMENT --all' lists those with an effect)"
     hint = f"did you mean {near}?" if near else f"known: {', '.join(name for name in USUAL if name in keys)}{more}"
     raise RooflineError(f"{what} {wanted}: no such number of this deployment and work; {hint}")
+
+
+def said(value: float, unit: str) -> str:
+    """A value in the words of its unit."""
+    return units.show(value, unit) if unit else f"{value:g}"
 
 
 def entry(record: Mapping[str, Any], name: str, **numbers: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from roofline.studies.elasticity import SOFTWARE_TIMES
-from roofline.studies.whatif.knobs import Case, Knob, Turn, known
+from roofline.studies.knobs.knob import Case, Knob, Turn, known
 
 MULTIPLES = ("latency", "compute", "memory")
 SHARES = ("flow", "usable_memory", "cache_memory")
