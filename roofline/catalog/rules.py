@@ -316,6 +316,8 @@ def heads_divide(spec: Identified, found: Document) -> Iterator[Finding]:
     """Queries share keys evenly, windows and selections go with the kinds that have them, and top_k experts exist."""
     if not isinstance(spec, ModelSpec):
         return
+    if spec.rest and spec.quantised == "all":
+        yield found.finding(("rest",), "goes with 'quantised: experts': else no part is left")
     for index, block in enumerate(spec.blocks):
         place: KeyPath = ("blocks", index)
         mixer, ffn = block.mixer, block.ffn
