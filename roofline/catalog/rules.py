@@ -235,12 +235,13 @@ def memory_of_its_kind(spec: Identified, found: Document) -> Iterator[Finding]:
 
 
 def capacity_in_gib(spec: Identified, found: Document) -> Iterator[Finding]:
-    """DRAM is made in powers of two: a capacity of so many times 8 GB most likely means GiB, 7 % more."""
+    """DRAM is made in powers of two: a capacity of so many times 8 GB most likely means GiB, 7 % more; beside HBM any
+    whole number of GB does, as part of it may be set aside (141, 180)."""
     if isinstance(spec, ChipSpec):
         main = _main(spec)
         index = spec.memory.index(main)
         written = str(found.data["memory"][index]["capacity"])
-        whole = main.capacity / 8e9
+        whole = main.capacity / (1e9 if main.name.startswith("HBM") else 8e9)
         if re.fullmatch(r"[0-9.]+ ?GB", written.strip()) and whole == round(whole) and "SRAM" not in main.name:
             yield _warning(
                 found,
@@ -315,6 +316,8 @@ def heads_divide(spec: Identified, found: Document) -> Iterator[Finding]:
     """Queries share keys evenly, windows and selections go with the kinds that have them, and top_k experts exist."""
     if not isinstance(spec, ModelSpec):
         return
+    if spec.rest and spec.quantised == "all":
+        yield found.finding(("rest",), "goes with 'quantised: experts': else no part is left")
     for index, block in enumerate(spec.blocks):
         place: KeyPath = ("blocks", index)
         mixer, ffn = block.mixer, block.ffn

@@ -53,8 +53,8 @@ def new(
 ) -> None:
     """Write a commented template to edit and to check with lint."""
     from roofline.errors import RooflineError
+    from roofline.studies.new import hidden, place
     from roofline.studies.new import new as study
-    from roofline.studies.new import place
 
     if training and kind is not Kind.workload:
         raise RooflineError("--training goes with 'new workload' alone")
@@ -62,8 +62,13 @@ def new(
         raise RooflineError("--dir, --project and --user are three places; choose one")
     template = ("training" if training else "serving") if kind is Kind.workload else kind.value
     where = place(template, project=project) if project or user else folder or Path()
+    hides = (project or user) and hidden(template, name)
     path = study(template, name, where)
     typer.echo(path)
+    if hides:
+        typer.echo(
+            f"note: it hides another {name}; to change only some of that, begin with 'extends: {name}'", err=True
+        )
     then = "check --update" if kind is Kind.check else f"lint {path}"
     typer.echo(f"edit it, then: roofline {then}", err=True)
 

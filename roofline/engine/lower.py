@@ -111,7 +111,7 @@ class Widths:
         """Widths of a model at a precision: of all parts alike, or with routed experts apart."""
         if model.quantised == "all":
             return cls.of(precision)
-        return replace(cls.of(precision.unquantised), experts=cls.of(precision))
+        return replace(cls.of(model.outside(precision)), experts=cls.of(precision))
 
     @classmethod
     def of(cls, precision: Precision) -> Widths:

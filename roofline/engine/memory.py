@@ -131,7 +131,7 @@ def weight_bytes(model: Model, precision: Precision, plan: Plan) -> Num:
     width, outer = bytes_of(precision.weights), outer_bytes_of(precision.weights)
     layers = layer_parameters(model, plan) * width
     if model.quantised == "experts":
-        wide = bytes_of(precision.unquantised.weights)
+        wide = bytes_of(model.outside(precision).weights)
         experts = expert_parameters(model, plan)
         layers = (layer_parameters(model, plan) - experts) * wide + experts * width
     return layers * stage_share(model, plan) + outer_parameters(model, plan) * outer

@@ -84,7 +84,9 @@ def check_wiring(chip: Chip, num_chips: int) -> None:
         raise PlanError(
             f"{num_chips} x {chip.id}: its file names no link between chips; 1 is all that can work together"
         )
-    raise PlanError(f"{num_chips} x {chip.id}: its links join at most {most:,.0f} chips")
+    raise PlanError(
+        f"{num_chips} x {chip.id}: its links join at most {most:,.0f} chips; more take a link of scope 'scale-out'"
+    )
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,11 @@ def place(kind: str, *, project: bool) -> Path:
     return folder
 
 
+def hidden(kind: str, name: str | None) -> bool:
+    """Whether an entry of that name is there already, which a new file nearer than it hides."""
+    return kind in store.KINDS and name in store.Catalog().files(store.KINDS[kind])
+
+
 def new(kind: str, name: str | None, folder: Path) -> Path:
     """Write a new file `NAME.yaml` into a folder, or `roofline.toml` for a check; never over one that exists."""
     if name is None and kind != CHECK:

@@ -427,7 +427,12 @@ def _model_fields(model: Model) -> Iterator[tuple[str, str | None]]:
         yield "shape.blocks", words.block(block)
     yield "shape.cache", f"{model.cache_values_per_token:,.0f} values per token"
     yield "shape.max_context", f"{model.max_context:,}" if model.max_context else None
-    yield "shape.dtype", model.dtype
+    parts = (
+        ""
+        if model.quantised == "all"
+        else f" ({model.quantised}" + (f"; the rest {model.rest})" if model.rest else ")")
+    )
+    yield "shape.dtype", model.dtype + parts
 
 
 def _batch(job: Serving | Scenario) -> str:

@@ -10,13 +10,14 @@ and in a linear one `state` values, however long it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from roofline.numeric import Num
 from roofline.source import Source
+from roofline.workload.dtype import Precision, usual_activations
 
 Reach = Literal["full", "sliding", "chunked"]
 Quantised = Literal["all", "experts"]
@@ -591,12 +592,22 @@ class Model:
     norm_bias: bool = False  # LayerNorm (scale and shift) rather than RMSNorm
     dtype: str = "bf16"  # of the published weights
     quantised: Quantised = "all"  # the parts that a weight format below 16 bits applies to
+    rest: str = ""  # format of the other parts as published, where that is narrow, too
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def layers(self) -> int:
         """Layers of all groups."""
         return sum(block.count for block in self.blocks)
+
+    def outside(self, precision: Precision) -> Precision:
+        """The precision of the parts that the format of `precision` is not for: all of it is for all of them, or the
+        others are as they were published, or as wide as a stack keeps them."""
+        if self.quantised == "all":
+            return precision
+        if self.rest and precision.weights == self.dtype:
+            return replace(precision, weights=self.rest, activations=usual_activations(self.rest))
+        return precision.unquantised
 
     @property
     def routed_layers(self) -> int:

@@ -124,6 +124,7 @@ sources: {s: {title: x}}
             " selection: {top_k: 4}}",
             "8: blocks.0.mixer.selection: needs groups to select from; add 'ratio', e.g. 'ratio: 4'",
         ),
+        ("blocks:", "rest: fp8-block\nblocks:", "6: rest: goes with 'quantised: experts': else no part is left"),
         ("source: s\n", "source: t\n", "6: "),
     ],
 )  # fmt: skip

@@ -115,6 +115,12 @@ PLANTED = {
         ("capacity: 80 GiB", "capacity: 80 GB"),
         "80 GB of HBM3 most likely are 80 GiB",
     ),
+    "GiB that are usable as GB": (  # 183,359 MiB by nvidia-smi
+        "nvidia/b200-sxm",
+        "capacity_in_gib",
+        ("capacity: 180 GiB", "capacity: 180 GB"),
+        "180 GB of HBM3e most likely are 180 GiB",
+    ),
     "both directions of a link": (
         "nvidia/h100-sxm",
         "link_one_direction",

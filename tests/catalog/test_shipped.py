@@ -117,6 +117,23 @@ def test_usual_stacks_exist(catalog: Catalog, name: str) -> None:
 
 CHIPS = sorted(Catalog().files(KINDS["chip"]))
 
+# Formats that every chip of a family multiplies: one left out would be priced as if it were widened, at half the rate.
+FORMATS = {
+    "ada": {"bf16", "fp16", "fp8"},
+    "ampere": {"fp16", "int8"},
+    "blackwell": {"bf16", "fp16", "fp8", "int8", "fp4"},
+    "hopper": {"bf16", "fp16", "tf32", "fp8", "int8"},
+    "neuron": {"bf16", "fp16", "fp8", "fp32"},
+    "tensix": {"fp16", "fp8"},
+    "tpu": {"bf16"},
+}
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_a_chip_multiplies_what_its_family_does(catalog: Catalog, name: str) -> None:
+    chip = catalog.chip(name)
+    assert FORMATS.get(str(chip.family), set()) <= set(chip.peaks)
+
 
 def own_kernels(catalog: Catalog, name: str) -> set[str]:
     """Kernels whose constants the file of a chip states itself."""

@@ -52,6 +52,24 @@ def test_what_is_begun_in_a_project_is_found_by_name(ok: Run, project: Path, mon
     ok("lint", str(project / ".roofline"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("chip", "l40s", "--project"),
+            "note: it hides another l40s; to change only some of that, begin with 'extends: l40s'",
+        ),
+        (("model", "llama-3.1-8b", "--project"), "note: it hides another llama-3.1-8b"),
+        (("chip", "my-npu", "--project"), ""),
+        (("chip", "l40s"), ""),  # in no folder that is looked into
+    ],
+)
+def test_a_new_file_that_hides_one_says_so(run: Run, project: Path, arguments: tuple[str, ...], told: str) -> None:
+    ran = run("new", *arguments)
+    assert ran.code == 0
+    assert told in ran.err if told else "hides" not in ran.err
+
+
 def test_what_is_begun_for_a_user_is_found_everywhere(
     ok: Run, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

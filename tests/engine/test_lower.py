@@ -14,10 +14,12 @@ from roofline.catalog.store import KINDS, Catalog
 from roofline.engine import inference
 from roofline.engine.deployment import Deployment
 from roofline.engine.lower import Pass, heads_per_chip, lower
+from roofline.engine.memory import expert_parameters, layer_parameters, weight_bytes
 from roofline.engine.ops import Op
 from roofline.machine import Chip, Link, Memory, Peak, Stack
 from roofline.machine.chip import EXPERTS, MATMUL, QUANTISE
 from roofline.workload import Attention, Block, Decode, Model, MoE, Plan, Precision, Serving
+from roofline.workload.dtype import bytes_of
 from roofline.workload.plan import Placement
 
 MODELS = sorted(Catalog().files(KINDS["model"]))
@@ -40,10 +42,12 @@ def narrowed(model: Model, precision: Precision, work: Pass) -> list[tuple[Op, O
 
 @pytest.mark.parametrize("name", MODELS)
 def test_activations_are_narrowed_exactly_where_they_are_narrower(catalog: Catalog, name: str) -> None:
-    """Than the residual stream, that is; weights alone may be as narrow as they like."""
+    """Than the residual stream, that is; weights alone may be as narrow as they like. Parts that were published narrow
+    read narrow values though the others do not."""
     model = catalog.model(name)
     some = [bool(narrowed(model, precision, PROMPT)) for precision in (*NARROW, *WIDE)]
-    assert some == [True] * len(NARROW) + [False] * len(WIDE)
+    rest = [bool(model.rest) and precision.weights == model.dtype for precision in WIDE]
+    assert some == [True] * len(NARROW) + rest
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -64,6 +68,21 @@ def test_what_a_product_reads_narrow_was_narrowed_before_it(catalog: Catalog, na
 def test_only_experts_read_narrow_where_only_they_are(catalog: Catalog, name: str) -> None:
     before = {after.kind for _, after in narrowed(catalog.model(name), Precision("fp8", "fp8"), PROMPT)}
     assert before == {EXPERTS}
+
+
+def test_what_is_not_narrowed_is_as_it_was_published(catalog: Catalog) -> None:
+    """Experts of four bits beside attention of eight, unless another format than the published is asked for."""
+    model = catalog.model("deepseek-v4-flash")
+    published = model.outside(Precision(model.dtype, "bf16"))
+    assert (published.weights, published.activations) == ("fp8-block", "fp8-block")
+    assert model.outside(Precision("int4", "bf16")).weights == "bf16"
+    assert model.outside(Precision("bf16")).weights == "bf16"
+    alike = catalog.model("deepseek-v3")
+    assert alike.outside(Precision("fp8-block")).weights == "fp8-block"
+    plain = replace(model, rest="")
+    layers = {each.rest: float(weight_bytes(each, Precision(model.dtype, "bf16"), Plan())) for each in (model, plain)}
+    beside = float(layer_parameters(model, Plan()) - expert_parameters(model, Plan()))
+    assert layers[""] - layers["fp8-block"] == pytest.approx(beside * (2.0 - bytes_of("fp8-block")))
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -48,6 +48,7 @@ class Stored:
 
     dtype: str = ""
     quantised: Quantised = "all"
+    rest: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -56,14 +57,15 @@ def stored(config: Config, routed: bool) -> Stored:
     wide = STORED.get(config.text("dtype") or config.text("torch_dtype"), "")
     if not config.has("quantization_config"):
         notes = () if wide else ("The configuration states no format of the weights.",)
-        return Stored(wide, "all", notes)
+        return Stored(wide, notes=notes)
     about = config.part("quantization_config")
     dtype = _expert_format(config) or _format(about)
     if not dtype:
         known = about.text("quant_method") or about.text("quant_algo") or "no method"
-        return Stored(wide, "all", (f"The checkpoint is quantised ({known}) in a way that is not read here.",))
+        return Stored(wide, notes=(f"The checkpoint is quantised ({known}) in a way that is not read here.",))
     part: Quantised = "experts" if routed and (config.has("expert_dtype") or _spares_attention(about)) else "all"
-    return Stored(dtype, part, tuple(_notes(about, dtype, part)))
+    rest = _format(about) if config.has("expert_dtype") else ""
+    return Stored(dtype, part, rest if rest != dtype else "", tuple(_notes(about, dtype, part)))
 
 
 def _expert_format(config: Config) -> str:

@@ -117,6 +117,7 @@ def _lines(found: Decoder, kept: Stored, notes: tuple[str, ...], origin: Origin)
         "max_context": found.context,
         "dtype": kept.dtype,
         "quantised": kept.quantised if kept.quantised != "all" else "",
+        "rest": kept.rest if kept.quantised != "all" else "",
         "norm_bias": found.norm_bias,
         "learned_positions": found.positions,
     }

@@ -218,7 +218,10 @@ class PublishedSpec(Sourced):
 
 
 class ModelSpec(Identified):
-    """One model, one file. `source` names where the shape was read; `published_parameters` what its makers state."""
+    """One model, one file. `source` names where the shape was read; `published_parameters` what its makers state.
+
+    `dtype` is the format of what is `quantised`; `rest` that of the other parts where it has no 16 bits.
+    """
 
     source: Word
     hidden: Count
@@ -230,6 +233,7 @@ class ModelSpec(Identified):
     norm_bias: bool = False
     dtype: StoredDType = "bf16"
     quantised: Literal["all", "experts"] = "all"
+    rest: StoredDType | None = None
     published_parameters: PublishedSpec | None = None
 
     def numbers(self) -> Mapping[str, str]:
@@ -251,5 +255,6 @@ class ModelSpec(Identified):
             norm_bias=self.norm_bias,
             dtype=self.dtype,
             quantised=self.quantised,
+            rest=self.rest or "",
             sources={path: join_sources(key, self.sources) for path, key in self.numbers().items()},
         )

@@ -135,7 +135,7 @@ def parts(training: Training, plan: Plan, precision: Precision, stage: Stage) ->
             held[kind] = held[kind] + count * own[kind]
             trained[kind] = trained[kind] + count * learning[kind]
     outer = _outer(training, plan, stage)
-    wide = bytes_of(precision.unquantised.weights if model.quantised == "experts" else precision.weights)
+    wide = bytes_of(model.outside(precision).weights)
     return (
         Part(held[0], trained[0], alike, wide),
         Part(held[1], trained[1], of_experts, bytes_of(precision.weights)),

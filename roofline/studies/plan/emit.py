@@ -87,7 +87,8 @@ def quantities(job: Workload, plan: Plan, precision: Precision, told: Stack) -> 
 
 
 def _of_server(job: Serving, plan: Plan, told: Stack) -> dict[str, Any]:
-    """What servers are told: `joined` replicas are one server, as they share experts or as one command starts them."""
+    """What servers are told: `joined` replicas are one server, as they share experts or as one command starts them
+    (`joined_apart` of them)."""
     tp, dp, ep = (float(value) for value in (plan.tp, plan.dp, plan.ep))
     by_experts = max(ep / tp, 1.0)
     plain = experts_of(job.model) <= 1 and "replicas" in told["joins"]
@@ -97,6 +98,7 @@ def _of_server(job: Serving, plan: Plan, told: Stack) -> dict[str, Any]:
     return {
         "joined": joined,
         "joined_by_experts": by_experts,
+        "joined_apart": joined / by_experts,
         "tp_joined": tp * by_experts,
         "ranks_without_experts": tp * by_experts / ep if ep > 1.0 else 1.0,
         "servers": servers,

@@ -35,6 +35,28 @@ ORIGIN = Origin("imported", "Imported", "config.json of a test")
 LEFT_OUT = {"phi-1_5": 51_200, "gpt-j-6b": 50_400}
 # A window of so many tokens before a token, or with it: the catalogue counts itself in.
 WINDOWS = {"phi-3-mini": 2048}
+# Configurations that have the shape of a catalogue's model and another format or context: what sets them apart.
+OTHER_FORMATS = {
+    "nvidia/Gemma-4-31B-IT-NVFP4": "narrowed after release",
+    "nvidia/Gemma-4-26B-A4B-NVFP4": "narrowed after release",
+    "nvidia/GLM-5.1-NVFP4": "narrowed after release",
+    "nvidia/Kimi-K2.5-NVFP4": "narrowed after release",
+    "Qwen/Qwen3-32B-FP8": "released beside that of 16 bits",
+    "Qwen/Qwen3-32B-FP8-Static-PerTensor": "narrowed after release",
+    "sgl-project/DeepSeek-V4-Pro-FP8": "widened after release",
+}
+OTHER_CONTEXTS = {
+    "Qwen/Qwen3-VL-2B-Instruct": "trained further with images",
+    "Qwen/Qwen3-VL-4B-Instruct": "trained further with images",
+    "Qwen/Qwen3-VL-235B-A22B-Instruct": "trained further with images",
+    "Llama-2-7b": "the first release said 2,048",
+    "Llama-2-13b": "the first release said 2,048",
+    "Llama-2-70b": "the first release said 2,048",
+    "Qwen2-1.5B": "Qwen 2; the catalogue has Qwen 2.5",
+    "Qwen2-7B": "the instruction-tuned one; the base reaches 131,072",
+    "Qwen2-57B-A14B": "the instruction-tuned one; the base reaches 131,072",
+    "MiniMax-M1": "ten times what its makers state",
+}
 
 
 def read(config: dict[str, Any]) -> Imported:
@@ -54,6 +76,23 @@ def test_the_page_names_every_family() -> None:
     page = (Path(__file__).parents[3] / "docs" / "import.md").read_text(encoding="utf-8")
     listed = page.partition("<!-- families -->")[2].partition("<!-- end -->")[0]
     assert re.findall(r"`([^`]+)`", listed) == sorted(FAMILIES, key=str.lower)
+
+
+@pytest.mark.parametrize("row", KNOWN, ids=lambda row: row["name"])
+def test_the_catalogue_has_the_format_and_the_context_of_the_configuration(
+    catalog: Catalog, row: dict[str, Any]
+) -> None:
+    """Where it states them: block-scaled FP8 is not plain FP8, float16 not bfloat16, a class's default no context."""
+    found, known = read(row["config"]).model, catalog.model(row["model"])
+    stated = {"torch_dtype", "dtype", "quantization_config"} & _keys(row["config"])
+    formats = [(model.dtype, model.quantised, model.rest) for model in (found, known)]
+    assert (not stated or formats[0] == formats[1]) == (row["name"] not in OTHER_FORMATS)
+    assert (found.max_context in (0, known.max_context)) == (row["name"] not in OTHER_CONTEXTS)
+
+
+def _keys(config: dict[str, Any]) -> set[str]:
+    """Keys of a configuration and of its parts."""
+    return set(config).union(*(_keys(part) for part in config.values() if isinstance(part, dict)))
 
 
 def test_there_are_enough_of_them() -> None:

@@ -84,3 +84,5 @@ def test_a_format_may_apply_to_experts_alone() -> None:
     assert found(routed=True, quantization_config=one) == ("mxfp4", "all")
     fp4 = {"expert_dtype": "fp4", "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
     assert found(routed=True, **fp4) == ("mxfp4", "experts")
+    assert stored(Config(fp4), routed=True).rest == "fp8-block"
+    assert stored(Config({"quantization_config": about}), routed=True).rest == ""

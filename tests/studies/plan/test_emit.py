@@ -9,7 +9,7 @@ import pytest
 
 from roofline.catalog import document
 from roofline.catalog.snapshot import Snapshot
-from roofline.catalog.store import Catalog
+from roofline.catalog.store import KINDS, Catalog
 from roofline.errors import RooflineError
 from roofline.studies.plan.emit import FILE, emit
 from roofline.studies.request import Options, resolve_workload
@@ -57,9 +57,29 @@ def test_replicas_that_share_experts_are_one_server() -> None:
     assert (value(vllm, "--data-parallel-size"), value(vllm, "--max-num-seqs")) == ("8", "32")
     assert "--enable-expert-parallel" in vllm
     sglang = flags("sglang", work, plan)
-    assert (value(sglang, "--tp-size"), value(sglang, "--dp-size"), value(sglang, "--ep-size")) == ("16", "8", "16")
+    assert (value(sglang, "--tp-size"), value(sglang, "--attn-dp-size"), value(sglang, "--ep-size")) == (
+        "16",
+        "8",
+        "16",
+    )
     assert value(sglang, "--max-running-requests") == "256"
-    assert "--enable-dp-attention" in sglang
+    assert "--dp-size" not in sglang
+
+
+def test_replicas_without_experts_are_apart() -> None:
+    found = flags("sglang", job("llama-3.1-70b-chat"), Plan(tp=4.0, dp=2.0))
+    assert (value(found, "--tp-size"), value(found, "--dp-size")) == ("4", "2")
+    assert "--attn-dp-size" not in found
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang", "trtllm"])
+def test_every_format_of_a_shipped_model_can_be_served(name: str) -> None:
+    """Weights come with the checkpoint unless the stack narrows them itself; all stacks narrow those of 32 bits."""
+    models = [resolve_workload(CATALOG, model, Options(phase="decode")) for model in CATALOG.files(KINDS["model"])]
+    formats = {found.model.dtype: found for found in models}
+    assert {"fp8-block", "int4-g32", "mxfp4", "fp16"} <= set(formats)
+    for dtype, found in formats.items():
+        assert dtype == "fp32" or flags(name, found, Plan(), Precision(dtype, "bf16", "bf16"))
 
 
 def test_groups_of_experts_are_servers_of_their_own() -> None:
@@ -86,7 +106,28 @@ def test_megatron_is_told_everything_of_a_plan() -> None:
     ):
         assert value(found, flag) == told
     assert {"--sequence-parallel", "--use-megatron-fsdp", "--bf16"} <= set(found)
+    assert value(found, "--ckpt-format") == "fsdp_dtensor"  # the only one that sharded weights are saved in
     assert "--fp8-format" not in found
+
+
+@pytest.mark.parametrize(
+    ("activations", "expected"),
+    [("fp8", ["--fp8-format", "hybrid"]), ("fp8-block", ["--fp8-format", "e4m3", "--fp8-recipe", "blockwise"])],
+)
+def test_megatron_is_told_how_narrow_its_products_are(activations: str, expected: list[str]) -> None:
+    found = flags("megatron", job("llama-3.1-8b-pretraining"), Plan(), Precision("bf16", activations, "bf16"))
+    assert found[found.index("--bf16") + 1 :] == expected
+
+
+@pytest.mark.parametrize(("activations", "expected"), [("bf16", None), ("fp8", "fp8"), ("int8", "int8")])
+def test_maxtext_is_told_how_narrow_its_products_are(activations: str, expected: str | None) -> None:
+    found = flags("maxtext", job("llama-3.1-8b-pretraining"), Plan(), Precision("bf16", activations, "bf16"))
+    assert dict(part.split("=") for part in found).get("quantization") == expected
+
+
+def test_trtllm_is_told_the_format_of_its_cache() -> None:
+    assert value(flags("trtllm", job("llama-3.1-8b-chat"), Plan()), "--kv_cache_dtype") == "fp8"
+    assert "--kv_cache_dtype" not in flags("trtllm", job("llama-3.1-8b-chat"), Plan(), BF16)
 
 
 def test_sequences_of_maxtext_make_the_global_batch() -> None:
