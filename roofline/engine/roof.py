@@ -54,6 +54,16 @@ def summed(chip: Chip, dtype: str, stack: Stack) -> Num:
     return chip.peaks[found].most if stack.narrow_sums and found in chip.peaks else peak(chip, found)
 
 
+def multipliers(chip: Chip, dtype: str) -> Num:
+    """FLOP/s of a chip's multipliers for a dtype, however wide the sums: those of bf16 are those of fp16."""
+    found = arithmetic(chip, dtype)
+    if found not in chip.peaks:
+        return peak(chip, dtype)
+    own = chip.peaks[found]
+    half = chip.peaks.get("fp16", own) if found == "bf16" else own
+    return own.dense if half.narrow is None else own.dense * half.narrow / half.dense
+
+
 def multiplied(chip: Chip, dtype: str, stack: Stack) -> str:
     """The format in which software multiplies values of a dtype: fp16 for bf16 if it sums in 16 bits, as no chip does
     of bf16."""
@@ -134,8 +144,13 @@ def _expansion(op: Op, moving: Num, stack: Stack) -> Num:
 
 
 def _speed(op: Op, reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:
-    """FLOP/s of a kernel with rows enough, never more than any kernel's."""
-    return smaller(summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op))
+    """FLOP/s of a kernel with rows enough, never more than any kernel's.
+
+    `compute` is the share of what multipliers could do if nothing held them back but what feeds them: where sums in a
+    wide format come at half of that rate, they bind first.
+    """
+    fed = multipliers(chip, op.dtype) * reached.compute
+    return smaller(smaller(fed, summed(chip, op.dtype, stack)) * stack.compute * rate, most(chip, op))
 
 
 def _moving(reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:
