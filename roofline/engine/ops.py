@@ -68,9 +68,9 @@ class Op:
     other and share their columns, `columns` those of both products of a query-key pair. `stored` is the format of what
     it streams where that decides how fast, `least` the narrowest in which its arithmetic could be done, `resident` the
     share that a memory before the main one holds already, `expanded` [B] what writing its narrow weights at 16 bits and
-    reading them again moves, `padded` how many times its rows static shapes work on. `fusable` marks traffic that a
-    better kernel would keep on the chip: it costs nothing in the ideal bound. `layer` names the group of layers that it
-    is part of, nothing outside of layers.
+    reading them again moves, `padded` how many times its rows static shapes work on, `sharing` the query heads that
+    share each head of a cache. `fusable` marks traffic that a better kernel would keep on the chip: it costs nothing in
+    the ideal bound. `layer` names the group of layers that it is part of, nothing outside of layers.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Op:
     growing: Num = 0.0
     expanded: Num = 0.0
     padded: Num = 1.0
+    sharing: Num = 1.0
     fusable: bool = False
     layer: str = ""
     formula: Formula = Formula()
@@ -300,6 +301,7 @@ def decode_attention(
         rows=l,
         growing=cache * l / (read + write),
         tiles=b * larger(g / (d + v), 1.0),
+        sharing=larger(h / larger(g / (d + v), 1.0), 1.0),
         columns=d + v,
         stored=stored,
         padded=padded,

@@ -54,6 +54,16 @@ def summed(chip: Chip, dtype: str, stack: Stack) -> Num:
     return chip.peaks[found].most if stack.narrow_sums and found in chip.peaks else peak(chip, found)
 
 
+def multipliers(chip: Chip, dtype: str) -> Num:
+    """FLOP/s of a chip's multipliers for a dtype, however wide the sums: those of bf16 are those of fp16."""
+    found = arithmetic(chip, dtype)
+    if found not in chip.peaks:
+        return peak(chip, dtype)
+    own = chip.peaks[found]
+    half = chip.peaks.get("fp16", own) if found == "bf16" else own
+    return own.dense if half.narrow is None else own.dense * half.narrow / half.dense
+
+
 def multiplied(chip: Chip, dtype: str, stack: Stack) -> str:
     """The format in which software multiplies values of a dtype: fp16 for bf16 if it sums in 16 bits, as no chip does
     of bf16."""
@@ -96,12 +106,12 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
     found = formats(op, chip)
     reached, rate = chip.efficiency(op.kind, *found), stack.rate(op.kind, *found)
     speed, moving = _speed(op, reached, rate, chip, stack), _moving(reached, rate, chip, stack)
-    compute, memory = _roofs(op, 1.0, reached, speed, moving, chip)
+    compute, memory = _roofs(op, 1.0, reached, speed, moving, chip, stack)
     work = p_norm(compute, memory, reached.overlap)
     if chip.compute_units is not None and some(reached.fill):
         row = work
         if some(op.above - 1.0):
-            row = p_norm(*_roofs(op, 1.0 / op.above, reached, speed, moving, chip), reached.overlap)
+            row = p_norm(*_roofs(op, 1.0 / op.above, reached, speed, moving, chip, stack), reached.overlap)
         lost = smaller(row * reached.fill * chip.compute_units / (op.tiles / op.above), reached.split)
         idle = 1.0 + lost / larger(work, 1e-12)
         compute, memory, work = compute * idle, memory * idle, work * idle
@@ -110,7 +120,9 @@ def _kernel(op: Op, chip: Chip, stack: Stack) -> Roofs:
     return Roofs(compute, memory + before, 0.0, overhead, overhead + before + work)
 
 
-def _roofs(op: Op, share: Num, reached: Efficiency, speed: Num, moving: Num, chip: Chip) -> tuple[Num, Num]:
+def _roofs(
+    op: Op, share: Num, reached: Efficiency, speed: Num, moving: Num, chip: Chip, stack: Stack
+) -> tuple[Num, Num]:
     """Seconds of arithmetic and of memory for a share of a kernel's rows, with those that static shapes add."""
     share = share * op.padded
     ramp = reached.half / larger(op.rows * share, 1.0)
@@ -119,6 +131,8 @@ def _roofs(op: Op, share: Num, reached: Efficiency, speed: Num, moving: Num, chi
         rows = larger(op.rows * share, 1.0)
         compute = compute * (1.0 + reached.pack * (1.0 - 1.0 / rows) / rows)
     brought = op.growing * share * (1.0 + ramp * (op.kind in STREAMING))
+    if op.kind == DECODE_ATTENTION and some(stack.reread):
+        brought = brought * (1.0 + stack.reread * (op.sharing - 1.0))
     moved = op.bytes * (1.0 - op.growing + brought)
     near = chip.near_speed if some(op.resident) else None
     if near is not None:
@@ -134,8 +148,13 @@ def _expansion(op: Op, moving: Num, stack: Stack) -> Num:
 
 
 def _speed(op: Op, reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:
-    """FLOP/s of a kernel with rows enough, never more than any kernel's."""
-    return smaller(summed(chip, op.dtype, stack) * reached.compute * stack.compute * rate, most(chip, op))
+    """FLOP/s of a kernel with rows enough, never more than any kernel's.
+
+    `compute` is the share of what multipliers could do if nothing held them back but what feeds them: where sums in a
+    wide format come at half of that rate, they bind first.
+    """
+    fed = multipliers(chip, op.dtype) * reached.compute
+    return smaller(smaller(fed, summed(chip, op.dtype, stack)) * stack.compute * rate, most(chip, op))
 
 
 def _moving(reached: Efficiency, rate: Num, chip: Chip, stack: Stack) -> Num:

@@ -28,9 +28,11 @@ class Stack:
     single kernels on the chip: graphs hide part of their latency, fusing saves some, an eager framework adds to it.
     `rates` are multiples for kinds of kernels by themselves, or a format of them. `stream` are the bytes of weights
     that a compute unit gets each clock; `flow` the share of a pipeline's stages that work at the same time while a long
-    prompt passes. `usable_memory` is the share of main memory that it lets a model have, `cache_memory` the share for
-    the cache of what weights and activations leave. `bucket` [tokens] is the smallest of the powers of two that decode
-    steps of static shapes read of a cache; None reads what it holds.
+    prompt passes. Kernels of decode attention that work on each query head by itself read a cache again for every
+    further one that shares it, from caches before main memory: `reread` of the time of the first. `usable_memory` is
+    the share of main memory that it lets a model have, `cache_memory` the share for the cache of what weights and
+    activations leave. `bucket` [tokens] is the smallest of the powers of two that decode steps of static shapes read of
+    a cache; None reads what it holds.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Stack:
     memory: Num = 1.0
     stream: Num = np.inf
     flow: Num = 1.0
+    reread: Num = 0.0
     rates: Mapping[str, Num] = field(default_factory=dict)
     usable_memory: Num = 1.0
     cache_memory: Num = 1.0

@@ -16,7 +16,7 @@ import numpy as np
 from roofline.engine import collectives, roof
 from roofline.engine.ops import Message, Op
 from roofline.machine import Chip, Efficiency, Link, Stack
-from roofline.machine.chip import IDEAL_LINK
+from roofline.machine.chip import DECODE_ATTENTION, IDEAL_LINK
 from roofline.machine.stack import DIRECT
 from roofline.source import Source
 from roofline.studies.formula import evaluate, names
@@ -124,7 +124,7 @@ def kernel(op: Op, chip: Chip, stack: Stack) -> list[Line]:
     """The time of one execution of a kernel, expected (`one_execution`) and at best (`at_best`)."""
     sheet = Sheet()
     sheet.known |= {"FLOPs": (float(op.flops), "FLOP"), "bytes": (float(op.bytes), "B")}
-    sheet.put(*_datasheet(op, chip, stack), *_reached(op, chip), *_software(op, chip, stack))
+    sheet.put(*_datasheet(op, chip, stack), *_reached(op, chip, stack), *_software(op, chip, stack))
     has = sheet.known
     busy = _busy(op, sheet, "")
     if "fill" in has:
@@ -177,6 +177,11 @@ def _datasheet(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
         path = f"compute.peaks.{found}" if found in chip.peaks else "compute.vector"
         source = cited(chip.sources.get(path), "not published")
         yield Constant("peak", f"dense {found}", peak, "FLOP/s", source)
+        fed = float(roof.multipliers(chip, op.dtype))
+        if fed != peak:
+            yield Constant(
+                "multipliers", "what they could do if sums in wide numbers held none back", fed, "FLOP/s", source
+            )
         if most != peak:
             yield Constant("most", "in the narrowest format and sums that it could run in", most, "FLOP/s", source)
     main = chip.main_memory.name
@@ -184,7 +189,7 @@ def _datasheet(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
     yield Constant("bandwidth", main, float(chip.bandwidth), "B/s", source)
 
 
-def _reached(op: Op, chip: Chip) -> Iterator[Constant]:
+def _reached(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
     """What kernels of its kind reach, as far as it matters to this one."""
     key = chip.efficiency_key(op.kind, *roof.formats(op, chip))
     reached = chip.efficiency(op.kind, *roof.formats(op, chip))
@@ -208,7 +213,8 @@ def _reached(op: Op, chip: Chip) -> Iterator[Constant]:
         shared = float(np.maximum(op.rows * op.padded, 1.0))
         yield Constant("rows", "rows that share what it loads", shared)
     ramped = reached.half and np.isfinite(op.rows) and op.kind in roof.STREAMING
-    if op.growing and (ramped or op.padded != 1.0 or _stands(op, reached, chip)):
+    apart = op.padded != 1.0 or _rereads(op, stack)
+    if op.growing and (ramped or apart or _stands(op, reached, chip)):
         yield Constant("growing", "share of its bytes that come with its rows", float(op.growing))
     if reached.score and np.isfinite(op.columns):
         yield Constant("score", "cost of a pair's softmax, in columns", float(reached.score), "", source)
@@ -237,6 +243,11 @@ def _stands(op: Op, reached: Efficiency, chip: Chip) -> bool:
     return bool(reached.fill and chip.compute_units is not None and np.isfinite(op.tiles) and op.above > 1.0)
 
 
+def _rereads(op: Op, stack: Stack) -> bool:
+    """Whether software reads a cache again for query heads that share it."""
+    return bool(op.kind == DECODE_ATTENTION and stack.reread and op.sharing != 1.0)
+
+
 def _software(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
     """What the stack makes of kernels on the chip, as far as it changes anything."""
     key = stack.rate_key(op.kind, *roof.formats(op, chip))
@@ -250,6 +261,11 @@ def _software(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
         if value != 1.0 and (op.flops or name != "software_compute"):
             source = stack_source(stack, chip, path)
             yield Constant(name, f"{stack.id}, as a multiple of measured {meaning}", float(value), "", source)
+    if _rereads(op, stack):
+        source = stack_source(stack, chip, "rates.reread")
+        meaning = f"{stack.id}, of the first time that a cache is read, for each further query head"
+        yield Constant("reread", meaning, float(stack.reread), "", source)
+        yield Constant("sharing", "query heads that share each head of the cache", float(op.sharing))
     if op.padded != 1.0:
         source = stack_source(stack, chip, "kv")
         yield Constant("padded", f"{stack.id}, cached tokens read over those there are", float(op.padded), "", source)
@@ -269,7 +285,8 @@ def _software(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
 def _rate_of_compute(sheet: Sheet) -> str:
     """FLOP/s of a kernel, never more than the chip could do."""
     has = sheet.known
-    rate = product("peak", "compute", *(name for name in ("software_compute", "software_kind") if name in has))
+    reached = "min(multipliers*compute, peak)" if "multipliers" in has else product("peak", "compute")
+    rate = product(reached, *(name for name in ("software_compute", "software_kind") if name in has))
     limit = "most" if "most" in has else "peak"
     beyond = "software_compute" in has or "software_kind" in has or has[limit][0] < has["peak"][0]
     return f"min({rate}, {limit})" if beyond else rate
@@ -290,8 +307,13 @@ def _moved(sheet: Sheet, ramp: str, part: str) -> str:
     if part and "growing" in has:
         own = f"growing/above*(1 + {ramp})" if ramp else "growing/above"
         moved = product("bytes", f"(1 - growing + {own})")
-    elif "padded" in has:
-        own = f"growing*padded*(1 + {ramp})" if ramp else "growing*padded"
+    elif "padded" in has or "reread" in has:
+        own = product(
+            "growing",
+            "padded" if "padded" in has else "",
+            f"(1 + {ramp})" if ramp else "",
+            "(1 + reread*(sharing - 1))" if "reread" in has else "",
+        )
         moved = product("bytes", f"(1 - growing + {own})")
     else:
         moved = product("bytes", f"(1 + growing*{ramp})" if ramp and "growing" in has else "")

@@ -448,6 +448,8 @@ def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
     limited = np.isfinite(stack.stream)
     yield "rates.stream", f"{float(stack.stream):.3g} B for each compute unit and clock" if limited else None
     yield "rates.flow", f"{float(stack.flow):.3g} of a seamless pipeline" if stack.flow != 1.0 else None
+    again = f"{float(stack.reread):.3g} of the first time for each further query head" if stack.reread else None
+    yield "rates.reread", again
     yield "usable_memory", f"{float(stack.usable_memory):.2f}"
     yield "batching", stack.batching
     yield "placement", stack.placement

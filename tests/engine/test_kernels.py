@@ -275,6 +275,34 @@ def test_narrow_sums_are_those_of_fp16_products() -> None:
     assert seconds(LARGE, chip, software) == pytest.approx(ROOF, rel=1e-12)
 
 
+@pytest.mark.parametrize(("reached", "share"), [(0.2, 0.4), (0.5, 1.0), (0.8, 1.0)])
+@pytest.mark.parametrize("kept", ["fp16", "bf16"])
+def test_wide_sums_bind_before_what_feeds_multipliers(kept: str, reached: float, share: float) -> None:
+    """Multipliers are fed at a share of what they could do, and summed at half of that; those of bf16 are of fp16."""
+    peaks = {"bf16": Peak(dense=PEAK), "fp16": Peak(dense=PEAK, narrow=2 * PEAK)}
+    chip = quick(machine(Efficiency(compute=reached), peaks=peaks), "memory")
+    assert seconds(replace(LARGE, dtype=kept), chip) == pytest.approx(ROOF / share, rel=1e-12)
+    slow = seconds(replace(LARGE, dtype=kept), chip, replace(NOTHING, compute=0.5))
+    assert slow == pytest.approx(2 * ROOF / share, rel=1e-12)
+
+
+def test_query_heads_by_themselves_read_the_cache_again() -> None:
+    """Eight query heads, two heads of keys and values: three more readings of each, a quarter of the time apiece."""
+    op, chip = token(1e6), quick(machine(), "arithmetic")
+    assert op.sharing == 4.0
+    again = seconds(op, chip, replace(NOTHING, reread=0.25)) - seconds(op, chip)
+    assert again == pytest.approx(0.75 * op.growing * op.bytes / BANDWIDTH, rel=1e-12)
+    best = [float(roof.price(op, chip, replace(NOTHING, reread=share), ideal=True).time) for share in (0.0, 0.25)]
+    assert best[0] == best[1]
+
+
+def test_heads_that_share_nothing_read_a_cache_once() -> None:
+    alone = ops.decode_attention(
+        "x", b=1.0, l=1e6, h=8.0, d=128.0, v=128.0, g=8.0 * 256.0, a=2.0, r=2.0, c=2.0, dtype="bf16"
+    )
+    assert seconds(alone, machine(), replace(NOTHING, reread=0.5)) == seconds(alone, machine())
+
+
 # --- what a better kernel would not do --------------------------------------------------------------------------
 
 

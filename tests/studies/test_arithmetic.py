@@ -176,6 +176,22 @@ def test_every_constant_is_shown_where_it_counts(chip: Chip, stack: Stack, resid
     assert [shown["one_execution"], shown["at_best"]] == pytest.approx(prices, rel=1e-12)
 
 
+ATTENDING = ops.decode_attention(
+    "x", b=4.0, l=900.0, h=8.0, d=128.0, v=128.0, g=512.0, a=2.0, r=2.0, c=2.0, dtype="bf16"
+)
+
+
+@pytest.mark.parametrize("half", [0.0, 60.0])
+@pytest.mark.parametrize("padded", [1.0, 1.3])
+@pytest.mark.parametrize("reread", [0.0, 0.4])
+def test_what_is_read_again_is_shown(half: float, padded: float, reread: float) -> None:
+    op, stack = replace(ATTENDING, padded=padded), replace(STACK, reread=reread)
+    chip = machine(achieved={"decode-attention": Efficiency(memory=0.8, half=half)})
+    shown = written(op, chip, stack)
+    assert shown["one_execution"] == pytest.approx(float(roof.price(op, chip, stack, ideal=False).time), rel=1e-12)
+    assert ("sharing" in shown) is bool(reread)
+
+
 def test_a_constant_that_does_nothing_is_not_shown() -> None:
     names = set(written(PRODUCT, machine(Efficiency(compute=0.6)), STACK))
     assert not names & {"half", "fill", "split", "score", "overlap", "operator", "stream", "software_memory"}

@@ -131,7 +131,7 @@ class RateSpec(Sourced):
 
 
 # Multiples of all kernels, of the reach of one compute unit and of a pipeline; then of single kinds of kernels.
-SHARED_RATES = ("latency", "compute", "memory", "stream", "flow")
+SHARED_RATES = ("latency", "compute", "memory", "stream", "flow", "reread")
 RateKey = Annotated[str, Field(pattern=rf"^({'|'.join(SHARED_RATES)}|{KERNEL})$")]
 Rates = Mapping[RateKey, RateSpec]
 

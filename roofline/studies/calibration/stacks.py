@@ -50,6 +50,7 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
             Constant("memory", 1.0, 0.05, 1.15, 0.1),
             Constant("stream", 6.4, 0.64, 10.0, 1.28),
             Constant("flow", 1.0, 0.0, 1.0, 0.3),
+            Constant("reread", 0.0, 0.0, 1.0, 0.2),
             Constant(EXPERTS, 1.0, 0.01, 3.0, 0.2),  # unfused, one expert after another
             Constant(ATTENTION, 1.0, 0.02, 2.0, 0.3),
             Constant(DECODE_ATTENTION, 1.0, 0.05, 2.0, 0.2),
@@ -273,8 +274,8 @@ def fit_stack(
     stack: str, rows: Sequence[Part], stated: Collection[str] = (), near: Fitted | None = None
 ) -> Fitted | None:
     """Numbers of a stack on every level with enough rows; None if it has too few. A chip that is the only one of its
-    family needs none of its own, unless it is among `stated`, those for which the catalogue has some. `near` is what
-    nearly the same rows told."""
+    family needs none of its own, and one whose rows are all of one model has none: they would be the model's. Unless
+    it is among `stated`, those for which the catalogue has some. `near` is what nearly the same rows told."""
     if _count(rows) < FEWEST:
         return None
     guess = {level: found.values for level, found in near.fits.items()} if near else {}
@@ -285,7 +286,8 @@ def fit_stack(
     for chip, own in _by(rows, "id"):
         family = own[0].where.chip.family
         alone = all(part.where.chip.id == chip for part in rows if part.where.chip.family == family)
-        if _count(own) >= FEWEST and (chip in stated or not alone):
+        models = {part.setup.model for part in own}
+        if _count(own) >= FEWEST and (chip in stated or (not alone and len(models) > 1)):
             fits[chip] = fit_level(own, fits.get(family, fits[""]).values, guess.get(chip, NO_VALUES))
     return Fitted(stack, fits, _chips(rows), _count(rows), rows[0].trains)
 
@@ -401,10 +403,17 @@ def _reads_long(part: Part) -> bool:
 
 
 def _remembers_long(part: Part) -> bool:
-    return DECODE_ATTENTION not in part.where.stack.rates and any(
+    """Rows of long contexts, unless the kernels of this very software were timed by themselves; those that read a cache
+    again for every head are of another age than what was."""
+    stack = part.where.stack
+    return (DECODE_ATTENTION not in stack.rates or bool(np.any(stack.reread))) and any(
         metric.phase != "prefill" and (case.numbers["input_len"] or 0.0) >= LONG
         for case, metric in zip(part.cases, part.metrics, strict=True)
     )
+
+
+def _rereads(part: Part) -> bool:
+    return bool(np.any(part.where.stack.reread)) and _remembers_long(part)
 
 
 def _chooses_wide(part: Part) -> bool:
@@ -443,6 +452,7 @@ TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
         "host": _several(_launches),
         "stream": _several(_streams),
         "flow": _several(_pipelines),
+        "reread": _several(_rereads),
         ATTENTION: _several(_reads_long),
         DECODE_ATTENTION: _several(_remembers_long),
         SCAN: _several(_scans),

@@ -21,7 +21,7 @@ def knobs(case: Case) -> Iterator[Knob]:
     for name in SHARES:
         smooth = name == "flow"
         yield Knob(f"stack.{name}", "1", float(getattr(stack, name)), _field(name), most=1.0, smooth=smooth)
-    for name, value in known((("stream", stack.stream),)):
+    for name, value in known((("stream", stack.stream), ("reread", stack.reread))):
         yield Knob(f"stack.{name}", "", value, _field(name))
     for name, value in known((("prefill_chunk", stack.prefill_chunk),)):
         yield Knob(f"stack.{name}", "", value, _field(name), least=1.0, whole=True, smooth=False)
