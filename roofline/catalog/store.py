@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from roofline.catalog import document, overlays, spreads
+from roofline.catalog import document, overlays, reading, spreads
 from roofline.catalog.document import Document
 from roofline.catalog.faults import explain
 from roofline.catalog.rules import check
@@ -144,8 +144,8 @@ class Catalog:
         """Every file of a kind with its text, shadowed ones too, in order of precedence; none that can't be read."""
         for folder in self.folders(kind):
             for path in self._inside(folder):
-                with suppress(OSError, UnicodeDecodeError):
-                    yield path, path.read_text(encoding="utf-8")
+                with suppress(SpecError):
+                    yield path, reading.text(path, document.MAX_BYTES)
 
     def chip(self, name: str) -> Chip:
         """The chip of that id, alias or path; of a system, its chip as it is wired in there."""

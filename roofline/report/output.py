@@ -80,6 +80,8 @@ def _beside(place: Path, made: list[Path]) -> Path:
         if place.is_dir():
             raise OutputError(f"{place}: is a folder; name a file")
         target = Path(os.path.realpath(place))
+        if target.exists() and not target.is_file():
+            raise OutputError(f"{place}: is no file that could be replaced; - is stdout")
         if not target.parent.is_dir():
             raise OutputError(f"{place}: no such folder: {place.parent}")
         if target.exists() and not os.access(target, os.W_OK):

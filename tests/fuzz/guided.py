@@ -21,7 +21,8 @@ with atheris.instrument_imports(include=["roofline"]):
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from roofline.errors import RooflineError
-from tests.fuzz.mutated import SECONDS, limited, subjects
+from tests.fuzz.mutated import limited
+from tests.fuzz.subjects import subjects
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
         (corpus / str(index)).write_text(seed, encoding="utf-8")
 
     def feed(raw: bytes) -> None:
-        with limited(SECONDS), contextlib.suppress(RooflineError):
+        with limited(subject.seconds), contextlib.suppress(RooflineError):
             subject.feed(raw.decode("utf-8", errors="surrogateescape"))
 
     atheris.Setup([*sys.argv, str(corpus)], feed)

@@ -14,6 +14,8 @@ def put(place: Path, text: str, *, over: bool) -> Path:
     """Write a text file; `over` one that exists only if that is asked for. `OutputError` if it can't be written."""
     if place.is_dir():
         raise OutputError(f"{place}: is a folder; name a file")
+    if place.exists() and not place.is_file():
+        raise OutputError(f"{place}: is no file that could be replaced; - is stdout")
     if not place.parent.is_dir():
         raise OutputError(f"{place}: no such folder: {place.parent}")
     if place.exists() and not over:

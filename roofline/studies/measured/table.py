@@ -5,7 +5,6 @@ The columns are described in `workloads/measured/README.md`; unknown ones are ig
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from roofline.catalog import reading
 from roofline.catalog.store import builtin
 from roofline.errors import Finding, SpecError, did_you_mean
 from roofline.machine.evidence import ENERGY, POWER, SYSTEM
@@ -184,17 +184,11 @@ def shipped() -> tuple[Path, ...]:
 
 def read(path: Path) -> Table:
     """A CSV file; `SpecError` with every missing column or cell that is no number. A column `op` marks kernels."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = tuple(reader.fieldnames or ())
-            layout = KERNELS if "op" in columns else SERVING
-            missing = [column for column in layout.needed if column not in columns]
-            if missing:
-                raise SpecError([_missing(path, column, columns) for column in missing])
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError([Finding(str(path), "", f"can't be read: {error}")]) from None
+    columns, rows = reading.table(path)
+    layout = KERNELS if "op" in columns else SERVING
+    missing = [column for column in layout.needed if column not in columns]
+    if missing:
+        raise SpecError([_missing(path, column, columns) for column in missing])
     findings = [finding for line, row in enumerate(rows, start=2) for finding in _faults(path, line, row, layout)]
     if findings:
         raise SpecError(findings)

@@ -143,6 +143,8 @@ def place(path: Path) -> None:
     """`OutputError` if there is no folder for a file, or it can't be written there."""
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is no file that could be replaced")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{path}: no such folder: {path.parent}")
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
