@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 from roofline.errors import Finding, SpecError
 
@@ -21,6 +23,11 @@ def text(path: Path, most: int) -> str:
         raise _refused(path, f"can't be read: {(error.strerror or str(error)).lower()}") from None
     if len(raw) > most:
         raise _refused(path, f"is larger than {most:,} bytes")
+    return decoded(raw, path)
+
+
+def decoded(raw: bytes, path: Path) -> str:
+    """Bytes of a file as UTF-8; `SpecError` if they are no text."""
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -40,6 +47,26 @@ def table(path: Path) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     except csv.Error as error:
         raise _refused(path, f"can't be read: {error}") from None
     return columns, rows
+
+
+def json_file(path: Path, most: int) -> dict[str, Any]:
+    """A JSON file of at most so many bytes that holds one mapping; `SpecError` if it is something else."""
+    return json_text(text(path, most), str(path))
+
+
+def json_text(found: str, path: str) -> dict[str, Any]:
+    """JSON text that holds one mapping; `SpecError` with line and column if it does not."""
+    try:
+        data = json.loads(found)
+    except json.JSONDecodeError as error:
+        raise SpecError([Finding(path, "", f"not JSON: {error.msg}", error.lineno, error.colno)]) from None
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0]
+        raise SpecError([Finding(path, "", f"not JSON: {what}")]) from None
+    if not isinstance(data, dict):
+        kind = "a list" if isinstance(data, list) else repr(data)[:60]
+        raise SpecError([Finding(path, "", f"must hold keys in braces, got {kind}", 1, 1)])
+    return data
 
 
 def _refused(path: Path, message: str) -> SpecError:

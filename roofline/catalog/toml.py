@@ -41,6 +41,8 @@ def parse(text: str, path: str = "<text>") -> Document:
         line, column = (int(found["line"]), int(found["column"])) if found else (0, 0)
         message = found["message"] if found else str(error)
         raise SpecError([Finding(path, "", f"not TOML: {message}", line, column)]) from None
+    except ValueError as error:  # a number of too many digits
+        raise SpecError([Finding(path, "", f"not TOML: {str(error).partition(';')[0]}")]) from None
     except RecursionError:
         raise SpecError([Finding(path, "", "not TOML: nested too deeply")]) from None
     return Document(path, data, {key: (path, line, 1) for key, line in _places(text)})

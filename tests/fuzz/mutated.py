@@ -28,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from roofline.catalog.store import Catalog
 from roofline.errors import RooflineError
-from tests.fuzz.subjects import Subject, subjects
+from tests.fuzz.subjects import WORD, Subject, subjects
 
 MEMORY = 512 * 2**20  # bytes that the process may ever hold
 
@@ -40,7 +40,6 @@ VALUES = (
     "h100-sxm", "llama-3.1-8b", "../../../../../../proc/self/status", "/dev/zero", "~root", "a\\b", "\x00", "\x1b[31m", "\u202eabc\u202c", "\ufeff", "\u00b5s",
     "e\u0301", "\U0001f600", "<script>alert(1)</script>", "=1+1", "@x", "#", "a: b: c", "- - - -", "fp8", "int4", "bf17",
 )  # fmt: skip
-TOKEN = re.compile(r"[^\s,:=\[\]{}]+")
 
 
 class HangError(BaseException):
@@ -70,7 +69,7 @@ def mutated(seeds: Sequence[str], random_: random.Random) -> str:
 
 def _token(text: str, _: Sequence[str], random_: random.Random) -> str:
     """Another value in the place of a word."""
-    places = list(TOKEN.finditer(text))
+    places = list(WORD.finditer(text))
     if not places:
         return random_.choice(VALUES)
     place = random_.choice(places)
@@ -79,7 +78,7 @@ def _token(text: str, _: Sequence[str], random_: random.Random) -> str:
 
 def _swapped(text: str, _: Sequence[str], random_: random.Random) -> str:
     """Two words in each other's place."""
-    places = list(TOKEN.finditer(text))
+    places = list(WORD.finditer(text))
     if len(places) < 2:
         return text
     one, other = sorted(random_.sample(places, 2), key=lambda place: place.start())

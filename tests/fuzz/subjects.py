@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 SECONDS = 2.0  # of CPU that one input may take
 LONG = 60.0  # and one that asks for much: all chips, all measurements
+WORD = re.compile(r"[^\s,:=\[\]{}]+")
 MARK = "[checksum]\n"  # before the last line of a baseline
 
 Use = Callable[[Path], object]
@@ -65,9 +66,9 @@ def subjects(folder: Path) -> Iterator[Subject]:
     yield Subject("baseline", [_baseline(folder)], _file(folder / "our.baseline", _use_baseline, _signed), share=2)
     for name, seed, feed in _sweeps(folder / "sweeps"):
         yield Subject(name, [seed], feed)
-    yield Subject("condition", CONDITIONS, lambda text: where.parse(text, COLUMNS), share=4)
-    yield Subject("range", RANGES, _ranges, share=4)
-    yield Subject("quantity", QUANTITIES, _quantities, share=4)
+    yield Subject("condition", CONDITIONS, lambda text: where.parse(text, COLUMNS), share=6)
+    yield Subject("range", RANGES, _ranges, share=6)
+    yield Subject("quantity", QUANTITIES, _quantities, share=6)
     yield Subject("deployment", DEPLOYMENTS, lambda text: rl.predict("llama-3.1-8b-chat", text), share=2)
     quick, long = options(folder)
     yield Subject("example", examples(), _command(folder, slow=False), share=3)
@@ -81,7 +82,13 @@ def subjects(folder: Path) -> Iterator[Subject]:
 def files() -> Iterator[tuple[str, Callable[[], list[str]], str, Use, int]]:
     """Every format of a file that stands alone: its name, seeds, where it is written, what reads it, its share."""
     for name, pattern, use in SPECS:
-        yield name, _texts(pattern), "a.yaml", _linted(use), 3
+        yield (
+            name,
+            _texts(pattern),
+            "a.yaml",
+            _linted(use),
+            1 if name == "training" else 3,
+        )  # of all plans one is sought
     for name, pattern, place in OVERLAYS:
         yield name, (_tables if place.endswith(".csv") else _texts)(pattern), place, _use_overlay, 1
     yield "measured CSV", _tables("workloads/measured/*.csv", "examples/my-measurements.csv"), "a.csv", _validate, 2
@@ -323,7 +330,9 @@ def _import_results(path: Path) -> object:
 def _sweeps(folder: Path) -> Iterator[tuple[str, str, Callable[[str], object]]]:
     """Manifest and journal of a sweep that was killed, and the manifest of a finished dataset."""
     folder.mkdir(exist_ok=True)
-    asked = Request(("llama-3.1-8b-chat",), ("h100-sxm",), vary=("batch=1,2,4",), options=rl.studies.request.options({}))
+    asked = Request(
+        ("llama-3.1-8b-chat",), ("h100-sxm",), vary=("batch=1,2,4",), options=rl.studies.request.options({})
+    )
     work = run.prepare(asked, form="csv")
     out, kept = folder / "a.csv", folder / "kept"
     with state.opened(out, state.manifest(work), restart=False) as begun:
@@ -391,8 +400,22 @@ def _quantities(text: str) -> None:
 
 # --- command lines --------------------------------------------------------------------------------------------------
 
-SLOW = ("calibrate", "validate", "decide", "market", "new", "contrast", "plan")  # some of what they are asked takes long
-AWAY = ("--measure", "--live", "--engine", "--scheduler", "--shipped")  # that time machines, ask a cluster, take minutes
+SLOW = (
+    "calibrate",
+    "validate",
+    "decide",
+    "market",
+    "new",
+    "contrast",
+    "plan",
+)  # some of what they are asked takes long
+AWAY = (
+    "--measure",
+    "--live",
+    "--engine",
+    "--scheduler",
+    "--shipped",
+)  # that time machines, ask a cluster, take minutes
 
 
 def examples() -> list[str]:
