@@ -459,7 +459,7 @@ def _command(folder: Path, *, slow: bool) -> Callable[[str], object]:
             return
         if not slow and words[:1] and words[0] in SLOW:
             return
-        code, said = _ran(words)
+        code, said = ran(words)
         for made in (folder / ".roofline", Path(os.environ["XDG_CONFIG_HOME"])):
             shutil.rmtree(made, ignore_errors=True)
         if code not in (0, 1, 2, None) or "Traceback" in said:
@@ -470,7 +470,8 @@ def _command(folder: Path, *, slow: bool) -> Callable[[str], object]:
     return feed
 
 
-def _ran(words: list[str]) -> tuple[object, str]:
+def ran(words: list[str]) -> tuple[object, str]:
+    """A command line in this process: its exit code, and all that it says."""
     from roofline.cli import main
 
     said, typed = io.StringIO(), sys.argv
