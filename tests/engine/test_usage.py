@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,14 +22,15 @@ def test_efforts_one_after_the_other_add_up() -> None:
 
 def test_the_longer_one_binds() -> None:
     assert ONE.beside(OTHER).bound == OTHER.beside(ONE).bound == 2.0
-    assert np.array_equal(ONE.beside(replace(OTHER, time=np.array([1.0, 3.0]))).bound, [1.0, 2.0])
+    assert np.all(np.equal(np.asarray(ONE.beside(replace(OTHER, time=np.array([1.0, 3.0]))).bound), [1.0, 2.0]))
     nothing = Effort(time=9.0)
     assert ONE.beside(nothing).bound == nothing.beside(ONE).bound == 1.0
 
 
 @pytest.mark.parametrize("name", ["energy", "usd"])
 def test_what_is_not_known_of_one_is_not_known_of_both(name: str) -> None:
-    unknown = replace(OTHER, **{name: None})
+    told: dict[str, Any] = {name: None}
+    unknown = replace(OTHER, **told)
     for both in (ONE.beside(unknown), unknown.beside(ONE)):
         assert getattr(both, name) is None
         assert {field for field in ("energy", "usd") if getattr(both, field) is None} == {name}
