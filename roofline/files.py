@@ -79,6 +79,8 @@ def check(place: Path) -> None:
         if place.is_dir():
             raise OutputError(f"{place}: is a folder; name a file")
         target = _target(place)
+        if target.exists() and not target.is_file():
+            raise OutputError(f"{place}: is no file that could be replaced; - is stdout")
         if not target.parent.is_dir():
             raise OutputError(f"{place}: no such folder: {place.parent}")
         if not os.access(target if target.exists() else target.parent, os.W_OK):

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from roofline.catalog import reading
 from roofline.errors import Finding, SpecError
 
 MAX_BYTES = 1_000_000
@@ -57,18 +58,7 @@ def dotted(key_path: KeyPath) -> str:
 
 def read(path: Path) -> Document:
     """Read one YAML file; `SpecError` if it is unreadable, too large, not YAML, or not a mapping."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SpecError([Finding(str(path), "", f"can't be read: {error.strerror or error}")]) from None
-    if len(raw) > MAX_BYTES:
-        raise SpecError([Finding(str(path), "", f"is larger than {MAX_BYTES:,} bytes; a spec is a few thousand")])
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError([Finding(str(path), "", f"is not UTF-8 text (byte {error.start})")]) from None
-    return parse(text, str(path))
+    return parse(reading.text(path, MAX_BYTES), str(path))
 
 
 def parse(text: str, path: str = "<text>") -> Document:

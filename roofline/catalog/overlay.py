@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,7 @@ def beside(chip: str | None, catalog: Catalog) -> Iterator[Catalog]:
     if not is_path(chip):
         yield catalog
         return
-    with known(name, f"extends: {Path(chip).resolve()}\nid: {name}\n", catalog) as found:
+    with known(name, f"extends: {json.dumps(os.path.realpath(chip))}\nid: {name}\n", catalog) as found:
         yield found
 
 

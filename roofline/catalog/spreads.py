@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from roofline.catalog import reading
 from roofline.errors import Finding, SpecError
 from roofline.machine import Chip
 from roofline.machine.chip import Calibration
@@ -57,18 +57,14 @@ def _places(evidence: Calibration, stack: str, chip: Chip) -> Iterator[tuple[str
 
 def read(path: Path) -> list[Entry]:
     """The rows of a table; `SpecError` if a column is missing, or a number, or makes no sense."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise SpecError([Finding(str(path), column, "missing column", 1, 1) for column in missing])
-            return list(_entries(path, reader))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError([Finding(str(path), "", f"can't be read: {error}")]) from None
+    columns, rows = reading.table(path)
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing:
+        raise SpecError([Finding(str(path), column, "missing column", 1, 1) for column in missing])
+    return list(_entries(path, rows))
 
 
-def _entries(path: Path, rows: Iterator[dict[str, str]]) -> Iterator[Entry]:
+def _entries(path: Path, rows: Iterable[dict[str, str]]) -> Iterator[Entry]:
     for line, row in enumerate(rows, start=2):
         try:
             spread = Spread(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from roofline.catalog import document, overlays, spreads
+from roofline.catalog import document, overlays, reading, spreads
 from roofline.catalog.document import Document
 from roofline.catalog.faults import explain
 from roofline.catalog.rules import check
@@ -107,9 +107,9 @@ class Catalog:
 
     def origin(self, path: Path) -> str:
         """Where a file comes from: an option, a variable, the project, the user, `shipped`, or only its path."""
-        above = path.resolve().parents
+        above = real(path).parents
         places = [place for root in ("hardware", "workloads") for place in self._places(root)]
-        return next((name for name, folder in places if folder.resolve() in above), PATH)
+        return next((name for name, folder in places if real(folder) in above), PATH)
 
     def below(self, kind: Kind, path: Path) -> list[Path]:
         """The files of the same name in folders that come after a file's, in order of precedence; none for a file that
@@ -119,8 +119,8 @@ class Catalog:
 
     def _after(self, kind: Kind, path: Path) -> list[Path]:
         """The folders of a kind that come after the one that a file is in; all for a file that is in none."""
-        folders, above = self.folders(kind), path.resolve().parents
-        place = next((index for index, folder in enumerate(folders) if folder.resolve() in above), -1)
+        folders, above = self.folders(kind), real(path).parents
+        place = next((index for index, folder in enumerate(folders) if real(folder) in above), -1)
         return folders[place + 1 :]
 
     def folders(self, kind: Kind) -> list[Path]:
@@ -137,15 +137,16 @@ class Catalog:
         return dict(sorted(found.items()))
 
     def _inside(self, folder: Path) -> list[Path]:
-        paths = sorted(folder.rglob("*.yaml"))
-        return [path for path in paths if path.resolve() not in self.hidden] if self.hidden else paths
+        """Files below a folder; links that lead nowhere are none: editors leave some while a file is open."""
+        paths = sorted(path for path in folder.rglob("*.yaml") if path.is_file())
+        return [path for path in paths if real(path) not in self.hidden] if self.hidden else paths
 
     def texts(self, kind: Kind) -> Iterable[tuple[Path, str]]:
         """Every file of a kind with its text, shadowed ones too, in order of precedence; none that can't be read."""
         for folder in self.folders(kind):
             for path in self._inside(folder):
-                with suppress(OSError, UnicodeDecodeError):
-                    yield path, path.read_text(encoding="utf-8")
+                with suppress(SpecError):
+                    yield path, reading.text(path, document.MAX_BYTES)
 
     def chip(self, name: str) -> Chip:
         """The chip of that id, alias or path; of a system, its chip as it is wired in there."""
@@ -319,6 +320,11 @@ def _under_ids(economics: Economics, ids: Mapping[str, str]) -> Economics:
     return replace(economics, prices={ids[name]: price for name, price in economics.prices.items()}, sources=sources)
 
 
+def real(path: Path) -> Path:
+    """A path without links; unlike a Path's own also of one that goes in a circle, which is left as it is."""
+    return Path(os.path.realpath(path))
+
+
 def is_path(name: str) -> bool:
     """Whether a name means a file rather than a catalogue entry."""
     return name.endswith((".yaml", ".yml")) or os.sep in name or (os.altsep is not None and os.altsep in name)
@@ -371,7 +377,7 @@ def extended(found: Document, resolve: Resolve | None, seen: tuple[str, ...] = (
     name = found.data["extends"]
     if not isinstance(name, str):
         raise SpecError([found.finding(("extends",), "must be the id or the path of one file")])
-    here = str(Path(found.path).resolve())
+    here = os.path.realpath(found.path)
     if here in seen:
         chain = " -> ".join(Path(part).name for part in (*seen, here))
         raise SpecError([found.finding(("extends",), f"goes in a circle: {chain}")])

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from roofline.catalog import reading
 from roofline.catalog.document import MAX_BYTES, Document, KeyPath
 from roofline.errors import Finding, SpecError
 
@@ -23,16 +24,7 @@ _PLACE = re.compile(r"(?P<message>.*) \(at line (?P<line>\d+), column (?P<column
 
 def read(path: Path) -> Document:
     """Read one TOML file; `SpecError` if it is unreadable, too large or not TOML."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise SpecError([Finding(str(path), "", f"is larger than {MAX_BYTES:,} bytes")])
-        return parse(raw.decode("utf-8-sig"), str(path))
-    except OSError as error:
-        raise SpecError([Finding(str(path), "", f"can't be read: {error.strerror or error}")]) from None
-    except UnicodeDecodeError as error:
-        raise SpecError([Finding(str(path), "", f"is not UTF-8 text (byte {error.start})")]) from None
+    return parse(reading.text(path, MAX_BYTES), str(path))
 
 
 def parse(text: str, path: str = "<text>") -> Document:
@@ -49,6 +41,8 @@ def parse(text: str, path: str = "<text>") -> Document:
         line, column = (int(found["line"]), int(found["column"])) if found else (0, 0)
         message = found["message"] if found else str(error)
         raise SpecError([Finding(path, "", f"not TOML: {message}", line, column)]) from None
+    except ValueError as error:  # a number of too many digits
+        raise SpecError([Finding(path, "", f"not TOML: {str(error).partition(';')[0]}")]) from None
     except RecursionError:
         raise SpecError([Finding(path, "", "not TOML: nested too deeply")]) from None
     return Document(path, data, {key: (path, line, 1) for key, line in _places(text)})

@@ -48,9 +48,25 @@ Split = Annotated[
         rich_help_panel=MEASUREMENTS,
     ),
 ]
-OneChip = Annotated[str | None, typer.Option("--chip", metavar="ID", help="Only this chip.", rich_help_panel=SCOPE)]
+OneChip = Annotated[
+    str | None,
+    typer.Option(
+        "--chip",
+        metavar="ID",
+        help="Only this chip.",
+        autocompletion=given.complete_deployment,
+        rich_help_panel=SCOPE,
+    ),
+]
 OneStack = Annotated[
-    str | None, typer.Option("--stack", metavar="ID", help="Only this stack, from requests.", rich_help_panel=SCOPE)
+    str | None,
+    typer.Option(
+        "--stack",
+        metavar="ID",
+        help="Only this stack, from requests.",
+        autocompletion=given.complete_stack,
+        rich_help_panel=SCOPE,
+    ),
 ]
 CrossCheck = Annotated[
     bool,

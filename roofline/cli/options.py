@@ -49,6 +49,16 @@ def complete_deployment(incomplete: str) -> list[str]:
     return [prefix + name for name in stems("hardware/chips", "hardware/systems") if name.startswith(wanted)]
 
 
+def complete_stack(incomplete: str) -> list[str]:
+    """Names of stacks that begin so."""
+    return [name for name in stems("hardware/stacks") if name.startswith(incomplete)]
+
+
+def complete_assumptions(incomplete: str) -> list[str]:
+    """Names of what costs rest on that begin so."""
+    return [name for name in stems("hardware/economics") if name.startswith(incomplete)]
+
+
 def complete_entry(incomplete: str) -> list[str]:
     """Names of everything in the catalogue, and of its groups."""
     groups = ["chips", "systems", "models", "workloads", "scenarios", "needs", "economics", "stacks", "families"]
@@ -362,7 +372,13 @@ Pools = Annotated[
     ),
 ]
 Stack = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Software stack; by default the chip's own.", rich_help_panel=MAPPING)
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Software stack; by default the chip's own.",
+        autocompletion=complete_stack,
+        rich_help_panel=MAPPING,
+    ),
 ]
 Weights = Annotated[
     str | None, typer.Option(metavar="NAME", help="Format of the weights, e.g. fp8.", rich_help_panel=PRECISION)
@@ -453,6 +469,7 @@ Assumptions = Annotated[
         metavar="FILE",
         help="What costs rest on: prices of electricity, rooms and chips, years, utilisation; an id of the catalogue "
         "or a YAML file ('roofline new economics' begins one).",
+        autocompletion=complete_assumptions,
         rich_help_panel=FILES,
     ),
 ]

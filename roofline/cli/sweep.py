@@ -30,6 +30,7 @@ More = Annotated[
         "--workload",
         metavar="NAME",
         help="One more workload, e.g. llama-3.1-8b-chat. Repeatable.",
+        autocompletion=complete_workload,
         rich_help_panel=WORK,
     ),
 ]

@@ -32,7 +32,13 @@ Live = Annotated[
 ]
 OneChip = Annotated[
     str | None,
-    typer.Option("--chip", metavar="NAME", help="What is predicted: my-machine.yaml.", rich_help_panel=given.MEASURING),
+    typer.Option(
+        "--chip",
+        metavar="NAME",
+        help="What is predicted: my-machine.yaml.",
+        autocompletion=given.complete_deployment,
+        rich_help_panel=given.MEASURING,
+    ),
 ]
 Rows = Annotated[
     Path | None,

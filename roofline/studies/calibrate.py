@@ -20,7 +20,7 @@ import numpy as np
 from roofline import __version__
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.specs.stack import OVERHEADS
-from roofline.catalog.store import CALIBRATED, Catalog, builtin
+from roofline.catalog.store import CALIBRATED, Catalog, builtin, real
 from roofline.errors import OutputError, RooflineError, did_you_mean
 from roofline.machine.evidence import POWER
 from roofline.studies.calibration import kernels, power, spread, stacks
@@ -160,7 +160,7 @@ def outcome(
         _check_alone(into, wanted)
     anew = shipped and wanted.everything
     hidden = [*(written(into) if into else ()), *(written(builtin("hardware") / CALIBRATED) if anew else ())]
-    base = Snapshot(catalog.hardware_dirs, catalog.workload_dirs, frozenset(path.resolve() for path in hidden))
+    base = Snapshot(catalog.hardware_dirs, catalog.workload_dirs, frozenset(real(path) for path in hidden))
     with draft(into) as files:
         found = _fitted(given, base, wanted, files, say, anew=anew)
         _read_back(found.run, over(base, files))

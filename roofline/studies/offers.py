@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from roofline.catalog import reading
 from roofline.catalog.store import builtin
 from roofline.errors import Finding, SpecError, did_you_mean
 from roofline.machine import TokenPrices
@@ -95,13 +95,7 @@ def shipped() -> Path:
 
 def read(path: Path) -> list[Offer]:
     """A CSV of prices; `SpecError` with every missing column and every cell that is no price."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = tuple(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError([Finding(str(path), "", f"can't be read: {error}")]) from None
+    columns, rows = reading.table(path)
     missing = [column for column in (*NAMES, *PRICES) if column not in columns]
     if missing:
         raise SpecError([_missing(path, column, columns) for column in missing])

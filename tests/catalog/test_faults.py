@@ -126,6 +126,7 @@ sources: {s: {title: x}}
         ),
         ("blocks:", "rest: fp8-block\nblocks:", "6: rest: goes with 'quantised: experts': else no part is left"),
         ("source: s\n", "source: t\n", "6: "),
+        ("    mixer: {kind: full, heads: 4, kv_heads: 2, head_dim: 16}\n", "", "7: blocks: no block has a mixer: no token would see another"),
     ],
 )  # fmt: skip
 def test_models_break_as_clearly(write: Write, old: str, new: str, message: str) -> None:

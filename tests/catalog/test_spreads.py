@@ -113,8 +113,12 @@ def test_a_spread_that_is_no_interval_of_times_is_told(write: Write, low: str, h
 
 def test_what_can_not_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes(HEAD.encode() + b"\xff\n")
-    for path in (tmp_path / "none.csv", tmp_path, tmp_path / "latin.csv"):
-        with pytest.raises(SpecError, match="can't be read"):
+    for path, message in (
+        (tmp_path / "none.csv", "can't be read"),
+        (tmp_path, "can't be read"),
+        (tmp_path / "latin.csv", "is not UTF-8 text"),
+    ):
+        with pytest.raises(SpecError, match=message):
             spreads.read(path)
 
 

@@ -11,9 +11,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer
 
+from roofline.cli.app import app
 from roofline.studies import contract
 
+GROUP: Any = typer.main.get_command(app)
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(contract.__file__).parent / "contract.schema.json").read_text(encoding="utf-8"))
 PRICES = str(ROOT / "examples" / "our-prices.yaml")
@@ -504,26 +507,7 @@ def test_version_and_module(run: Callable[..., Any]) -> None:
 AWAY = {"--scheduler", "--live", "--measure"}  # examples that need a cluster, or minutes: tests of their own run them
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "analyze",
-        "compare",
-        "contrast",
-        "plan",
-        "sweep",
-        "whatif",
-        "decide",
-        "explain",
-        "market",
-        "validate",
-        "calibrate",
-        "show",
-        "lint",
-        "new",
-        "import",
-    ],
-)
+@pytest.mark.parametrize("command", GROUP.commands)
 def test_every_command_has_help_with_examples_that_run(
     run: Callable[..., Any], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,6 +523,57 @@ def test_every_command_has_help_with_examples_that_run(
         if AWAY & set(arguments):
             continue
         assert run(*arguments).code == 0, line
+
+
+@pytest.mark.parametrize("command", ["", *GROUP.commands])
+def test_every_command_says_what_it_and_each_option_does(run: Callable[..., Any], command: str) -> None:
+    """The first sentence of help, and a line for every option and argument, in 80 columns."""
+    ran = run(*command.split(), "--help")
+    found: Any = GROUP.commands[command] if command else GROUP
+    assert (ran.code, ran.err) == (0, "")
+    assert found.help.strip()
+    assert found.help.split()[0] in ran.out
+    for parameter in found.params:
+        assert parameter.help, parameter.name
+        assert parameter.param_type_name == "argument" or parameter.opts[0] in ran.out, parameter.name
+
+
+COMPLETED = {  # beginnings of names in command lines, and one of those that are offered
+    "": "analyze", "analyze llama-3.1-70b": "llama-3.1-70b-chat", "analyze llama-3.1-8b 8xh100": "8xh100-sxm",
+    "compare llama-3.1-8b h100-sxm mi": "mi300x", "contrast llama-3.1-8": "llama-3.1-8b", "plan gpt-oss-20b h200": "h200-sxm",
+    "sweep llama-3.1-8b --workload gpt-oss": "gpt-oss-20b", "whatif llama-3.1-8b h100-sxm --against mi": "mi300x",
+    "decide off": "office-assistant", "explain llama-3.1-8b h100-s": "h100-sxm", "market llama-3.3": "llama-3.3-70b",
+    "validate --chip h100-s": "h100-sxm", "check --up": "--update", "calibrate --stack vll": "vllm", "show vll": "vllm",
+    "calibrate --chip h100-s": "h100-sxm", "lint --hardw": "--hardware-dir", "new ch": "chip",
+    "import --model llama-3.3": "llama-3.3-70b", "import --bench-format vllm-s": "vllm-serve",
+    "analyze --stack vll": "vllm", "analyze --scenario ag": "agent", "analyze --assumptions def": "default",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", COMPLETED)
+def test_names_are_completed(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    assert COMPLETED[line] in completed(run, monkeypatch, line)
+
+
+@pytest.mark.parametrize("command", GROUP.commands)
+def test_every_command_and_option_is_completed(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    assert command in completed(run, monkeypatch, command[:-1])
+    assert any(line.split()[0] == command for line in COMPLETED if line)
+    offered = completed(run, monkeypatch, f"{command} --")
+    for option in GROUP.commands[command].params:
+        if option.param_type_name == "option":
+            assert not option.opts[-1].startswith("--") or set(option.opts) & set(offered), option.name
+
+
+def completed(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]:
+    """What bash is offered behind a line."""
+    monkeypatch.setenv("_ROOFLINE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"roofline {line}")
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split(" "))))
+    words: list[str] = run().out.split()
+    return words
 
 
 def test_completion_offers_names() -> None:

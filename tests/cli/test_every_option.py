@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,19 @@ WORKS: Mapping[str, Try] = {
     "worth": (CHAT, "8xh100-sxm"),  # without what a command is asked besides
     "need": ("office-assistant", "--chip", "h100-sxm", "--chip", "mi300x"),
     "market": ("llama-3.3-70b",),
+    "nothing": (),
+    "fit": ("--fit", "few.csv", "--no-cross-check"),
+    "alike": ("--fit", "alike.csv", "--no-cross-check"),
+    "timed": ("--measure", "-o", "machine.txt"),
+    "measured": ("--measured", "few.csv"),
+    "gapless": ("--measured", "few.csv", "--no-gap"),
+    "gated": ("--measured", "few.csv", "--max-median", "0.001"),
+    "live": ("--live", "--chip", "hosted.yaml", "--by", "no such column"),
+    "begun": ("chip", "ours"),
+    "config": ("our-model", "-o", "-"),
+    "results": ("--bench", "results.json", "-o", "-"),
+    "written": ("--bench", "results.json", "-o", "rows.csv"),
+    "renamed": ("--bench", "results.json", "--chip", "only-here", "--model", "only-here", "-o", "rows.csv"),
 }
 
 # For each option ways to give it: the first whose answer differs from that of its work alone will do.
@@ -228,6 +242,86 @@ OPTIONS |= {
     },
 }
 
+OPTIONS |= {
+    "calibrate": {
+        "--fit": (("nothing", "--fit", "few.csv", "--no-cross-check"),),
+        "--split": (("fit", "--split", "calibration"),),
+        "--chip": (("fit", "--chip", "hosted.yaml"), ("fit", "--chip", "h200-sxm")),
+        "--stack": (("fit", "--stack", "sglang"),),
+        "--cross-check": (("alike", "--cross-check"),),
+        "-o": (("fit", "-o", "mine"),),
+        "--all": (("fit", "--all"),),
+        "--device": (("timed", "--device", "abacus"),),
+        "--hardware-dir": (("fit", "--hardware-dir", "hardware"),),
+        "--workload-dir": (("fit", "--workload-dir", "workloads"),),
+        "--format": (("fit", "--format", "csv"),),
+        "--to": (("fit", "--to", "report.json"),),
+    },
+    "validate": {
+        "--measured": (("measured", "--measured", "fewer.csv"),),
+        "--by": (("measured", "--by", "batch"),),
+        "--split": (("measured", "--split", "calibration"),),
+        "--max-median": (("measured", "--max-median", "0.001"),),
+        "--max-p90": (("measured", "--max-p90", "0.001"),),
+        "--min-cases": (("gated", "--min-cases", "99"),),
+        "--worst": (("gapless", "--worst", "1"),),
+        "--brief": (("measured", "--brief"),),
+        "--all": (("gapless", "--all"),),
+        "--gap": (("measured", "--no-gap"),),
+        "--chart": (("measured", "--chart", "chart.svg"),),
+        "--chip": (("measured", "--chip", "hosted.yaml"),),
+        "--device": (("live", "--device", "abacus"),),
+        "--hardware-dir": (("measured", "--hardware-dir", "hardware"),),
+        "--workload-dir": (("measured", "--workload-dir", "workloads"),),
+        "--format": (("measured", "--format", "markdown"),),
+        "-o": (("measured", "-o", "answer.json"),),
+    },
+    "new": {
+        "--dir": (("begun", "--dir", "hardware"),),
+        "--project": (("begun", "--project"),),
+        "--user": (("begun", "--user"),),
+    },
+    "import": {
+        "--id": (("config", "--id", "theirs"),),
+        "--bench": (("nothing", "--bench", "results.json", "-o", "-"),),
+        "--bench-format": (("results", "--bench-format", "sglang-serve"),),
+        **{
+            option: (("results", option, value),)
+            for option, value in {
+                "--model": "qwen3-8b", "--chip": "h100-sxm", "--num-chips": "4", "--tp": "4", "--pp": "2", "--dp": "2",
+                "--ep": "2", "--weights": "fp8", "--activations": "fp8", "--kv-cache": "fp8", "--batch": "9",
+                "--input": "999", "--output": "99", "--cached": "64", "--mode": "fixed_batch", "--framework": "SGLang",
+                "--release": "0.9", "--date": "2026-02-06",
+            }.items()
+        },
+        "-o": (("written", "-o", "others.csv"),),
+        "--format": (("written", "--format", "json"),),
+        "--hardware-dir": (("renamed", "--hardware-dir", "hardware"),),
+        "--workload-dir": (("renamed", "--workload-dir", "workloads"),),
+    },
+}  # fmt: skip
+
+# Options whose effect a test of their own shows: of what changes files, or takes a clock.
+CHECKS, MEASURING = "cli/test_check.py", "cli/test_measuring.py"
+ELSEWHERE: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("check", "--update"): (CHECKS, "test_from_nothing_to_green_to_red_and_back"),
+    ("check", "--config"): (CHECKS, "test_every_option_changes_something"),
+    ("check", "--all"): (CHECKS, "test_every_option_changes_something"),
+    ("check", "--hardware-dir"): (CHECKS, "test_from_nothing_to_green_to_red_and_back"),
+    ("check", "--workload-dir"): (CHECKS, "test_every_option_changes_something"),
+    ("check", "--format"): (CHECKS, "test_the_contract_holds"),
+    ("check", "-o"): (CHECKS, "test_suffixes_of_files_mean_formats"),
+    ("calibrate", "--shipped"): (MEASURING, "test_bad_usage"),  # minutes
+    ("calibrate", "--measure"): (MEASURING, "test_bad_usage"),
+    ("calibrate", "--backend"): (MEASURING, "test_bad_usage"),
+    ("calibrate", "--budget"): (MEASURING, "test_bad_usage"),
+    ("validate", "--live"): (MEASURING, "test_bad_usage"),
+    ("validate", "--backend"): (MEASURING, "test_bad_usage"),
+    ("validate", "--budget"): (MEASURING, "test_bad_usage"),
+    ("validate", "--rows"): (MEASURING, "test_bad_usage"),
+    ("new", "--training"): ("cli/test_commands.py", "test_a_template_is_sound_and_runs"),
+}
+
 # What a command is asked besides, and the operator that `explain` is asked for.
 ALWAYS: Mapping[str, Try] = {"sweep": ("--vary", "power.tdp=700,800 W"), "whatif": ("--set", "memory.bandwidth=+20%")}
 OPERATORS: Mapping[str, str] = {
@@ -265,6 +359,7 @@ OTHERS: Mapping[str, str] = {  # of options that are about another one
 REFUSED = {
     ("contrast", "--phase"), ("contrast", "--scenario"), ("contrast", "--pools"), ("plan", "--pools"), ("sweep", "--jobs"), ("sweep", "--engine"),
     ("sweep", "--scheduler"),
+    ("calibrate", "--device"), ("validate", "--device"),
     ("explain", "--flash"),
 }  # fmt: skip
 
@@ -299,8 +394,22 @@ MODELS = ("llama-3.1-70b", "llama-3.3-70b", "llama-3.1-8b")
 SOURCES = 'sources:\n  idea: {title: An idea, date: "2026-11-26"}\n'
 HBM = "{name: HBM3, capacity: 80 GiB, bandwidth: 5 TB/s, main: true, source: idea}"
 HOST = "{name: host, capacity: 1 TB, bandwidth: 55 GB/s, source: idea}"
+ROWS = (ROOT / "examples" / "my-measurements.csv").read_text().splitlines()
+MEASUREMENTS = "".join(  # the second half on another machine, some more on chips that only a file or nobody knows
+    f"{row}\n"
+    for row in (
+        *ROWS[:7],
+        *(row.replace("h100-sxm", "h200-sxm").replace("vLLM,0.11.0", "SGLang,0.5.3") for row in ROWS[7:]),
+        *(ROWS[6].replace("mine-6,h100-sxm", f"{name},{name}") for name in ("hosted", *"abcdefghijkl")),
+    )
+)
 OWN: Mapping[str, str] = {
     "prices.yaml": (ROOT / "examples" / "our-prices.yaml").read_text(),
+    "few.csv": MEASUREMENTS,
+    "alike.csv": "\n".join([*ROWS, ""]),
+    "fewer.csv": "\n".join(MEASUREMENTS.splitlines()[:4]) + "\n",
+    "our-model/config.json": (ROOT / "examples" / "our-model" / "config.json").read_text(),
+    "results.json": (ROOT / "examples" / "vllm-serve.json").read_text(),
     "hosted.yaml": f"extends: h100-sxm\nid: hosted\nmemory:\n  - {HBM}\n  - {HOST}\n{SOURCES}",
     "hardware/chips/h100-sxm.yaml": f"extends: h100-sxm\nid: h100-sxm\nmemory:\n  - {HBM}\n{SOURCES}",
     f"workloads/serving/{CHAT}.yaml": f"extends: {CHAT}\nid: {CHAT}\nname: Mine\nbatch: 77\nslo: {{tpot: 12 ms}}\n",
@@ -329,9 +438,21 @@ def named(command: str) -> set[str]:
     return {item.opts[0] for item in parameters if item.param_type_name == "option" and item.name != "help"}
 
 
-@pytest.mark.parametrize("command", OPTIONS)
+@pytest.mark.parametrize("command", GROUP.commands)
 def test_every_option_is_tried(command: str) -> None:
-    assert named(command) == set(OPTIONS[command])
+    elsewhere = {option for named_command, option in ELSEWHERE if named_command == command}
+    assert not elsewhere & set(OPTIONS.get(command, ()))
+    assert named(command) == set(OPTIONS.get(command, ())) | elsewhere
+
+
+@pytest.mark.parametrize(("command", "option"), ELSEWHERE, ids=[" ".join(pair) for pair in ELSEWHERE])
+def test_what_is_tried_elsewhere_is(command: str, option: str) -> None:
+    """The test that is named exists, in a file that has the command and the option."""
+    place, name = ELSEWHERE[command, option]
+    text = (ROOT / "tests" / place).read_text(encoding="utf-8")
+    assert re.search(rf"^def {name}\(", text, re.MULTILINE)
+    assert f'"{command}"' in text
+    assert re.search(rf"{option}\b", text)
 
 
 EVERY = [(command, option) for command, options in OPTIONS.items() for option in options]

@@ -17,7 +17,7 @@ from roofline.engine.training import passes
 from roofline.engine.training.activations import Micro, kept
 from roofline.machine import Chip, Peak, Stack
 from roofline.machine.chip import Memory as Level
-from roofline.workload import Attention, Block, DenseFFN, Model, MoE, Plan, Precision, Training
+from roofline.workload import MLA, Attention, Block, DenseFFN, Model, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
 from roofline.workload.job import LoraTargets
 
@@ -187,6 +187,17 @@ def test_adapters_are_two_skinny_products_and_their_gradients(catalog: Catalog) 
     made = {op.name for op in back if op.name.endswith("-weights")}
     assert made == {f"{op.name}-weights" for op in ahead if "-adapter-" in op.name}
     assert len(made) == 8  # two beside each of qkv, output, up, down
+
+
+@pytest.mark.parametrize(("latent", "joint"), [(0, 1), (96, 2)])
+def test_latents_of_queries_and_keys_have_adapters_of_their_own(latent: int, joint: int) -> None:
+    """Two matrices lie in one product where queries are compressed, too: each has its own `A` of rank 8."""
+    mixer = MLA(heads=8, q_lora_rank=latent, kv_lora_rank=64, nope_dim=32, rope_dim=16, v_dim=32)
+    model = Model(id="m", name="M", hidden=512, vocab=1000, blocks=(Block(count=1, mixer=mixer),))
+    found = {op.name: op for op in operators(job(model, 8.0))[0]}
+    down, up = found["attention/down-adapter-down"], found["attention/down-adapter-up"]
+    assert (down.terms["k"], down.terms["n"]) == (512, joint * 8.0)
+    assert (up.terms["k"], up.terms["n"]) == (8.0, found["attention/down"].terms["n"])
 
 
 def test_only_what_is_adapted_has_adapters(catalog: Catalog) -> None:

@@ -18,7 +18,7 @@ from roofline.engine.memory import expert_parameters, layer_parameters, weight_b
 from roofline.engine.ops import Op
 from roofline.machine import Chip, Link, Memory, Peak, Stack
 from roofline.machine.chip import EXPERTS, MATMUL, QUANTISE
-from roofline.workload import Attention, Block, Decode, Model, MoE, Plan, Precision, Serving
+from roofline.workload import Attention, Block, Decode, GatedDeltaNet, Model, MoE, Plan, Precision, Serving
 from roofline.workload.dtype import bytes_of
 from roofline.workload.plan import Placement
 
@@ -138,6 +138,15 @@ def test_padded_heads_are_projected_and_attended_to() -> None:
     named = {op.name: op.terms for op in lower(model, Precision(), Plan(tp=16.0, placement="padded"), STEP)}
     columns = named["attention/qkv"]["n"], named["attention/core"]["h"], named["attention/output"]["k"]
     assert [float(value) for value in columns] == [(3 + 2) * 128, 3, 3 * 128]
+
+
+def test_a_gated_recurrence_reads_its_values_and_their_gate() -> None:
+    """Norm and gate after the recurrence: 8 heads of 64 values and as many gates in, the gated values out."""
+    mixer = GatedDeltaNet(key_heads=4, value_heads=8, key_dim=32, value_dim=64)
+    model = Model(id="m", name="M", hidden=512, vocab=1000, blocks=(Block(count=1, mixer=mixer),))
+    (gate,) = (op for op in lower(model, Precision(), Plan(tp=2.0), PROMPT) if op.name == "mixer/gate")
+    assert (float(gate.read), float(gate.write)) == (512 * 2 * 256 * 2.0, 512 * 256 * 2.0)
+    assert float(gate.flops) == 512 * 4 * 256
 
 
 # --- experts ----------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ BROKEN = [
     (DENSE, Plan(tp=3.0), "tp=3 does not divide the 16 heads of dense; possible: 1 2 4 8 16"),
     (DENSE, Plan(pp=16.0), "pp=16 is more than the 10 layers of dense"),
     (DENSE, Plan(pp=7.0), "pp=7 leaves stages empty: 2 layers on each put the 10 of dense on 5; possible: 6 or 10"),
+    (DENSE, Plan(pp=9.0), "pp=9 leaves stages empty: 2 layers on each put the 10 of dense on 5; possible: 6 or 10"),
     (DENSE, Plan(vpp=2.0), "vpp=2 needs pp>1: chunks of a pipeline's stages take turns; leave vpp out, or write pp=2"),
     (DENSE, Plan(pp=2.0, vpp=2.0), "vpp=2 does not divide the 5 layers of a stage (10 over pp=2); possible: 1 5"),
     (DENSE, Plan(pp=4.0, vpp=6.0), "vpp=6 does not divide the 3 layers of a stage (10 over pp=4); possible: 1 3"),

@@ -21,23 +21,24 @@ with atheris.instrument_imports(include=["roofline"]):
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from roofline.errors import RooflineError
-from tests.fuzz.mutated import SECONDS, limited, subjects
+from tests.fuzz.mutated import limited
+from tests.fuzz.subjects import subjects
 
 
 def main() -> None:
     """Fuzz one subject until libFuzzer's limits, or until something breaks."""
     folder = Path(tempfile.mkdtemp())
-    named = {subject.name: subject for subject in subjects(folder)}
-    if len(sys.argv) < 2 or sys.argv[1] not in named:
-        sys.exit(f"name a subject: {', '.join(named)}")
-    subject = named[sys.argv.pop(1)]
+    wanted = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+    subject = next((subject for subject in subjects(folder) if subject.name == wanted), None)
+    if subject is None:
+        sys.exit(f"name a subject: {', '.join(subject.name for subject in subjects(Path(tempfile.mkdtemp())))}")
     corpus = folder / "corpus"
     corpus.mkdir()
     for index, seed in enumerate(subject.seeds):
         (corpus / str(index)).write_text(seed, encoding="utf-8")
 
     def feed(raw: bytes) -> None:
-        with limited(SECONDS), contextlib.suppress(RooflineError):
+        with limited(subject.seconds), contextlib.suppress(RooflineError):
             subject.feed(raw.decode("utf-8", errors="surrogateescape"))
 
     atheris.Setup([*sys.argv, str(corpus)], feed)

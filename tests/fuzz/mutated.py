@@ -11,32 +11,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import os
 import random
 import re
 import resource
-import shlex
 import signal
 import sys
 import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import roofline as rl
-from roofline import units
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from roofline.catalog.store import Catalog
 from roofline.errors import RooflineError
-from roofline.studies import ranges
-from roofline.studies.sweep import where
+from tests.fuzz.subjects import WORD, Subject, subjects
 
-ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 2.0  # of CPU that one input may take
 MEMORY = 512 * 2**20  # bytes that the process may ever hold
 
 VALUES = (
@@ -44,24 +37,13 @@ VALUES = (
     "9" * 30, "9" * 500, "0x10", "1_000", "1,000", "01", "2026-01-05", "[]", "{}", "[1, 2]", "{a: 1}", "''", '"', "'", "|", ">",
     "0 GB", "-1 GB", "1e300 GB", "1 GB/s", "1 TFLOP/s", "nan W", "1 parsec", "GB", "80GiB", "80 GIB", "0 us", "1 %", "200 %",
     "*a", "&a [*a]", "!!python/object/apply:os.system ['true']", "!!binary aGk=", "? a", "<<: {a: 1}", "%YAML 9.9", "---", "...",
-    "h100-sxm", "llama-3.1-8b", "../../etc/passwd", "/dev/zero", "~root", "a\\b", "\x00", "\x1b[31m", "\u202eabc\u202c", "\ufeff", "\u00b5s",
+    "h100-sxm", "llama-3.1-8b", "../../../../../../proc/self/status", "/dev/zero", "~root", "a\\b", "\x00", "\x1b[31m", "\u202eabc\u202c", "\ufeff", "\u00b5s",
     "e\u0301", "\U0001f600", "<script>alert(1)</script>", "=1+1", "@x", "#", "a: b: c", "- - - -", "fp8", "int4", "bf17",
 )  # fmt: skip
-TOKEN = re.compile(r"[^\s,:=\[\]{}]+")
 
 
 class HangError(BaseException):
     """An input took more CPU than it may; not an `Exception`, so that nothing catches it on its way."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Something that reads text: what it is fed with, and seeds to begin with."""
-
-    name: str
-    seeds: Sequence[str]
-    feed: Callable[[str], object]
-    share: int = 1  # of the inputs
 
 
 @dataclass
@@ -87,7 +69,7 @@ def mutated(seeds: Sequence[str], random_: random.Random) -> str:
 
 def _token(text: str, _: Sequence[str], random_: random.Random) -> str:
     """Another value in the place of a word."""
-    places = list(TOKEN.finditer(text))
+    places = list(WORD.finditer(text))
     if not places:
         return random_.choice(VALUES)
     place = random_.choice(places)
@@ -96,7 +78,7 @@ def _token(text: str, _: Sequence[str], random_: random.Random) -> str:
 
 def _swapped(text: str, _: Sequence[str], random_: random.Random) -> str:
     """Two words in each other's place."""
-    places = list(TOKEN.finditer(text))
+    places = list(WORD.finditer(text))
     if len(places) < 2:
         return text
     one, other = sorted(random_.sample(places, 2), key=lambda place: place.start())
@@ -153,167 +135,6 @@ def _number(text: str, _: Sequence[str], random_: random.Random) -> str:
 MUTATIONS = (_token, _token, _number, _swapped, _lines, _lines, _cut, _inserted)
 
 
-# --- subjects -------------------------------------------------------------------------------------------------------
-
-
-def subjects(folder: Path) -> Iterator[Subject]:
-    """Everything that reads what users write; files are written into `folder`."""
-    for name, pattern, use in FILES:
-        seeds = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob(pattern))]
-        yield Subject(name, seeds, _file(folder / f"{name}.yaml", use), share=3)
-    rows = (ROOT / "examples" / "my-measurements.csv").read_text(encoding="utf-8")
-    yield Subject("measured CSV", [rows], _table(folder / "measured.csv"))
-    yield Subject("condition", CONDITIONS, lambda text: where.parse(text, COLUMNS), share=4)
-    yield Subject("range", RANGES, _ranges, share=4)
-    yield Subject("quantity", QUANTITIES, _quantities, share=4)
-    yield Subject("deployment", DEPLOYMENTS, lambda text: rl.predict("llama-3.1-8b-chat", text), share=2)
-    yield Subject("command line", examples(), _command, share=3)
-
-
-def _use_chip(path: Path) -> object:
-    return rl.predict("llama-3.1-8b", str(path), phase="decode", batch=4, context_len=1024)
-
-
-def _use_model(path: Path) -> object:
-    return rl.predict(str(path), "8xh100-sxm", phase="decode", batch=4, context_len=1024)
-
-
-def _use_work(path: Path) -> object:
-    return rl.predict(str(path), "64xh100-sxm")
-
-
-def _use_scenario(path: Path) -> object:
-    return rl.predict("llama-3.1-8b", "h100-sxm", scenario=str(path))
-
-
-def _use_assumptions(path: Path) -> object:
-    return rl.predict("llama-3.1-8b-chat", "h100-sxm", assumptions=str(path))
-
-
-def _only_lint(_: Path) -> object:
-    return None
-
-
-FILES: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
-    ("chip", "hardware/chips/*/*.yaml", _use_chip),
-    ("family", "hardware/families/*.yaml", _only_lint),
-    ("stack", "hardware/stacks/*.yaml", _only_lint),
-    ("economics", "hardware/economics/*.yaml", _use_assumptions),
-    ("model", "workloads/models/*.yaml", _use_model),
-    ("serving", "workloads/serving/*.yaml", _use_work),
-    ("training", "workloads/training/*.yaml", _use_work),
-    ("scenario", "workloads/scenarios/*.yaml", _use_scenario),
-    ("need", "workloads/needs/*.yaml", _only_lint),
-)
-COLUMNS = ("fits", "why", "batch", "tpot_s", "ttft_s", "mfu", "memory.bandwidth", "output_tokens_per_s", "decode_bound")
-CONDITIONS = (
-    "fits and tpot_s < 30 ms", "not (mfu >= 0.4 or batch == 8)", "1 < batch < 64 and decode_bound == 'memory'",
-    "memory.bandwidth / 2 TB/s >= 1 and output_tokens_per_s * 2 - 1e3 > 0", "-tpot_s < .5 s and why != \"memory\"", "true",
-)  # fmt: skip
-RANGES = ("1,2,4", "1:512:x2", "0:32000:+4000", "2..8TB/s:13", "2:8 TB/s:13", "1 s, 50 ms", "10 %, 0.5", "1e3:1e6:7")
-QUANTITIES = (
-    "80 GB",
-    "3.35 TB/s",
-    "989.4 TFLOP/s",
-    "700 W",
-    "0.7 us",
-    "400 Gbit/s",
-    "3.9 USD/h",
-    "50677 h",
-    "12 %",
-    "80 GiB",
-    "1830 MHz",
-)
-DEPLOYMENTS = (
-    "h100-sxm", "8xh100-sxm:tp=8,stack=vllm", "16xh200-sxm:pools=8:8", "576xgroq-lpu-v1", "4xmi300x:tp=2,dp=2,weights=fp8", "8xa100-sxm-80gb:kv_cache=fp8",
-)  # fmt: skip
-SLOW = (
-    "calibrate",
-    "validate",
-    "decide",
-    "market",
-    "new",
-    "contrast",
-    "plan",
-)  # that take long, or write files by themselves
-
-
-def _file(path: Path, use: Callable[[Path], object]) -> Callable[[str], object]:
-    """Check a file, and use it if nothing is wrong with it."""
-
-    def feed(text: str) -> None:
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
-        rows = rl.lint(path)["rows"]
-        if not any(row["severity"] == "error" for row in rows):
-            use(path)
-        elif rows:
-            raise RooflineError(rows[0]["message"])
-
-    return feed
-
-
-def _table(path: Path) -> Callable[[str], object]:
-    def feed(text: str) -> None:
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
-        rl.validate(path)
-
-    return feed
-
-
-def _ranges(text: str) -> None:
-    for unit in ("", "B/s", "s", "1"):
-        with contextlib.suppress(RooflineError):
-            ranges.values(text, unit, "--vary x")
-
-
-def _quantities(text: str) -> None:
-    for unit in units.DIMENSIONS:
-        with contextlib.suppress(RooflineError):
-            units.parse(text, unit)
-
-
-def examples() -> list[str]:
-    """The examples of every command's help that answer at once."""
-    import typer
-    from typer.testing import CliRunner
-
-    from roofline.cli.app import app
-
-    group: Any = typer.main.get_command(app)
-    found = []
-    for name in sorted(set(group.commands) - set(SLOW)):
-        text = CliRunner().invoke(app, [name, "--help"]).output
-        found += re.findall(r"^\s*\$ roofline (.*)$", text, re.MULTILINE)
-    return [line for line in found if not line.startswith("sweep") or "--dry-run" in line]
-
-
-def _command(line: str) -> None:
-    """Run a command line in this process; exit code 70 and tracebacks are bugs, and so is a warning."""
-    from roofline.cli import main
-
-    try:
-        words = shlex.split(line)
-    except ValueError:
-        return
-    words = [word for word in words if "\0" not in word]
-    if words[:1] and words[0] in SLOW:
-        return
-    said, typed = io.StringIO(), sys.argv
-    code: object = None
-    sys.argv = ["roofline", *words]
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        finally:
-            sys.argv = typed
-    if code not in (0, 1, 2, None) or "Traceback" in said.getvalue():
-        raise AssertionError(f"exit code {code}: {said.getvalue()[-2000:]}")
-    if code == RooflineError.exit_code:
-        raise RooflineError(said.getvalue())
-
-
 # --- running --------------------------------------------------------------------------------------------------------
 
 
@@ -340,7 +161,7 @@ def run(subject: Subject, inputs: int, seed: int, keep: Path | None) -> Outcome:
         start = time.process_time()
         outcome.inputs += 1
         try:
-            with limited(SECONDS):
+            with limited(subject.seconds):
                 subject.feed(text)
         except RooflineError:
             outcome.refused += 1
@@ -364,12 +185,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     warnings.simplefilter("error")
     if asked.keep:
+        asked.keep = asked.keep.resolve()
         asked.keep.mkdir(parents=True, exist_ok=True)
     broken = False
     Catalog()
     with tempfile.TemporaryDirectory() as folder:
         place = os.getcwd()
-        os.chdir(folder)  # what a command line writes goes there
         every = [subject for subject in subjects(Path(folder)) if asked.only in (None, subject.name)]
         shares = sum(subject.share for subject in every)
         print(f"{'subject':14} {'inputs':>7} {'refused':>8} {'broken':>7} {'slowest':>9}")

@@ -435,12 +435,43 @@ def test_a_threshold_that_nothing_can_miss_is_refused(limit: float) -> None:
         ({"value": ""}, "measured.csv:2: value: missing"),
         ({"batch": "-1"}, "measured.csv:2: batch: must be a positive number, got '-1'"),
         ({"value": "nan"}, "measured.csv:2: value: must be a positive number, got 'nan'"),
+        ({"value": "1e-308"}, "measured.csv:2: value: must be from 1e-12 to 1e+12, got '1e-308'"),
+        ({"batch": "1e300"}, "measured.csv:2: batch: must be from 1e-12 to 1e+12, got '1e300'"),
+        ({"tp": "0.5"}, "measured.csv:2: tp: must be a whole number from 1 on, got '0.5'"),
+        ({"pp": "0"}, "measured.csv:2: pp: must be a whole number from 1 on, got '0'"),
+        ({"num_chips": "1" * 500}, f"measured.csv:2: num_chips: must be a positive number, got {'1' * 60!r}"),
     ],
 )
 def test_cells_that_are_no_numbers_are_told(write: Write, change: dict[str, str], message: str) -> None:
     with pytest.raises(rl.RooflineError) as error:
         rl.validate(write(change))
     assert str(error.value).endswith(message)
+
+
+@pytest.mark.parametrize("change", [{"m": "0"}, {"m": "1.5"}, {"k": "-0.0"}, {"n": "0"}])
+def test_kernels_of_nothing_are_told(write_kernels: Write, change: dict[str, str]) -> None:
+    with pytest.raises(rl.RooflineError, match="must be a whole number from 1 on"):
+        rl.validate(write_kernels(change))
+
+
+@pytest.mark.parametrize("count", ["1e400", "-5", "9" * 400, "nan"])
+def test_a_shape_that_no_model_has_is_none(tmp_path: Path, count: str) -> None:
+    shape = {"model": "", "layers": count, "hidden": "4096", "heads": "32", "vocab": "32000"}
+    found = rl.validate(written(tmp_path / "m.csv", {**SOUND, **shape}, ({},)))
+    assert (found["rows"], len(found["skipped"])) == ([], 1)
+
+
+@pytest.mark.parametrize("note", ["E=1.2.3", "E=0", "E=99999999999", "topk=0, ep=0, tp=."])
+def test_notes_that_count_nothing_are_not_read(write_kernels: Write, note: str) -> None:
+    plain, odd = (rl.validate(write_kernels({"op": "moe_gemm", "note": text})) for text in ("", note))
+    assert [row["predicted"] for row in odd["rows"]] == [row["predicted"] for row in plain["rows"]] != []
+
+
+@pytest.mark.parametrize("name", ["our #1.yaml", "a: b.yaml", "it's [mine].yaml", "\u202eours.yaml"])
+def test_the_file_of_a_chip_may_be_called_anything(write: Write, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("extends: h100-sxm\nid: ours\n", encoding="utf-8")
+    found = rl.validate(write({"chip": "ours"}), chip=tmp_path / name)
+    assert [row["chip"] for row in found["rows"]] == ["ours"]
 
 
 def test_missing_columns_are_told(tmp_path: Path) -> None:

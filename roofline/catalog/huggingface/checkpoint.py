@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roofline.catalog.huggingface.config import mapping, read_json
+from roofline.catalog import reading
 from roofline.errors import Finding, SpecError
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
@@ -61,7 +61,7 @@ def header(path: Path) -> dict[str, Any]:
             raw = file.read(length)
     except OSError as error:
         raise SpecError([Finding(str(path), "", f"can't be read: {(error.strerror or str(error)).lower()}")]) from None
-    tensors = mapping(raw, str(path))
+    tensors = reading.json_text(reading.decoded(raw, path), str(path))
     tensors.pop("__metadata__", None)
     for name, about in tensors.items():
         shape = about.get("shape") if isinstance(about, dict) else None
@@ -95,7 +95,7 @@ def counted(path: str, tensors: Iterable[tuple[str, Mapping[str, Any]]], layers:
 
 def indexed(index: Path, layers: int, dtype: str) -> Checkpoint:
     """Parameters by the bytes of all files, of what is beside the decoder, too."""
-    data = read_json(index, MAX_INDEX)
+    data = reading.json_file(index, MAX_INDEX)
     about = data.get("metadata")
     about = about if isinstance(about, dict) else {}
     others = any(_is_beside(str(name), layers) for name in _weights(index, data))
@@ -127,7 +127,7 @@ def _weights(index: Path, data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _files(index: Path) -> list[str]:
     """Files of an index, each in its own folder: a name that leads elsewhere is refused."""
-    names = sorted({str(name) for name in _weights(index, read_json(index, MAX_INDEX)).values()})
+    names = sorted({str(name) for name in _weights(index, reading.json_file(index, MAX_INDEX)).values()})
     strange = next((name for name in names if Path(name).name != name or not name.endswith(".safetensors")), None)
     if strange is not None:
         raise SpecError([Finding(str(index), "weight_map", f"{strange[:80]!r} is no file of this folder")])

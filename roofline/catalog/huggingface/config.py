@@ -3,13 +3,12 @@ at once and nothing is guessed."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roofline.catalog import document
+from roofline.catalog import document, reading
 from roofline.catalog.document import KeyPath, dotted
 from roofline.errors import Finding, SpecError
 
@@ -119,35 +118,7 @@ def decoder_of(config: Config) -> Config:
 
 def read(path: Path) -> Config:
     """A `config.json`; `SpecError` if it can't be read or is no mapping."""
-    return Config(read_json(path, MAX_BYTES))
-
-
-def read_json(path: Path, most: int) -> dict[str, Any]:
-    """A JSON file of at most so many bytes that holds one mapping; `SpecError` if it is something else."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(most + 1)
-    except OSError as error:
-        raise SpecError([Finding(str(path), "", f"can't be read: {(error.strerror or str(error)).lower()}")]) from None
-    if len(raw) > most:
-        raise SpecError([Finding(str(path), "", f"is larger than {most:,} bytes")])
-    return mapping(raw, str(path))
-
-
-def mapping(raw: bytes, path: str) -> dict[str, Any]:
-    """JSON text that holds one mapping; `SpecError` with line and column if it does not."""
-    try:
-        data = json.loads(raw.decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise SpecError([Finding(path, "", f"not JSON: {error.msg}", error.lineno, error.colno)]) from None
-    except UnicodeDecodeError as error:
-        raise SpecError([Finding(path, "", f"is not UTF-8 text (byte {error.start})")]) from None
-    except (ValueError, RecursionError) as error:
-        what = "nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0]
-        raise SpecError([Finding(path, "", f"not JSON: {what}")]) from None
-    if not isinstance(data, dict):
-        raise SpecError([Finding(path, "", f"must hold keys in braces, got {_short(data)}", 1, 1)])
-    return data
+    return Config(reading.json_file(path, MAX_BYTES))
 
 
 def findings(path: Path, faults: Mapping[KeyPath, str]) -> list[Finding]:

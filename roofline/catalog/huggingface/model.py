@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from roofline.catalog import document
+from roofline.catalog import document, reading
 from roofline.catalog.faults import explain
-from roofline.catalog.huggingface.config import MAX_BYTES, Config, decoder_of, findings, read_json
+from roofline.catalog.huggingface.config import MAX_BYTES, Config, decoder_of, findings
 from roofline.catalog.huggingface.decoder import Decoder
 from roofline.catalog.huggingface.families import family
 from roofline.catalog.huggingface.formats import Stored, stored
@@ -96,7 +96,7 @@ def quantised_beside(config: Config, folder: Path) -> None:
     path = folder / QUANTISED
     if config.has("quantization_config") or not path.is_file():
         return
-    stated = read_json(path, MAX_BYTES).get("quantization")
+    stated = reading.json_file(path, MAX_BYTES).get("quantization")
     if isinstance(stated, dict):
         config.data = {**config.data, "quantization_config": stated}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from roofline.catalog.fields import Count, CountOrZero, Many, Spec, Word
 from roofline.catalog.specs.common import Identified, Sourced, StoredDType, join_sources
@@ -235,6 +235,13 @@ class ModelSpec(Identified):
     quantised: Literal["all", "experts"] = "all"
     rest: StoredDType | None = None
     published_parameters: PublishedSpec | None = None
+
+    @field_validator("blocks")
+    @classmethod
+    def _mixes(cls, blocks: tuple[BlockSpec, ...]) -> tuple[BlockSpec, ...]:
+        if not any(block.mixer for block in blocks):
+            raise ValueError("no block has a mixer: no token would see another")
+        return blocks
 
     def numbers(self) -> Mapping[str, str]:
         """Dotted path of each group of numbers to its `source:` value."""

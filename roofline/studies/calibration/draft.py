@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from roofline.catalog import spreads
-from roofline.errors import OutputError
+from roofline.catalog import reading, spreads
+from roofline.catalog.document import MAX_BYTES
+from roofline.errors import OutputError, SpecError
 from roofline.files import refused
 
 MARK = "# Written by `roofline calibrate`"  # begins the line that tells a run's files from those of people
@@ -30,8 +31,8 @@ def written(folder: Path) -> list[Path]:
 
 def _marked(path: Path) -> bool:
     try:
-        return any(line.startswith(MARK) for line in path.read_text(encoding="utf-8").splitlines()[:3])
-    except (OSError, UnicodeDecodeError):
+        return any(line.startswith(MARK) for line in reading.text(path, MAX_BYTES).splitlines()[:3])
+    except SpecError:
         return False
 
 

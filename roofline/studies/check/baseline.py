@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote
 
+from roofline.catalog import reading
 from roofline.errors import Finding, OutputError, SpecError
 from roofline.files import put
 
@@ -80,14 +81,7 @@ def read(path: Path) -> Baseline:
         raise SpecError([Finding(str(path), "", "is a folder; name a file")])
     if not path.exists():
         raise SpecError([Finding(str(path), "", "no such file; 'roofline check --update' writes it")])
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _refused(str(path), f"is no baseline of roofline: it is larger than {MAX_BYTES:,} bytes", 0)
-        return parse(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError:
-        raise _refused(str(path), "is no baseline of roofline: it is not UTF-8 text", 0) from None
-    except OSError as error:
-        raise _refused(str(path), f"can't be read: {error.strerror or error}", 0) from None
+    return parse(reading.text(path, MAX_BYTES), str(path))
 
 
 def may_replace(path: Path) -> bool:

@@ -14,13 +14,13 @@ from typing import Any
 from roofline import __version__
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
-from roofline.errors import RooflineError, did_you_mean
+from roofline.errors import RooflineError, SpecError, did_you_mean
 from roofline.studies.importing import benchmarks
 from roofline.studies.importing.benchmarks import content
 from roofline.studies.importing.benchmarks.content import Figure, Run
 from roofline.studies.importing.model import IMPORT_SCHEMA
 from roofline.studies.importing.writing import put
-from roofline.studies.measured import serving
+from roofline.studies.measured import serving, table
 from roofline.studies.measured.names import known
 from roofline.studies.measured.table import case_of, format_of
 
@@ -85,6 +85,8 @@ def import_bench(
         own = list(_rows(path, runs, stated, catalog))
         if not own:
             raise RooflineError(f"{path}: holds no figure that can be read as {read.name} ({read.says})")
+        if faults := dict.fromkeys(fault for row in own for fault in table.faults(path, 0, row)):
+            raise SpecError(list(faults))
         files.append({"path": str(path), "format": read.name, "runs": len(runs), "rows": len(own)})
         rows += own
         notes += [f"{path.name}: {note}" for note in _told(runs)]

@@ -13,7 +13,7 @@ from roofline.catalog.huggingface import checkpoint
 from roofline.catalog.huggingface.checkpoint import Checkpoint
 from roofline.catalog.huggingface.config import Config, read
 from roofline.catalog.huggingface.model import CONFIG, Imported, Origin, imported, quantised_beside
-from roofline.catalog.store import KINDS, Catalog
+from roofline.catalog.store import KINDS, Catalog, real
 from roofline.errors import RooflineError
 from roofline.studies.importing import hub
 from roofline.studies.importing.writing import put
@@ -63,7 +63,7 @@ def _called(config: Config, path: Path) -> str:
     stated = config.data.get("_name_or_path")
     if isinstance(stated, str) and hub.is_name(stated):
         return stated
-    stem = path.resolve().parent.name if path.name == CONFIG else re.sub(r"[_-]?config$", "", path.stem)
+    stem = real(path).parent.name if path.name == CONFIG else re.sub(r"[_-]?config$", "", path.stem)
     return stem.replace("--", "/")
 
 

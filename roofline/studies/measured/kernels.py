@@ -171,8 +171,8 @@ def column(cases: Sequence[Case], name: str, otherwise: float = 0.0) -> Num:
 
 
 def noted(cases: Sequence[Case], name: str, otherwise: float) -> Num:
-    """A number that notes state as `name=value`, as an array."""
-    found = (re.search(rf"\b{name}=([0-9.]+)", case["note"], re.IGNORECASE) for case in cases)
+    """A count that notes state as `name=value`, as an array."""
+    found = (re.search(rf"\b{name}=([1-9][0-9]{{0,4}})\b", case["note"], re.IGNORECASE) for case in cases)
     return np.array([float(match[1]) if match else otherwise for match in found])
 
 

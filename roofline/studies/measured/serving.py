@@ -247,7 +247,7 @@ def depth(case: Case) -> float:
     """Tokens that were in the cache before: as stated, or `pp2048 @ d32768` in the words of llama-bench."""
     if case.numbers.get("cached"):
         return float(case.numbers["cached"] or 0.0)
-    found = re.search(r"\bpp\d+ @ d(\d+)", case["note"])
+    found = re.search(r"\bpp\d+ @ d(\d{1,9})\b", case["note"])
     return float(found[1]) if found else 0.0
 
 
@@ -255,7 +255,7 @@ def chunk(case: Case) -> float:
     """Tokens that passed at once: as stated, or `n_ubatch 2048` in the words of llama-bench; 0 if nothing is said."""
     if case.numbers.get("chunk"):
         return float(case.numbers["chunk"] or 0.0)
-    found = re.search(r"\bn_ubatch (\d+)$|\bn_ubatch (\d+)[;,]", case["note"])
+    found = re.search(r"\bn_ubatch (\d{1,9})$|\bn_ubatch (\d{1,9})[;,]", case["note"])
     return float(found[1] or found[2]) if found else 0.0
 
 

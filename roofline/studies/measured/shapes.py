@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from roofline.studies.measured.table import Case
 from roofline.workload import Attention, Block, DenseFFN, Model, MoE
 
+MOST = 10**9
 NEEDED = ("layers", "hidden", "heads", "vocab")
 
 
@@ -67,8 +68,9 @@ def stated(case: Case) -> Shape | None:
 
 
 def _whole(cells: Case | Mapping[str, str], column: str) -> int:
-    """A whole number in a cell; 0 if it is empty or none."""
+    """A whole number in a cell; 0 if it is empty, none, or one that no model has."""
     try:
-        return int(float(cells[column] or 0))
+        number = float(cells[column] or 0)
     except ValueError:
         return 0
+    return int(number) if 0 <= number <= MOST else 0

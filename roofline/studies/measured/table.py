@@ -5,7 +5,6 @@ The columns are described in `workloads/measured/README.md`; unknown ones are ig
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from roofline.catalog import reading
 from roofline.catalog.store import builtin
 from roofline.errors import Finding, SpecError, did_you_mean
 from roofline.machine.evidence import ENERGY, POWER, SYSTEM
@@ -115,11 +115,13 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of one kind of table: those that must exist, those that hold numbers, those filled in every row."""
+    """The columns of one kind of table: those that must exist, those that hold numbers, of these those that count
+    things and so are whole, and those filled in every row."""
 
     name: str
     needed: tuple[str, ...]
     numbers: tuple[str, ...]
+    whole: tuple[str, ...]
     filled: tuple[str, ...] = ()
 
 
@@ -131,6 +133,7 @@ SERVING = Layout(
         "seq_len", "global_batch_seqs", "micro_batch_seqs", "vpp", "cp", "fsdp_zero", "expert_tp", "lora_rank",
         "scale_out_gbps", "chips_per_node", "tokens_per_s",
     ),
+    whole=("num_chips", "tp", "pp", "ep", "dp", "vpp", "cp", "expert_tp"),
     filled=("value",),
 )  # fmt: skip
 KERNELS = Layout(
@@ -140,7 +143,13 @@ KERNELS = Layout(
         "num_chips", "m", "n", "k", "batch", "heads", "kv_heads", "head_dim", "q_len", "kv_len", "bytes", "ranks",
         "latency_us", "tflops", "gbps",
     ),
+    whole=(
+        "num_chips", "m", "n", "k", "batch", "heads", "kv_heads", "head_dim", "q_len", "kv_len", "bytes", "ranks",
+    ),
 )  # fmt: skip
+
+
+LEAST, MOST = 1e-12, 1e12  # what is measured lies between, whatever its unit
 
 
 class SkipError(Exception):
@@ -184,18 +193,12 @@ def shipped() -> tuple[Path, ...]:
 
 def read(path: Path) -> Table:
     """A CSV file; `SpecError` with every missing column or cell that is no number. A column `op` marks kernels."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = tuple(reader.fieldnames or ())
-            layout = KERNELS if "op" in columns else SERVING
-            missing = [column for column in layout.needed if column not in columns]
-            if missing:
-                raise SpecError([_missing(path, column, columns) for column in missing])
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError([Finding(str(path), "", f"can't be read: {error}")]) from None
-    findings = [finding for line, row in enumerate(rows, start=2) for finding in _faults(path, line, row, layout)]
+    columns, rows = reading.table(path)
+    layout = KERNELS if "op" in columns else SERVING
+    missing = [column for column in layout.needed if column not in columns]
+    if missing:
+        raise SpecError([_missing(path, column, columns) for column in missing])
+    findings = [finding for line, row in enumerate(rows, start=2) for finding in faults(path, line, row, layout)]
     if findings:
         raise SpecError(findings)
     return Table(layout, [case_of(row, layout) for row in rows])
@@ -211,7 +214,8 @@ def _missing(path: Path, column: str, columns: tuple[str, ...]) -> Finding:
     return Finding(str(path), column, "missing column" + (f"; is it {near}?" if near else ""), 1, 1)
 
 
-def _faults(path: Path, line: int, row: Mapping[str, Any], layout: Layout) -> Iterator[Finding]:
+def faults(path: Path, line: int, row: Mapping[str, Any], layout: Layout = SERVING) -> Iterator[Finding]:
+    """What is wrong with the numbers of a row."""
     for column in layout.numbers:
         text = (row.get(column) or "").strip()
         if not text:
@@ -219,8 +223,17 @@ def _faults(path: Path, line: int, row: Mapping[str, Any], layout: Layout) -> It
                 yield Finding(str(path), column, "missing", line)
             continue
         number = _number(text)
-        if number is None or not math.isfinite(number) or number < 0 or (column in layout.filled and number == 0):
-            yield Finding(str(path), column, f"must be a positive number, got {text!r}", line)
+        if wrong := _wrong(number, zero=column not in layout.filled, whole=column in layout.whole):
+            yield Finding(str(path), column, f"{wrong}, got {text[:60]!r}", line)
+
+
+def _wrong(number: float | None, *, zero: bool, whole: bool) -> str:
+    """What a cell must be that is not; empty if it is."""
+    if number is None or not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        return "must be a positive number"
+    if whole and (not number.is_integer() or number == 0):
+        return "must be a whole number from 1 on"
+    return "" if number == 0 or LEAST <= number <= MOST else f"must be from {LEAST:g} to {MOST:g}"
 
 
 def _number(text: str | None) -> float | None:

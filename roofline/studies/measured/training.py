@@ -278,7 +278,7 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
 
 def scale_out(case: Case) -> float:
     """Bytes per second of a chip's link to other nodes: as stated, or `400 Gbps/node`; 0 if nothing is said."""
-    found = re.match(r"(\d+) Gbps/node", case["interconnect"])
+    found = re.match(r"(\d{1,6}) Gbps/node", case["interconnect"])
     node = float(found[1]) / (case.numbers["chips_per_node"] or NODE) if found else 0.0
     return (case.numbers["scale_out_gbps"] or node) * 1e9 / 8.0
 
@@ -291,7 +291,7 @@ def convention(case: Case) -> str:
 
 def expert_ranks(case: Case) -> float:
     """Ranks that divide each expert: as stated, or `ETP=4` in a note; 0 if nothing is said."""
-    found = re.search(r"\bETP=(\d+)", case["note"])
+    found = re.search(r"\bETP=([1-9]\d{0,4})\b", case["note"])
     return case.numbers["expert_tp"] or (float(found[1]) if found else 0.0)
 
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import roofline
-from roofline.errors import OutputError
+from roofline.catalog import reading
+from roofline.errors import OutputError, SpecError
 from roofline.studies import fingerprint
 from roofline.studies.sweep import sinks
 from roofline.studies.sweep.chunks import Part, Tally, Work, hashed
@@ -28,6 +29,7 @@ from roofline.studies.sweep.columns import Table
 
 SCHEMA = "roofline.sweep-state/2"
 MANIFEST, JOURNAL, ROWS, LOCK = "manifest.json", "journal.jsonl", "rows", "lock"
+MAX_BYTES = 100_000_000  # of a manifest or a journal
 DONE = "_roofline.json"  # in a finished dataset
 
 
@@ -83,6 +85,8 @@ def opened(place: Path, wanted: Mapping[str, Any], *, restart: bool) -> Iterator
         _check_finished(place, wanted)
     folder = place.with_name(f"{place.name}.sweep")
     with refused(place, "begin"):
+        if place.exists() and not (place.is_file() or place.is_dir()):
+            raise OutputError(f"{place}: is no file that could be replaced")
         if not place.parent.is_dir():
             raise OutputError(f"{place}: no such folder: {place.parent}")
         folder.mkdir(exist_ok=True)
@@ -174,8 +178,8 @@ class State:
 
     def _safe(self) -> Iterator[Part]:
         """Chunks of an earlier run whose bytes are still those that were written, up to the first that are not."""
-        with suppress(OSError):
-            lines = (self.folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+        with suppress(OSError, SpecError):
+            lines = reading.text(self.folder / JOURNAL, MAX_BYTES).splitlines()
             rows = None if self.apart else self.rows.open("rb")
             try:
                 for chunk, line in enumerate(lines):
@@ -208,12 +212,14 @@ class State:
 
 
 def _read(line: str) -> Part | None:
-    """A line of the journal; None for one that was cut off."""
+    """A line of the journal; None for one that was cut off or changed."""
     try:
         found = json.loads(line)
-        return Part(found["chunk"], Tally(**found["tally"]), found["size"], found["sha256"])
-    except (ValueError, KeyError, TypeError):
+        part = Part(found["chunk"], Tally(**found["tally"]), found["size"], found["sha256"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    counts = (part.chunk, part.size, *asdict(part.tally).values())
+    return part if all(type(count) is int and count >= 0 for count in counts) else None
 
 
 def _hash(stream: IO[bytes], length: int) -> str:
@@ -224,11 +230,16 @@ def _hash(stream: IO[bytes], length: int) -> str:
     return "" if length else digest.hexdigest()
 
 
+def _manifest(path: Path) -> dict[str, Any] | None:
+    """What a sweep was made of; None if that can't be told."""
+    with suppress(SpecError):
+        return reading.json_file(path, MAX_BYTES)
+    return None
+
+
 def _check_same(folder: Path, wanted: Mapping[str, Any], *, restart: bool) -> None:
     path = folder / MANIFEST
-    known: Any = None
-    with suppress(OSError, ValueError):
-        known = json.loads(path.read_text(encoding="utf-8"))
+    known = _manifest(path)
     strange = [item.name for item in folder.iterdir() if item.name != LOCK]
     if strange and known is None and not restart and not _only_ours(strange):
         raise OutputError(f"{folder}: holds something else than a sweep; write to another file")
@@ -252,9 +263,7 @@ def _only_ours(names: list[str]) -> bool:
 
 def _check_finished(place: Path, wanted: Mapping[str, Any]) -> None:
     """`OutputError` if a folder holds anything but an earlier result of this very sweep."""
-    known: Any = None
-    with suppress(OSError, ValueError):
-        known = json.loads((place / DONE).read_text(encoding="utf-8"))
+    known = _manifest(place / DONE)
     if wanted["format"] != "parquet" or wanted["tables"]:
         raise OutputError(f"{place}: is a folder; name a file")
     if known is None:
@@ -271,7 +280,7 @@ def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         if one == other:
             continue
         if isinstance(one, dict) and isinstance(other, dict):
-            keys = [key for key in (*other, *one) if one.get(key) != other.get(key)]
+            keys = [key for key in (*other, *one) if key not in one or key not in other or one[key] != other[key]]
             if name == "inputs":
                 return f"another {keys[0].replace(' ', ' (', 1)})" if " " in keys[0] else f"another {keys[0]}"
             return f"another {keys[0]}"

@@ -276,6 +276,20 @@ def test_files_that_can_t_be_read_are_told(tmp_path: Path, catalog: Catalog) -> 
         import_bench([tmp_path / "binary"], catalog, {}, save=False)
 
 
+@pytest.mark.parametrize("change", [{"avg_ts": -1}, {"n_prompt": -512}, {"avg_ts": 0}])
+def test_a_rate_or_length_below_nothing_is_no_figure(save: Save, catalog: Catalog, change: Row) -> None:
+    with pytest.raises(RooflineError, match="holds no figure"):
+        import_bench([save("a.json", {**LLAMA, "n_gen": 0, **change})], catalog, {}, save=False)
+
+
+def test_numbers_that_no_run_has_are_told_and_nothing_is_written(save: Save, catalog: Catalog, tmp_path: Path) -> None:
+    path = save("a.json", {**TRTLLM, "world_info": {**TRTLLM["world_info"], "tp_size": 0.5}})
+    with pytest.raises(RooflineError) as error:
+        import_bench([path], catalog, {}, out=str(tmp_path / "a.csv"))
+    assert str(error.value) == f"{path}: tp: must be a whole number from 1 on, got '0.5'"
+    assert not (tmp_path / "a.csv").exists()
+
+
 def test_the_api_is_the_command(save: Save, tmp_path: Path) -> None:
     path, out = save("a.json", VLLM), tmp_path / "rows.csv"
     result = rl.import_bench(path, chip="h100-sxm", weight_dtype="fp8", out=out)

@@ -102,6 +102,43 @@ def test_what_was_harmed_meanwhile_is_made_again(tmp_path: Path, harm: str, monk
     assert swept(out) == whole
 
 
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    "change",
+    [{"size": 1e3}, {"size": -1}, {"chunk": True}, {"tally": {"points": "16"}}, {"tally": []}, {"sha256": None}, None],
+)
+def test_a_journal_of_something_else_is_not_believed(
+    tmp_path: Path, change: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = swept(tmp_path / "whole.csv"), tmp_path / "rows.csv"
+    half_done(out, monkeypatch, 3)
+    journal = tmp_path / "rows.csv.sweep" / state.JOURNAL
+    first, *others = journal.read_text().splitlines()
+    changed = "[" * 100_000 if change is None else json.dumps({**json.loads(first), **change})
+    journal.write_text("\n".join([changed, *others, ""]))
+    assert swept(out) == whole
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "[" * 100_000, "{}", '{"inputs": {"a": null}}', "\xff", None])
+def test_a_manifest_of_something_else_is_refused(
+    tmp_path: Path, text: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, dataset = tmp_path / "rows.csv", tmp_path / "rows.parquet"
+    half_done(out, monkeypatch, 0)
+    manifest = tmp_path / "rows.csv.sweep" / state.MANIFEST
+    known = json.loads(manifest.read_text())
+    if text is None:
+        text = json.dumps({**known, "inputs": {**known["inputs"], "one more": None}})
+    dataset.mkdir()
+    for place in (manifest, dataset / state.DONE):
+        place.write_bytes(text.encode("latin-1"))
+    (manifest.parent / state.JOURNAL).write_text("")
+    with pytest.raises(OutputError, match=r"holds something else than a sweep|holds an unfinished sweep with another"):
+        swept(out)
+    with pytest.raises(OutputError, match=r"is a folder, and holds no sweep|holds a sweep with another"):
+        rl.sweep(CHAT, "h100-sxm", vary=AXES, out=dataset)
+
+
 def half_done(out: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, **options: Any) -> None:
     """A sweep that was interrupted at a chunk."""
     write = chunks.to_file

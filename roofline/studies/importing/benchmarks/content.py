@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from roofline.errors import Finding, SpecError
+from roofline.catalog import reading
 
 MAX_BYTES = 200_000_000
 MOST = 10_000  # records of one file
@@ -56,17 +56,7 @@ class Format:
 
 def read(path: Path) -> Content:
     """A file's content; `SpecError` if it can't be read, is too large, or no text."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SpecError([Finding(str(path), "", f"can't be read: {(error.strerror or str(error)).lower()}")]) from None
-    if len(raw) > MAX_BYTES:
-        raise SpecError([Finding(str(path), "", f"is larger than {MAX_BYTES:,} bytes")])
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError([Finding(str(path), "", f"is not UTF-8 text (byte {error.start})")]) from None
+    text = reading.text(path, MAX_BYTES)
     return Content(path, text, tuple(_records(text)))
 
 

@@ -45,8 +45,7 @@ def _run(record: Mapping[str, Any]) -> Run:
 
 def _figures(record: Mapping[str, Any]) -> list[Figure]:
     """A test of a prompt, of generation, or of both in turn."""
-    reads, writes = number(record, "n_prompt") or 0.0, number(record, "n_gen") or 0.0
-    rate = number(record, "avg_ts")
+    reads, writes, rate = (max(number(record, key) or 0.0, 0.0) for key in ("n_prompt", "n_gen", "avg_ts"))
     if not rate or not (reads or writes):
         return []
     lengths = {"input_len": told(reads), "output_len": told(writes)}

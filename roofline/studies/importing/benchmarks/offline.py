@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roofline.studies.importing.benchmarks.content import Content, Figure, Format, Run, figures, number
+from roofline.studies.importing.benchmarks.content import Content, Format, Run, figures, number
 
 
 def _of_latency(content: Content) -> bool:
@@ -29,8 +29,7 @@ def _read_throughput(content: Content) -> Iterator[Run]:
     for record in content.records:
         cells = {"framework": "vLLM", "mode": "offline_max_throughput", "phase": "e2e", "speculative": "no"}
         tokens, requests = number(record, "total_num_tokens"), number(record, "num_requests")
-        rate = number(record, "tokens_per_second")
-        told = [Figure("total_tokens_per_s", rate)] if rate else []
+        told = figures(record, {"tokens_per_second": ("total_tokens_per_s", 1.0)})
         notes = []
         if tokens and requests:
             notes.append(
