@@ -25,21 +25,15 @@ Caches = Callable[[Num], Num]  # bytes of a request's cache on one chip, by the 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hold:
-    """One pause, or several along an axis: `held` are the bytes of one chip that the request's cache takes, `needed`
-    the tokens of it that later steps go on from, `found` those of them that a prefix cache has anyway.
-
-    `keep` and `recompute` are chip-seconds, `prompt` the seconds by which reading again delays the request,
-    `break_even` the length of the pause at which both cost the same (infinite if nothing has to stay), and `full` says
-    whether memory decides how many requests run.
+    """One pause, or several along an axis: `held` are the bytes of one chip that the request's cache takes, `keep` and
+    `recompute` chip-seconds, `prompt` the seconds by which reading again delays the request, and `full` says whether
+    memory decides how many requests run.
     """
 
     held: Num
-    needed: Num
-    found: Num
     keep: Num
     recompute: Num
     prompt: Num
-    break_even: Num
     full: Truth
 
     @property
@@ -91,15 +85,11 @@ def weighed(
     stays = np.where(again, caches(needed) - np.where(np.greater(found, 0.0), caches(found), 0.0), 0.0)
     share = stays / np.maximum(space, 1.0)
     read = np.where(again, occupied, 0.0)
-    equal = np.where(np.greater(share, 0.0), read / np.where(np.greater(share, 0.0), share, 1.0), np.inf)
     return Hold(
         held=caches(context),
-        needed=needed,
-        found=found,
         keep=share * seconds * chips,
         recompute=read * chips,
         prompt=np.where(again, prompt, 0.0),
-        break_even=equal,
         full=full,
     )
 

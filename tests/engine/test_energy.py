@@ -52,6 +52,12 @@ def test_a_product_draws_by_its_bytes_and_flops() -> None:
     assert drawn(phase(product(m))) == pytest.approx(100.0 + 50.0 + 1e-10 * moved / seconds + 2000.0)
 
 
+def test_no_chip_is_busier_than_all_of_the_time() -> None:
+    """Batches that follow each other through a pipeline occupy a stage at most without a pause."""
+    chip = replace(CHIP, energy=EnergyCosts(idle=60.0, base=100.0, busy=50.0))
+    assert [drawn(phase(product(4096.0), busy=busy), chip) for busy in (0.5, 1.0, 3.0)] == [125.0, 150.0, 150.0]
+
+
 def test_a_chip_that_waits_for_its_host_draws_its_base() -> None:
     assert drawn(phase(waits=1.0)) == 100.0
     work = phase(product(4096.0))

@@ -100,6 +100,17 @@ def test_the_interval_of_a_rate_is_that_of_its_time_turned_round(
             assert found[f"{rate}_high"] == pytest.approx(1.0 / found[f"{time}_low"])
 
 
+@pytest.mark.parametrize(
+    ("name", "span"), [("ttft_s", "prefill"), ("tpot_s", "decode"), ("", "end to end")], ids=["reads", "writes", "both"]
+)
+def test_a_request_of_one_phase_is_that_phase(name: str, span: str) -> None:
+    """The whole request has the spread of the only phase that it has."""
+    told = dict.fromkeys(("ttft_s", "tpot_s", "e2e_latency_s"), (1e-3, 100.0))
+    values = metrics(told) | ({other: 0.0 for other in ("ttft_s", "tpot_s") if other != name} if name else {})
+    found = around(values, {each: spread(1.0, factor) for each, factor in UNLIKE.items()})
+    assert float(found["e2e_latency_s_high"]) == pytest.approx(0.1 * UNLIKE[span])
+
+
 def test_far_from_the_bound_the_interval_is_the_spread() -> None:
     told = {"tpot_s": (1e-3, 100.0), "decode_tokens_per_s": (1000.0, 100.0)}
     found = around(metrics(told), {"decode": spread(0.8, 1.5)})

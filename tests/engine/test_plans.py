@@ -78,6 +78,12 @@ def test_given_degrees_are_kept(catalog: Catalog) -> None:
     assert (found.tp, found.pp, found.dp) == (4.0, 2.0, 2.0)
 
 
+def test_no_plan_says_which_rule_leaves_none(catalog: Catalog) -> None:
+    """The replicas that are left over of degrees that are given are what a plan would have."""
+    with pytest.raises(PlanError, match=r"tp·pp·dp·cp = 3·2·5·1 = 30, but the deployment has 32|tp=3 does not divide"):
+        plans.candidates(catalog.model("llama-3.1-70b"), 32, {"tp": 3, "pp": 2})
+
+
 def test_wiring_sets_a_limit(catalog: Catalog) -> None:
     with pytest.raises(PlanError, match="16 x rtx-4090: its links join at most 8 chips"):
         plans.check_wiring(catalog.chip("rtx-4090"), 16)
