@@ -15,7 +15,7 @@ from roofline.engine.disaggregated import moves
 from roofline.engine.pools import Scores, best_plans, splits
 from roofline.engine.prediction import POOLS, Prediction
 from roofline.errors import PlanError
-from roofline.machine import Chip, Link, Memory, Peak, Stack
+from roofline.machine import Chip, EnergyCosts, Link, Memory, Peak, Stack
 from roofline.workload import Decode, Pause, Plan, Prefill, ServiceLevel, Serving, Speculation
 
 IDEAL = Stack(id="ideal", name="none")
@@ -288,6 +288,26 @@ def test_each_pool_has_its_power(catalog: Catalog) -> None:
     found = apart(request(catalog, 8.0), Plan(dp=2.0), Plan(tp=4.0), replace(machine(), tdp=700.0))
     assert metric(found, "power_w") == pytest.approx(6 * 700.0)
     assert metric(found, "energy_j_per_token") == pytest.approx(4200.0 / metric(found, "output_tokens_per_s"))
+
+
+@pytest.mark.parametrize("batch", [1.0, 8.0, 200.0])
+def test_a_pool_draws_less_while_nothing_comes(catalog: Catalog, batch: float) -> None:
+    """100 W at work, 60 W idle: a prompt keeps its replica at work for its time, a request its share of those beside it."""
+    work = request(catalog, batch)
+    chip = replace(machine(), energy=EnergyCosts(idle=60.0, base=100.0))
+    found = apart(work, Plan(dp=2.0), Plan(tp=4.0), chip, BUSY)
+    rate, reading = rates(found)
+    running = max(metric(found, "decode_tokens_per_s") * metric(found, "tpot_s"), 1.0)
+    busy = rate / reading, min(rate * float(found.phases[1].time) / running, 1.0)
+    expected = sum(chips * (60.0 + 40.0 * share) for chips, share in zip((2.0, 4.0), busy, strict=True))
+    assert metric(found, "power_w") == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("batch", [1.0, 16.0, 600.0])
+def test_a_request_is_its_steps_the_crossing_and_its_wait(catalog: Catalog, batch: float) -> None:
+    found = apart(request(catalog, batch), Plan(dp=2.0), Plan(tp=4.0), stack=BUSY)
+    spent = sum(float(use.effort.time) for use in found.uses) + crossing(found)
+    assert metric(found, "e2e_latency_s") == pytest.approx(spent + float(found.waiting), rel=1e-9)
 
 
 # --- memory -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 from roofline.engine import inference
 from roofline.engine.deployment import Deployment
-from roofline.engine.prediction import Phase
+from roofline.engine.prediction import Phase, Prediction
 from roofline.machine import Chip, Memory, Peak, Stack
 from roofline.workload import Attention, Block, Decode, DenseFFN, Model, Plan, Prefill, Serving
 
@@ -16,12 +16,15 @@ MODEL = Model(id="m", name="M", hidden=512, vocab=1000, blocks=(
     Block(count=4, mixer=Attention(heads=8, kv_heads=8, head_dim=64), ffn=DenseFFN(width=2048)),))  # fmt: skip
 
 
-def prefill(batch: float, tokens: float, chunk: float, **degrees: float) -> Phase:
+def served(batch: float, tokens: float, chunk: float, **degrees: float) -> Prediction:
     plan = Plan(**degrees)  # type: ignore[arg-type]
     stack = Stack(id="any", name="Any", batching="static", prefill_chunk=chunk)
     work = Serving(id="w", model=MODEL, steps=(Prefill(tokens), Decode(16.0)), batch=batch)
-    where = Deployment(chip=CHIP, num_chips=int(plan.num_chips), stack=stack, plan=plan)
-    return inference.predict(work, where).phases[0]
+    return inference.predict(work, Deployment(chip=CHIP, num_chips=int(plan.num_chips), stack=stack, plan=plan))
+
+
+def prefill(batch: float, tokens: float, chunk: float, **degrees: float) -> Phase:
+    return served(batch, tokens, chunk, **degrees).phases[0]
 
 
 def rows(phase: Phase) -> float:
@@ -49,3 +52,9 @@ def test_rounds_read_every_token_once(batch: float, chunk: float, rounds: float,
 
 def test_replicas_share_a_batch() -> None:
     assert rows(prefill(8.0, 100.0, 1e9, dp=4.0)) == 200.0
+
+
+@pytest.mark.parametrize("chunk", [1e9, 400.0, 50.0])
+def test_the_rate_of_prompts_is_that_of_the_whole_batch(chunk: float) -> None:
+    found = served(8.0, 100.0, chunk)
+    assert found.metrics["prefill_tokens_per_s"] == pytest.approx(8 * 100.0 / float(found.phases[0].time))
