@@ -20,7 +20,7 @@ READERS = {name: (seeds, place, use) for name, seeds, place, use, _ in subjects.
 YAML = [name for name, (_, place, _) in READERS.items() if place.endswith(".yaml")]
 JSON = [name for name, (_, place, _) in READERS.items() if place.endswith(".json")]
 CSV = [name for name, (_, place, _) in READERS.items() if place.endswith(".csv")]
-QUICK = [name for name in READERS if name not in ("training", "fitted CSV")]  # those take long
+QUICK = [name for name in READERS if name not in (*subjects.SEARCHED, "fitted CSV")]  # those take long
 ESCAPE, TURN = "\x1b[31m", "\u202e"
 Read = Callable[[str, bytes | Path], object]
 
