@@ -12,13 +12,13 @@ from roofline.errors import OutputError
 
 def put(place: Path, text: str, *, over: bool) -> Path:
     """Write a text file; `over` one that exists only if that is asked for. `OutputError` if it can't be written."""
-    if place.is_dir():
+    if os.path.isdir(place):
         raise OutputError(f"{place}: is a folder; name a file")
-    if place.exists() and not place.is_file():
+    if os.path.exists(place) and not os.path.isfile(place):
         raise OutputError(f"{place}: is no file that could be replaced; - is stdout")
-    if not place.parent.is_dir():
+    if not os.path.isdir(place.parent):
         raise OutputError(f"{place}: no such folder: {place.parent}")
-    if place.exists() and not over:
+    if os.path.exists(place) and not over:
         raise OutputError(f"{place} exists already; name it with -o to write over it, or choose another name")
     beside: Path | None = None
     try:

@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from roofline import __version__, units
@@ -141,13 +141,15 @@ def _quoted(text: str) -> str:
 
 def place(path: Path) -> None:
     """`OutputError` if there is no folder for a file, or it can't be written there."""
-    if path.is_dir():
+    with _refused(path):  # a name that no file can have
+        path.exists()
+    if os.path.isdir(path):
         raise OutputError(f"{path}: is a folder; name a file")
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(f"{path}: is no file that could be replaced")
-    if not path.absolute().parent.is_dir():
+    if not os.path.isdir(path.absolute().parent):
         raise OutputError(f"{path}: no such folder: {path.parent}")
-    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+    if not os.access(path if os.path.exists(path) else path.absolute().parent, os.W_OK):
         raise OutputError(f"{path}: can't be written: permission denied")
 
 
@@ -156,7 +158,7 @@ def write(texts: Mapping[Path, str]) -> list[Path]:
     made: list[tuple[Path, Path]] = []
     try:
         for path, text in texts.items():
-            try:
+            with _refused(path):
                 handle, temporary = tempfile.mkstemp(dir=path.absolute().parent, prefix=".roofline-")
                 made.append((Path(temporary), path))
                 with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
@@ -164,12 +166,20 @@ def write(texts: Mapping[Path, str]) -> list[Path]:
                 mask = os.umask(0)
                 os.umask(mask)
                 Path(temporary).chmod(0o666 & ~mask)
-            except OSError as fault:
-                raise OutputError(f"{path}: can't be written: {(fault.strerror or str(fault)).lower()}") from None
         for temporary_path, path in made:
-            os.replace(temporary_path, path)
+            with _refused(path):
+                os.replace(temporary_path, path)
     finally:
         for temporary_path, _ in made:
             with suppress(OSError):
                 temporary_path.unlink(missing_ok=True)
     return list(texts)
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """What the system refuses to do with a file, as an `OutputError` that names it."""
+    try:
+        yield
+    except OSError as fault:
+        raise OutputError(f"{path}: can't be written: {(fault.strerror or str(fault)).lower()}") from None
