@@ -81,7 +81,7 @@ def draft(place: Path | None) -> Iterator[Draft]:
             yield Draft(Path(folder), None)
         return
     with _refused(place):
-        if os.path.exists(place) and not os.path.isdir(place):
+        if place.exists() and not place.is_dir():  # told here of a name that no folder can have
             raise OutputError(f"{place}: is no folder")
         if not os.path.isdir(place) and not os.path.isdir(place.parent):
             raise OutputError(f"{place}: no such folder: {place.parent}")
