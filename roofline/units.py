@@ -152,7 +152,8 @@ UNITS: Mapping[str, tuple[str, float]] = MappingProxyType(
     }
 )
 
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d+(?:[_\d]*\d)?\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*")
+# Each part begins with what the one before can't hold: a text that is none is refused in one pass, however long it is.
+_QUANTITY = re.compile(r"([+-]?(?:\d+(?:_\d+)*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*)?")
 
 
 def parse(text: object, dimension: str) -> float:
@@ -168,7 +169,7 @@ def parse(text: object, dimension: str) -> float:
         raise UnitError(f"not a quantity: {text!r} (write a number and a unit, e.g. '{expected.example}')")
     if isinstance(text, (int, float)):
         raise UnitError(f"needs a unit, e.g. '{expected.example}' (got the bare number {text})")
-    match = _QUANTITY.fullmatch(text)
+    match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         raise UnitError(f"not a quantity: {text!r} (write a number and a unit, e.g. '{expected.example}')")
     number, unit = match.groups()

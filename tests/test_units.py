@@ -84,6 +84,16 @@ def test_messages_say_what_was_expected(text: object, dimension: str, message: s
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["9" * 100_000, "1_" * 50_000, "9" * 50_000 + "\n" * 50_000 + "GB", "1" + " " * 100_000 + "GB x", ("1 " * 50_000)],
+)
+def test_a_long_text_is_refused_in_one_pass(text: str) -> None:
+    """Which would take hours where parts of what is sought could be told apart in several ways."""
+    with pytest.raises(UnitError):
+        units.parse(text, "B")
+
+
 @given(text=st.text(max_size=40), dimension=st.sampled_from(DIMENSIONS))
 def test_any_text_is_a_quantity_or_a_clear_error(text: str, dimension: str) -> None:
     try:

@@ -183,7 +183,7 @@ def _resolve(event: Any) -> Any:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if _INTEGER.fullmatch(text):
-        return int(text) if len(text) < 400 else text
+        return int(text) if len(text) < 300 else text
     if _FLOAT.fullmatch(text):
         return float(text)
     return text

@@ -69,7 +69,10 @@ def _share(value: object) -> float:
         value = _quantity("1")(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"not a fraction: {value!r} (write 0.85 or '85 %')")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("not a fraction: a number of too many digits") from None
 
 
 def _fraction(value: object) -> float:

@@ -19,8 +19,9 @@ def text(path: Path, most: int) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(most + 1)
-    except OSError as error:
-        raise _refused(path, f"can't be read: {(error.strerror or str(error)).lower()}") from None
+    except (OSError, ValueError) as error:  # the latter for names that no file can have
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise _refused(path, f"can't be read: {said.lower()}") from None
     if len(raw) > most:
         raise _refused(path, f"is larger than {most:,} bytes")
     return decoded(raw, path)

@@ -125,7 +125,7 @@ class Catalog:
 
     def folders(self, kind: Kind) -> list[Path]:
         """Folders of that kind that exist, in order of precedence."""
-        return [folder for root in self.roots(kind.root) if (folder := root / kind.folder).is_dir()]
+        return [folder for root in self.roots(kind.root) if os.path.isdir(folder := root / kind.folder)]
 
     def files(self, kind: Kind, below: Path | None = None) -> dict[str, Path]:
         """Every file of a kind by id (the file's stem), shadowed ones left out; those in folders after `below`'s."""
@@ -219,7 +219,7 @@ class Catalog:
     def spread_entries(self) -> Sequence[spreads.Entry]:
         """How far predictions were off, by what stands behind them, in order of precedence."""
         paths = (root / spreads.FILE for root in self.roots("hardware"))
-        return [entry for path in paths if path.is_file() for entry in spreads.read(path)]
+        return [entry for path in paths if os.path.isfile(path) for entry in spreads.read(path)]
 
     def spreads(self, chip: Chip, stack: Stack) -> Spreads:
         """How far predictions of this stack on this chip were off, on the closest evidence there is."""

@@ -11,8 +11,9 @@ from roofline import units
 from roofline.errors import RooflineError, UnitError
 
 MOST = 10_000  # values
+WIDEST = 1e300  # times its first that the last may be
 HOW = "write 1,2,4 or FROM:TO with xFACTOR, +STEP or how many, e.g. 1:512:x2, 0:32000:+4000, 1000:9000:5"
-_PLAIN = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
+_PLAIN = re.compile(r"[0-9]{1,30}(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
 
 
 def values(text: str, unit: str, where: str, most: int = MOST) -> tuple[float, ...]:
@@ -58,6 +59,8 @@ def _spaced(parts: list[str], unit: str, where: str, most: int) -> tuple[float, 
     how, rest = parts[2][:1], parts[2][1:]
     if last < first:
         raise RooflineError(f"{where}: goes from {parts[0]} down to {parts[1]}; write the smaller one first")
+    if not (math.isfinite(last - first) and (first <= 0.0 or last / first < WIDEST)):
+        raise RooflineError(f"{where}: goes from {parts[0]} to {parts[1]}, which is further than numbers reach")
     if how == "x":
         factor = _number(rest, "", where)
         if factor <= 1.0 or first <= 0.0:

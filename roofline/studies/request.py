@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
+from sys import float_info
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -151,7 +152,7 @@ def _number(name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise RooflineError(f"{name}={value!r}: must be a number from 0 to 1")
         return float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= float_info.max:
         raise RooflineError(f"{name}={value!r}: must be a number of at least {0 if name in FROM_ZERO else 1}")
     if value < 1 and name not in FROM_ZERO:
         raise RooflineError(f"{name}={value!r}: must be at least 1")
@@ -268,7 +269,7 @@ def setting(key: str, value: Any, where: str = "") -> Any:
         )
     if key in (*COUNTS, *READS):
         least, most = COUNTS[key.removeprefix("prefill_")]
-        if not str(value).isdecimal() or not least <= int(value) <= most:
+        if not str(value).isdecimal() or len(str(value)) > 15 or not least <= int(value) <= most:
             top = f" to {most}" if most < MOST else " or more"
             raise RooflineError(f"{where}{key}={value}: must be a whole number, {least}{top}")
         return int(value)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 CHAT, H100 = "llama-3.1-8b-chat", "h100-sxm"
 
 USAGE = [
@@ -218,8 +219,30 @@ def test_a_bug_is_told_as_a_bug(run: Callable[..., Any], monkeypatch: pytest.Mon
 
 
 def test_no_file_can_have_so_long_a_name(run: Callable[..., Any]) -> None:
-    long = "a" * 5000
+    long, example, served = "a" * 5000, str(ROOT / "examples" / "our-model"), str(ROOT / "examples" / "vllm-serve.json")
+    template = str(ROOT / "roofline" / "catalog" / "templates" / "check.toml")
+    rows = str(ROOT / "examples" / "my-measurements.csv")
     for arguments, message in (
+        (("check", "--config", long), "a: no such file"),
+        (("check", long, "--config", template), "a: no such file"),
+        (("import", long), "a: no such file or folder"),
+        (("import", example, "-o", long), "can't be written: file name too long"),
+        (("import", "--bench", served, "--chip", "h100-sxm", "-o", long), "can't be written: file name too long"),
+        (("import", "--bench", long), "can't be read: file name too long"),
+        (("calibrate", "--fit", long), "can't be read: file name too long"),
+        (("calibrate", "--fit", rows, "--no-cross-check", "-o", long), "can't be written: file name too long"),
+        (("validate", "--live", "--chip", "h100-sxm", "--rows", f"{long}.csv"), "can't be written"),
+        (
+            ("sweep", CHAT, H100, "--vary", "batch=1,2", "-o", f"{long}.csv"),
+            "can't be written (begin): file name too long",
+        ),
+        (
+            ("sweep", CHAT, H100, "--vary", "batch=1,2", "-o", f"{long}.parquet"),
+            "can't be written (begin): file name too long",
+        ),
+        (("analyze", CHAT, H100, "-o", f"{long}.json"), "can't be written: file name too long"),
+        (("analyze", CHAT, H100, "--batch", "9" * 400), "must be"),
+        (("new", "chip", "ours", "--dir", long), "can't be written"),
         (("lint", long), "a: no such file or folder"),
         (("analyze", CHAT, f"{long}.yaml"), "a.yaml: no such file"),
         (("analyze", CHAT, H100, "--hardware-dir", long), "a: no such folder"),

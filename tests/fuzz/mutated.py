@@ -145,12 +145,12 @@ def limited(seconds: float) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise HangError(f"more than {seconds:g} s of CPU")
 
-    signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
 def run(subject: Subject, inputs: int, seed: int, keep: Path | None) -> Outcome:

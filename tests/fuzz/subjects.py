@@ -37,6 +37,7 @@ from roofline.studies.sweep.grid import Request
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 SECONDS = 2.0  # of CPU that one input may take
+SEARCHED, SEARCH = ("training", "need"), 10.0  # of all plans of a run one is sought, for several numbers of chips
 LONG = 60.0  # and one that asks for much: all chips, all measurements
 WORD = re.compile(r"[^\s,:=\[\]{}]+")
 MARK = "[checksum]\n"  # before the last line of a baseline
@@ -61,7 +62,8 @@ def subjects(folder: Path) -> Iterator[Subject]:
     os.chdir(folder)
     os.environ["XDG_CONFIG_HOME"] = str(folder / "configuration")
     for name, seeds, place, use, share in files():
-        yield Subject(name, seeds(), _file(folder / name.replace(" ", "-") / place, use), share)
+        limit = SEARCH if name in SEARCHED else SECONDS
+        yield Subject(name, seeds(), _file(folder / name.replace(" ", "-") / place, use), share, limit)
     yield Subject("safetensors", HEADERS, _file(folder / "weights" / "model.safetensors", _import_folder, _framed))
     yield Subject("baseline", [_baseline(folder)], _file(folder / "our.baseline", _use_baseline, _signed), share=2)
     for name, seed, feed in _sweeps(folder / "sweeps"):
@@ -88,7 +90,7 @@ def files() -> Iterator[tuple[str, Callable[[], list[str]], str, Use, int]]:
             "a.yaml",
             _linted(use),
             1 if name == "training" else 3,
-        )  # of all plans one is sought
+        )
     for name, pattern, place in OVERLAYS:
         yield name, (_tables if place.endswith(".csv") else _texts)(pattern), place, _use_overlay, 1
     yield "measured CSV", _tables("workloads/measured/*.csv", "examples/my-measurements.csv"), "a.csv", _validate, 2

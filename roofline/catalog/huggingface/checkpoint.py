@@ -7,6 +7,7 @@ each tensor (huggingface/safetensors 0.8, format description). An index names th
 from __future__ import annotations
 
 import math
+import os
 import re
 import struct
 from collections.abc import Iterable, Mapping
@@ -40,14 +41,14 @@ def found(folder: Path, layers: int, tied: bool, dtype: str) -> Checkpoint | Non
     """The checkpoint in a folder, read from the headers of its files if all are there, else from its index; None if
     there is neither. `SpecError` if one is malformed."""
     index = folder / INDEX
-    if index.is_file():
+    if os.path.isfile(index):
         files = _files(index)
-        if all((folder / name).is_file() for name in files):
+        if all(os.path.isfile(folder / name) for name in files):
             tensors = [tensor for name in files for tensor in header(folder / name).items()]
             return counted(str(index), tensors, layers, tied)
         return indexed(index, layers, dtype)
     single = folder / SINGLE
-    return counted(str(single), header(single).items(), layers, tied) if single.is_file() else None
+    return counted(str(single), header(single).items(), layers, tied) if os.path.isfile(single) else None
 
 
 def header(path: Path) -> dict[str, Any]:

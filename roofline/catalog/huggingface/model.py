@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -94,7 +95,7 @@ def imported(config: Config, path: Path, origin: Origin) -> Imported:
 def quantised_beside(config: Config, folder: Path) -> None:
     """Add what a file beside the configuration says of the weights' format, where the configuration is silent."""
     path = folder / QUANTISED
-    if config.has("quantization_config") or not path.is_file():
+    if config.has("quantization_config") or not os.path.isfile(path):
         return
     stated = reading.json_file(path, MAX_BYTES).get("quantization")
     if isinstance(stated, dict):

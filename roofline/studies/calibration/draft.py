@@ -25,7 +25,8 @@ FOLDERS: Mapping[str, str] = MappingProxyType({"family": "families", "chip": "ch
 
 def written(folder: Path) -> list[Path]:
     """The files in a folder of hardware that an earlier run wrote."""
-    paths = (path for kind in FOLDERS.values() for path in sorted((folder / kind).rglob("*.yaml")))
+    places = [folder / kind for kind in FOLDERS.values() if os.path.isdir(folder / kind)]
+    paths = (path for place in places for path in sorted(place.rglob("*.yaml")))
     return [path for path in paths if _marked(path)]
 
 
@@ -81,11 +82,11 @@ def draft(place: Path | None) -> Iterator[Draft]:
             yield Draft(Path(folder), None)
         return
     with refused(place):
-        if place.exists() and not place.is_dir():
+        if place.exists() and not place.is_dir():  # told here of a name that no folder can have
             raise OutputError(f"{place}: is no folder")
-        if not place.is_dir() and not place.parent.is_dir():
+        if not os.path.isdir(place) and not os.path.isdir(place.parent):
             raise OutputError(f"{place}: no such folder: {place.parent}")
-        beside = Path(tempfile.mkdtemp(prefix=".roofline-", dir=place if place.is_dir() else place.parent))
+        beside = Path(tempfile.mkdtemp(prefix=".roofline-", dir=place if os.path.isdir(place) else place.parent))
     try:
         yield Draft(beside, place)
     finally:

@@ -77,16 +77,16 @@ def parse(found: str, path: str = "<text>") -> Baseline:
 
 def read(path: Path) -> Baseline:
     """The baseline in a file; `SpecError` if there is none, or none that can be relied on."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise SpecError([Finding(str(path), "", "is a folder; name a file")])
-    if not path.exists():
+    if not os.path.exists(path):
         raise SpecError([Finding(str(path), "", "no such file; 'roofline check --update' writes it")])
     return parse(reading.text(path, MAX_BYTES), str(path))
 
 
 def may_replace(path: Path) -> bool:
     """Whether a file is a baseline, sound or not, or there is none; `SpecError` for one of a newer format."""
-    if not path.exists():
+    if not os.path.exists(path):
         return True
     with suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8") as file:
         first = file.readline(200).rstrip("\n")
@@ -127,15 +127,23 @@ def _read(lines: list[str], path: str) -> Baseline:
             continue
         if not line:
             continue
-        match = _LINE.fullmatch(line)
-        names = tuple(map(_hidden, match["names"].split(" "))) if match else ()
-        if match is None or len(names) != sizes[section] or names in groups[section]:
+        try:
+            names, value = _said(line)
+        except ValueError:  # bytes behind percent signs are no text
+            names, value = (), ""
+        if len(names) != sizes[section] or names in groups[section]:
             raise _refused(path, f"has a line that means nothing; {AGAIN}", number)
-        groups[section][names] = _hidden(match["value"])
+        groups[section][names] = value
         places[names] = number
     if ("version",) not in groups[""]:
         raise _refused(path, f"does not say which version of roofline wrote it; {AGAIN}", 2)
     return Baseline(groups[""][("version",)], groups[INPUTS], groups[PREDICTIONS], places)
+
+
+def _said(line: str) -> tuple[Key, str]:
+    """Names and value of a line; no names if it has none."""
+    match = _LINE.fullmatch(line)
+    return (tuple(map(_hidden, match["names"].split(" "))), _hidden(match["value"])) if match else ((), "")
 
 
 def _lines(values: Mapping[Key, str]) -> list[str]:

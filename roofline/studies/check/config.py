@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -129,7 +130,7 @@ class Config:
 
 def read(path: Path) -> Config:
     """The file of that path; `SpecError` with every fault in it, or how to make one if there is none."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise RooflineError(f"{path}: no such file; 'roofline new check' writes one, --config FILE names another")
     found = toml.read(path)
     try:
@@ -146,7 +147,7 @@ def _faults(config: Config) -> Iterator[Finding]:
     """What is wrong beyond the format: folders that are none, options that mean nothing."""
     for kind in ("hardware_dirs", "workload_dirs"):
         for index, name in enumerate(getattr(config.spec, kind)):
-            if not (config.folder / name).is_dir():
+            if not os.path.isdir(config.folder / name):
                 yield config.document.finding((kind, index), f"no such folder: {config.folder / name}")
     for index, group in enumerate(config.spec.predictions):
         case = Case("", "", group.options, (), (), ())

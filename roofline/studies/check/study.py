@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,7 +92,7 @@ def _counted(number: int, what: str, state: str) -> str:
 def _earlier(place: Path, notes: list[str]) -> Baseline:
     """The baseline that is to be replaced; an empty one if there is none, or none that can be relied on."""
     nothing = Baseline("", {}, {})
-    if not place.exists() or not files.may_replace(place):
+    if not os.path.exists(place) or not files.may_replace(place):
         return nothing
     try:
         return files.read(place)

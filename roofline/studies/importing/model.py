@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -46,12 +47,12 @@ def import_model(
 def _found(place: str) -> tuple[Path, str]:
     """The configuration's file, and the name of the repository that it was fetched from."""
     path = Path(place)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / CONFIG
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise RooflineError(f"{place}: holds no {CONFIG}")
         return path, ""
-    if path.exists():
+    if os.path.exists(path):
         return path, ""
     if not hub.is_name(place):
         raise RooflineError(f"{place}: no such file or folder, nor the ORG/NAME of a repository")

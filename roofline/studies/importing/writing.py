@@ -10,7 +10,8 @@ from roofline.errors import OutputError
 
 def put(place: Path, text: str, *, over: bool) -> Path:
     """Write a text file; `over` one that exists only if that is asked for. `OutputError` if it can't be written."""
-    if place.is_file() and not over:
+    files.check(place)
+    if place.exists() and not over:
         raise OutputError(f"{place} exists already; name it with -o to write over it, or choose another name")
     files.put({place: text})
     return place

@@ -81,13 +81,13 @@ def inputs(work: Work) -> dict[str, str]:
 @contextmanager
 def opened(place: Path, wanted: Mapping[str, Any], *, restart: bool) -> Iterator[State]:
     """The folder of a sweep, new or to go on with; `OutputError` if it is another's, or somebody writes there now."""
-    if place.is_dir():
+    if os.path.isdir(place):
         _check_finished(place, wanted)
     folder = place.with_name(f"{place.name}.sweep")
     with refused(place, "begin"):
-        if place.exists() and not (place.is_file() or place.is_dir()):
+        if os.path.exists(place) and not (os.path.isfile(place) or os.path.isdir(place)):
             raise OutputError(f"{place}: is no file that could be replaced")
-        if not place.parent.is_dir():
+        if not os.path.isdir(place.parent):
             raise OutputError(f"{place}: no such folder: {place.parent}")
         folder.mkdir(exist_ok=True)
         lock = (folder / LOCK).open("w")

@@ -116,7 +116,8 @@ def test_what_is_wrong_is_said(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     "body", ["roofline-baseline 1\nversion = 1\n[inputs]\nhm\n", "roofline-baseline 1\nversion = 1\n[inputs]\na = 1\n",
-             "roofline-baseline 1\nversion = 1\n[inputs]\na b = 1\na b = 2\n", "roofline-baseline 1\n[inputs]\n"],
+             "roofline-baseline 1\nversion = 1\n[inputs]\na b = 1\na b = 2\n", "roofline-baseline 1\nversion = 1\n[inputs]\na %8B = 1\n",
+             "roofline-baseline 1\nversion = 1\n[inputs]\na b = %FF\n", "roofline-baseline 1\n[inputs]\n"],
 )  # fmt: skip
 def test_a_right_checksum_alone_makes_no_baseline(body: str) -> None:
     body += "[checksum]\n"

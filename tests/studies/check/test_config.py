@@ -60,6 +60,10 @@ min_cases = 0
     [
         ("format = 2\n" + ONE, ["1:1: format: must be 1, got 2"]),
         ("x = = 1\n", ["1:5: not TOML: "]),
+        ("x = " + "9" * 5000 + "\n", ["not TOML: Exceeds the limit"]),
+        ("[tolerances]\ndefault = " + "9" * 400 + "\n" + ONE, ["2:1: tolerances.default: not a fraction: a number of too many digits"]),
+        (f'hardware_dirs = ["{"a" * 300}"]\n' + ONE, ["1:1: hardware_dirs.0: no such folder: "]),
+        (ONE + f'[[accuracy]]\nmeasured = "{"a" * 300}"\nmax_p90 = 1\n', ["can't be read: file name too long"]),
         ("", ["1:1: predictions: missing"]),
         (
             'hardware_dirs = ["nope"]\n' + ONE + "options = {bach = 3}\n",
@@ -112,6 +116,8 @@ def test_what_is_wrong_is_said_with_its_line(project: Project, text: str, messag
         ("phase = 3", "no phase '3'"),
         ("stack = 3", "no stack '3'"),
         ("pools = 3", "pools=3: must be auto or PREFILL:DECODE chips"),
+        ("batch = " + "9" * 400, "must be a number of at least 1"),
+        ("tp = " + "9" * 400, "must be a whole number"),
         ("batch = [1]", "batch=[1]: must be a number of at least 1"),
         ("batch = 2024-01-01", "batch=datetime.date(2024, 1, 1): must be a number"),
         ("weights = {a = 1}", "weights={'a': 1}: must be one of"),
