@@ -17,6 +17,7 @@ merged line by line, and a checksum, so that what was edited, cut off or merged 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
