@@ -241,7 +241,7 @@ def test_no_file_can_have_so_long_a_name(run: Callable[..., Any]) -> None:
             "can't be written (begin): file name too long",
         ),
         (("analyze", CHAT, H100, "-o", f"{long}.json"), "can't be written: file name too long"),
-        (("analyze", CHAT, H100, "--batch", "9" * 400), "must be"),
+        (("analyze", CHAT, H100, "--input", "9" * 400), "must be a number of at least 1"),
         (("new", "chip", "ours", "--dir", long), "can't be written"),
         (("lint", long), "a: no such file or folder"),
         (("analyze", CHAT, f"{long}.yaml"), "a.yaml: no such file"),
