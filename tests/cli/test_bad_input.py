@@ -248,4 +248,4 @@ def test_no_file_can_have_so_long_a_name(run: Callable[..., Any]) -> None:
         (("analyze", CHAT, H100, "--hardware-dir", long), "a: no such folder"),
     ):
         ran = run(*arguments)
-        assert (ran.code, ran.out, message in ran.err) == (2, "", True)
+        assert (ran.code, ran.out, message in ran.err) == (2, "", True), (arguments[:2], ran.err[-200:])
