@@ -146,7 +146,7 @@ def test_sram_is_an_axis_of_a_sweep(path: str, catalog: rl.Catalog) -> None:
         assert row["tpot_s"] == float(search.predict(job, alone).metrics["tpot_s"])  # type: ignore[arg-type]
     assert len({row["tpot_s"] for row in rows}) == 4
     with pytest.raises(rl.RooflineError, match="no such number"):
-        rl.sweep("llama-3.1-8b-chat", "8xh100-sxm", vary="memory.L2.capacity=1GB")
+        rl.sweep("llama-3.1-8b-chat", "8xh100-sxm", vary="memory.SRAM.capacity=1GB")
 
 
 def test_a_scratchpad_is_a_memory_before_the_main_one(catalog: rl.Catalog, path: str) -> None:
