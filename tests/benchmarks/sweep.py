@@ -31,7 +31,7 @@ MESHES = {
         ("llama-3.1-70b-chat",), ("8xh100-sxm",), ("batch=8:4096:+64", "input=128..8000:64", "output=16..2000:64")
     ),
     "a chip": Request(
-        ("llama-3.1-70b-chat",), ("8xh100-sxm",), ("batch=1:512:x2", "memory.bandwidth=2..8TB/s:101", "compute=0.5..2:101", "links.scale-up.bandwidth=100..900GB/s:3")
+        ("llama-3.1-70b-chat",), ("8xh100-sxm",), ("batch=1:512:x2", "memory.bandwidth=2..8TB/s:101", "compute=500..2000TFLOP/s:101", "links.scale-up.bandwidth=100..900GB/s:3")
     ),
     "training plans": Request(
         ("llama-3.1-70b-pretraining",), ("1024xh100-sxm:sequence_parallel=on,recompute=selective",), (

@@ -118,7 +118,8 @@ def find(key: str, known: Sequence[Knob], what: str) -> Knob:
             return knob
     keys = [knob.key for knob in known]
     inside = [other for other in keys if wanted and wanted.lower() in other.lower()]
-    near = did_you_mean(wanted, keys) or " or ".join(map(repr, inside[:3]))
+    alike = [other for other in keys if other.rpartition(".")[2] == wanted.rpartition(".")[2]]  # under another name
+    near = " or ".join(map(repr, alike[:3])) or did_you_mean(wanted, keys) or " or ".join(map(repr, inside[:3]))
     more = f", … ({len(keys)} in all; 'roofline whatif WORKLOAD DEPLOYMENT --all' lists those with an effect)"
     hint = f"did you mean {near}?" if near else f"known: {', '.join(name for name in USUAL if name in keys)}{more}"
     raise RooflineError(f"{what} {wanted}: no such number of this deployment and work; {hint}")

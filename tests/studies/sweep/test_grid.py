@@ -196,6 +196,8 @@ def test_without_axes_a_sweep_is_one_row() -> None:
         ("memory.bandwidth=2..8 GB:3", "expected bandwidth"),
         ("memory.bandwidth=0 TB/s", "must be above 0"),
         ("memory.bandwith=1 TB/s", "did you mean 'memory.bandwidth'"),
+        ("compute.bf16=1 PFLOP/s", "did you mean 'compute.peaks.bf16'?"),
+        ("economics.pue=1.2", "did you mean 'pue'?"),
         ("links.scale-up.latency=1 TB/s", "expected time"),
         ("acceptance=0.5", "no such number"),
         ("seq_len=4096", "no such number"),
