@@ -115,6 +115,10 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
         return catalog.stack(stack).cache.get(weights, "bf16")
 
     @cache
+    def shipped_format(model: str) -> str:
+        return catalog.model(model).dtype
+
+    @cache
     def release(stack: str, version: str, date: str) -> str:
         return released(catalog, stack, version, date)
 
@@ -123,8 +127,9 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
         case = rules.applied(case, found)
         chip, model, shape = measured_on(case, found, named("model", case["model"]))
         metric = _complete(case)
-        weights = _format(case["weight_dtype"], "weight format")
-        activations = _format(case["act_dtype"] or usual_activations(weights), "activation format")
+        own = "" if shape else shipped_format(model)
+        weights = _as_shipped(_format(case["weight_dtype"], "weight format"), own)
+        activations = _as_shipped(_format(case["act_dtype"] or usual_activations(weights), "activation format"), own)
         usual = stack_by(case["framework"]) or catalog.chip(chip).stack("serving")
         stack = release(usual, case["version"], case["date"])
         degrees = tuple((name, int(value)) for name in ("tp", "pp", "dp", "ep") if (value := case.numbers[name]))
@@ -190,6 +195,11 @@ def _format(name: str, what: str) -> str:
     if found is None:
         raise SkipError(f"{what} {name} is not modelled")
     return found
+
+
+def _as_shipped(found: str, own: str) -> str:
+    """A format as a source means it of a model whose `own` weights are scaled by blocks: the bare width is theirs."""
+    return own if own == f"{found}-block" else found
 
 
 def model_of(setup: Setup, catalog: Catalog) -> Model:

@@ -25,7 +25,10 @@ LEAST_POOL = 16e6  # B: less is no measurement
 
 # [n, k] of the products of decoders of 20 million to a few billion parameters, and rows from one sequence's next token
 # to a prompt.
-MATRICES = ((1536, 512), (512, 1408), (1024, 1024), (5632, 1024), (1024, 2816), (2048, 2048), (16000, 512))
+MATRICES = (
+    (1536, 512), (512, 1408), (1024, 1024), (5632, 1024), (1024, 2816), (2048, 2048), (16000, 512), (2048, 5632),
+    (11264, 2048),
+)  # fmt: skip
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LARGEST = 1e10  # FLOP of one product: more takes a CPU long and tells nothing new
 # heads, of keys, values of each
@@ -176,7 +179,9 @@ def _across(
 def products(backend: Backend, pool: Pool, dtype: str) -> Iterator[Job]:
     """Products with the weights of decoders, from one row to many."""
     for index, (n, k) in enumerate(MATRICES):
-        for m in ROWS[index % 2 :: 2]:  # every other number of rows: with those of all matrices, all of them
+        # One row of every matrix, of which single sequences are made; of more, every other number: with those of all
+        # matrices, all of them.
+        for m in (1, *ROWS[1 + index % 2 :: 2]):
             if 2.0 * m * n * k <= LARGEST:
                 yield Job(
                     {"op": "gemm", "dtype": dtype, "m": m, "n": n, "k": k, "note": COLD},
