@@ -26,8 +26,8 @@ LEAST_POOL = 16e6  # B: less is no measurement
 # [n, k] of the products of decoders of 20 million to a few billion parameters, and rows from one sequence's next token
 # to a prompt.
 MATRICES = (
-    (1536, 512), (512, 1408), (1024, 1024), (5632, 1024), (1024, 2816), (2048, 2048), (16000, 512), (2048, 5632),
-    (11264, 2048),
+    (512, 256), (640, 640), (1536, 512), (512, 1408), (1024, 1024), (5632, 1024), (1024, 2816), (2048, 2048),
+    (16000, 512), (2048, 5632), (11264, 2048),
 )  # fmt: skip
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LARGEST = 1e10  # FLOP of one product: more takes a CPU long and tells nothing new
