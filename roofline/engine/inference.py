@@ -33,6 +33,7 @@ from roofline.engine.prediction import PROMPTS, Phase, Prediction, evidence_of
 from roofline.engine.steps import Part, Stretch, parts, reading, writing
 from roofline.engine.usage import Served, uses
 from roofline.numeric import Num, capped
+from roofline.repeated import repeated
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving
 
 EDGES = ("", "_ideal", "_low", "_high")  # of a metric
@@ -45,7 +46,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
     if saturated:
         serving = replace(serving, batch=largest_batch(serving, deployment, precision))
     room = memory_room(serving, deployment, precision)
-    running = replace(serving, batch=room.running)
+    running = replace(serving, batch=repeated(room.running))
     read = reading(running, deployment, precision)
     beside = working(running, deployment, precision, read)
     written = writing(replace(running, batch=beside.batch), deployment, precision)

@@ -240,20 +240,29 @@ def ideal_time(priced: Sequence[Priced]) -> Num:
 
 def bound(priced: Iterable[Priced]) -> Num:
     """What binds a sequence of operators, as an index into `BOUNDS`: the roof under which most of the time is spent."""
-    held = [(item.time, item.bound) for item in priced]
-    return largest(
-        [sum((time * np.equal(binds, index) for time, binds in held), start=0.0) for index in range(len(BOUNDS))]
-    )
+    held: list[Num] = [0.0] * len(BOUNDS)
+    for item in priced:
+        time, binds = item.time, item.bound
+        for index, roof in enumerate(BOUNDS):
+            if not nothing(item.expected.of(roof)):
+                held[index] = held[index] + where(np.equal(binds, index), time, 0.0)
+    return largest(held)
 
 
 def largest(values: Sequence[Num]) -> Num:
-    """Index of the largest value, elementwise; the first of equals."""
-    best: Num = np.asarray(values[0], dtype=np.float64)
-    index: Num = np.zeros(())
+    """Index of the largest of values that are not negative, elementwise; the first of equals."""
+    best: Num = values[0]
+    index: Num = 0.0
     for position, value in enumerate(values[1:], start=1):
-        index = where(value > best, float(position), index)
-        best = larger(value, best)
+        if not nothing(value):
+            index = where(np.greater(value, best), float(position), index)
+            best = larger(value, best)
     return index
+
+
+def nothing(value: Num) -> bool:
+    """Whether a number is a plain zero, which needs no look at any element."""
+    return isinstance(value, float) and value == 0.0
 
 
 def total(priced: Iterable[Priced], value: Callable[[Priced], Num]) -> Num:

@@ -1,0 +1,134 @@
+"""Large arrays of few different numbers, worked on once each.
+
+Of a million points in which memory decides how many requests run, a few hundred numbers of requests differ. A
+`Repeated` stands for such an array: what is made of it alone, or of it and small axes, is made of the different
+numbers, and becomes an array of every point only where it meets one. The arithmetic of each element is the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
+
+from roofline.numeric import Num
+
+WORTH = 4  # times fewer numbers than elements, at least: else an array is as quick
+ELEMENTWISE = (np.where, np.clip)  # functions, beside ufuncs, that work on each element by itself
+
+
+class Places:
+    """Which of the different numbers stands where: `index`, of the shape of the array."""
+
+    def __init__(self, index: NDArray[np.intp]) -> None:
+        self.index = index
+        self._flat: dict[tuple[int, ...], NDArray[np.intp]] = {}
+
+    def flat(self, axes: tuple[int, ...]) -> NDArray[np.intp]:
+        """Where each element is in raveled numbers that have these axes, too, lengths of 1 where they have none."""
+        if axes not in self._flat:
+            found = self.index * int(np.prod(axes))
+            for offset in np.ogrid[tuple(slice(length) for length in axes)] if axes else ():
+                at = int(np.argmax(np.shape(offset)))
+                found = found + offset * int(np.prod(axes[at + 1 :]))
+            self._flat[axes] = found
+        return self._flat[axes]
+
+
+class Repeated(NDArrayOperatorsMixin):
+    """An array that repeats few numbers: `numbers`, of which the first axis are the different ones and the others those
+    of the array, each 1 long or whole."""
+
+    __slots__ = ("_whole", "numbers", "places")
+
+    def __init__(self, numbers: NDArray[Any], places: Places) -> None:
+        self.numbers, self.places = numbers, places
+        self._whole: NDArray[Any] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array that it stands for."""
+        return self.places.index.shape
+
+    @property
+    def ndim(self) -> int:
+        """Axes of the array that it stands for."""
+        return self.places.index.ndim
+
+    @property
+    def whole(self) -> NDArray[Any]:
+        """The array that it stands for."""
+        if self._whole is None:
+            self._whole = self.numbers.ravel().take(self.places.flat(self.numbers.shape[1:]))
+        return self._whole
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.whole, dtype=dtype) if copy else np.asarray(self.whole, dtype=dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.whole[key]
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if method == "__call__" and not options:
+            return self._elementwise(ufunc, inputs)
+        return getattr(ufunc, method)(*map(_whole, inputs), **options)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, given: Any, options: Any) -> Any:
+        if function is np.shape:
+            return self.shape
+        if function is np.ndim:
+            return self.ndim
+        if function in ELEMENTWISE and not options:
+            return self._elementwise(function, given)
+        return function(*map(_whole, given), **{name: _whole(value) for name, value in options.items()})
+
+    def _elementwise(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+        """What a function makes of each element: of the different numbers as long as these stay few."""
+        operands, lengths = [], self.numbers.shape
+        for value in inputs:
+            if isinstance(value, Repeated) and value.places is self.places:
+                own: Any = value.numbers
+            elif np.ndim(value):
+                own = self._beside(value)
+                if own is None:
+                    return function(*map(_whole, inputs))
+            else:
+                operands.append(value)
+                continue
+            operands.append(own)
+            if own.shape != lengths:
+                lengths = np.broadcast_shapes(lengths, own.shape)
+        if lengths is not self.numbers.shape and math.prod(lengths) * WORTH > self.places.index.size:
+            return function(*map(_whole, inputs))
+        return Repeated(function(*operands), self.places)
+
+    def _beside(self, value: Any) -> NDArray[Any] | None:
+        """An array as it stands beside the different numbers; None if nothing but the whole does."""
+        rank = self.places.index.ndim
+        if isinstance(value, Repeated) or value.ndim > rank:
+            return None
+        return cast("NDArray[Any]", value.reshape(*(1,) * (rank + 1 - value.ndim), *value.shape))
+
+
+def _whole(value: Any) -> Any:
+    return value.whole if isinstance(value, Repeated) else value
+
+
+def repeated(value: Num) -> Num:
+    """An array of few different numbers as one that works on each of them once; any other number as it is.
+
+    >>> few = repeated(np.tile([1.0, 2.0], (8, 4)))
+    >>> np.shape(few), few.numbers.size, float(np.sum(few * 10.0))
+    ((8, 8), 2, 960.0)
+    """
+    if not isinstance(value, np.ndarray) or not value.ndim:
+        return value
+    numbers, index = np.unique(value, return_inverse=True)
+    if numbers.size * WORTH > value.size:
+        return value
+    places = Places(index.reshape(value.shape))
+    return cast("Num", Repeated(numbers.reshape(-1, *(1,) * value.ndim), places))
