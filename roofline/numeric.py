@@ -6,9 +6,8 @@ a float or a float64 array that broadcasts against its fellows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -25,7 +24,9 @@ def some(value: Num) -> bool:
     >>> some(0.0), some(np.array([0.0, 2.0]))
     (False, True)
     """
-    return bool(value) if isinstance(value, float) else bool(np.any(value))
+    if isinstance(value, float):
+        return bool(value)
+    return bool(value.any() if isinstance(value, np.ndarray) else np.any(value))
 
 
 def larger(a: Num, b: Num) -> Num:
@@ -127,47 +128,6 @@ def p_norm(a: Num, b: Num, p: Num) -> Num:
         return longer
     ratio = smaller(a, b) / larger(longer, LEAST)
     return longer * np.power(1.0 + np.power(ratio, p), np.divide(1.0, p))
-
-
-def axes(*things: object) -> int:
-    """The most axes that any number has inside of records, mappings and sequences.
-
-    >>> axes(1.0, [np.zeros(3)], {"a": np.zeros((2, 3))})
-    2
-    """
-    return max(map(_axes, things), default=0)
-
-
-def _axes(thing: object) -> int:
-    if isinstance(thing, float):
-        return 0
-    if isinstance(thing, np.ndarray):
-        return thing.ndim
-    if isinstance(thing, Mapping):
-        return axes(*thing.values())
-    if isinstance(thing, tuple | list):
-        return axes(*thing)
-    if is_dataclass(thing) and not isinstance(thing, type):
-        return axes(*(getattr(thing, item.name) for item in fields(thing)))
-    return 0
-
-
-def changed_arrays(thing: Any, change: Callable[[NDArray[np.float64]], Num]) -> Any:
-    """The same thing with every array inside of records, mappings and sequences changed.
-
-    >>> changed_arrays({"a": (np.ones(3), 2.0)}, np.sum)
-    {'a': (np.float64(3.0), 2.0)}
-    """
-    if isinstance(thing, np.ndarray):
-        return change(thing)
-    if isinstance(thing, Mapping):
-        return {key: changed_arrays(value, change) for key, value in thing.items()}
-    if isinstance(thing, tuple | list):
-        return type(thing)(changed_arrays(value, change) for value in thing)
-    if is_dataclass(thing) and not isinstance(thing, type):
-        inside = {item.name: getattr(thing, item.name) for item in fields(thing)}
-        return replace(thing, **{name: changed_arrays(value, change) for name, value in inside.items()})
-    return thing
 
 
 def along(values: Sequence[Num], rank: int) -> Num:

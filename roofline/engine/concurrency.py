@@ -13,7 +13,7 @@ from roofline.engine.steps import Stretch, parts, sweep_axes
 from roofline.numeric import Num, added, some
 from roofline.workload import Decode, Precision, Prefill, Serving
 
-PARTS, ROUNDS = 16, 2  # into which the ratio between one request and all is divided, and how often
+PARTS, ROUNDS = 8, 2  # into which the ratio between one request and all is divided, and how often
 
 
 @dataclass(frozen=True, slots=True, eq=False)

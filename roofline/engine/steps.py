@@ -15,7 +15,8 @@ import numpy as np
 from roofline.engine.deployment import Deployment
 from roofline.engine.phases import decode_phase, draft_phase, prefill_phase
 from roofline.engine.prediction import Phase
-from roofline.numeric import Num, along, apart, axes, changed_arrays
+from roofline.numeric import Num, along, apart
+from roofline.records import axes, changed_arrays
 from roofline.workload import Cached, Decode, Pause, Precision, Prefill, Serving, Step
 
 MOST_APART = 4  # steps of one kind that are phases of their own
