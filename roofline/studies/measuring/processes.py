@@ -52,7 +52,7 @@ class Processes:
             raise
 
     def _start(self, rank: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._errors.append(tempfile.TemporaryFile())  # noqa: SIM115: closed with all else
+        self._errors.append(tempfile.TemporaryFile())  # noqa: SIM115
         started = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors[-1], env=environment
         )
@@ -150,7 +150,9 @@ class Processes:
         said.seek(0)
         lines = [line.strip() for line in said.read().decode("utf-8", "replace").splitlines() if line.strip()]
         last = "".join(char if char.isprintable() else "?" for char in lines[-1])[:LONGEST] if lines else ""
-        return LostError(f"{self._named(rank)} ended (exit {self._started[rank].returncode}){last and f': {last}'}")
+        code = self._started[rank].returncode
+        how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
+        return LostError(f"{self._named(rank)} ended {how}{last and f': {last}'}")
 
     def _named(self, rank: int) -> str:
         return f"process {rank + 1} of {len(self._started)}"

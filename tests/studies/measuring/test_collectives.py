@@ -85,7 +85,7 @@ class Talking(Numpy):
     def seconds(self, op: str, ranks: int, size: int, calls: int) -> float:
         self.asked.append((op, ranks, size, calls))
         if len(self.asked) > self.lasts:
-            raise LostError("process 3 of 8 ended (exit 1)")
+            raise LostError("process 3 of 8 ended with exit code 1")
         if op in self.refused:
             raise RefusedError("Function not implemented")
         return 1e-5 + size / 1e9
@@ -145,7 +145,7 @@ def test_processes_that_are_lost_leave_what_they_timed(lasts: int, timed: int) -
     backend = Talking()
     backend.lasts = lasts
     _, found = over(backend=backend)
-    assert set(found.left_out.values()) == {"process 3 of 8 ended (exit 1)"}
+    assert set(found.left_out.values()) == {"process 3 of 8 ended with exit code 1"}
     assert len(found.samples) == timed
     assert all(samples for _, samples in found.samples)
     assert len(found.left_out) == (80 - timed or 1)

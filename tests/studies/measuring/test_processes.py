@@ -23,6 +23,8 @@ for line in sys.stdin:
         time.sleep(60)
     if task["do"] == "babble":
         print("hello", flush=True)
+    if task["do"] == "fall":
+        os.kill(os.getpid(), 9)
     if task["do"] == "refuse":
         print(json.dumps({"error": "not today"}), flush=True)
     if task["do"] == "double":
@@ -60,7 +62,8 @@ def test_a_task_can_be_refused_and_the_next_one_done() -> None:
 @pytest.mark.parametrize(
     ("second", "limit", "reason"),
     [
-        ("die", LONG, r"process 2 of 2 ended \(exit 3\): last words"),
+        ("die", LONG, r"process 2 of 2 ended with exit code 3: last words"),
+        ("fall", LONG, r"process 2 of 2 ended by signal 9$"),
         ("hang", 0.3, r"process 2 of 2 did not answer for 0.3 s$"),
         ("babble", LONG, r"process 2 of 2 gave no answer that could be read"),
     ],

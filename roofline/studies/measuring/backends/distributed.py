@@ -88,5 +88,6 @@ def _environment() -> Mapping[str, str]:
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
     if loopback is None:
         raise LostError("this system names no loopback interface")
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    return {**os.environ, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1", **dict.fromkeys(INTERFACES, loopback)}
+    own = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "PYTHONSAFEPATH": "1",
+           "PYTHONWARNINGS": "ignore"}  # fmt: skip
+    return {**os.environ, **own, **dict.fromkeys(INTERFACES, loopback)}
