@@ -192,6 +192,18 @@ def test_collectives_come_last_and_within_the_budget(monkeypatch: pytest.MonkeyP
     assert shares[2:] == [10.0]
 
 
+def test_rows_say_who_took_part_and_what_carried_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[float, str]] = []
+    monkeypatch.setattr(measure, "jobs", lambda *_: [])
+    found = measure.measure(Talking(), 0.01, lambda share, what: told.append((share, what)), ranks=8)
+    rows = measure.rows(found, "mine")
+    assert len(rows) == len(found.timed) >= 24
+    assert {(row["ranks"], row["num_chips"], row["software"]) for row in rows} == {(2, 2, LIBRARY), (8, 8, LIBRARY)}
+    assert {row["chip"] for row in rows} == {"mine"}
+    assert told[0][1] == "starting 8 processes"
+    assert all(0.0 < share <= 1.0 for share, _ in told)
+
+
 def _runs(budgets: list[float]) -> type:
     class Runs:
         samples: Sequence[object] = ()

@@ -48,7 +48,6 @@ class Backend(Protocol):
     device: str
     dtypes: Sequence[str]
     trains: bool  # whether it knows gradients
-    library: str  # what carries messages between its processes, as rows of measurements state it
     devices: int  # of one kind, that there are
     most_ranks: int  # processes that can exchange messages at most
 
@@ -110,6 +109,10 @@ class Backend(Protocol):
 
     def wait(self) -> None:
         """Return when the device has done what it was given."""
+
+    @property
+    def library(self) -> str:
+        """What carries messages between processes, as rows of measurements state it; empty if nothing does."""
 
     def joined(self, ranks: int, groups: Sequence[int]) -> AbstractContextManager[Ranks]:
         """Processes that find each other, of which the first so many form groups; `LostError` if they do not,

@@ -72,7 +72,7 @@ class Torch:
         self.wait: Callable[[], None] = {
             "cpu": lambda: None, "cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize
         }[device]  # fmt: skip
-        self.library, self.places = distributed.library_of(torch, device), distributed.places_of(torch, device)
+        self.places = distributed.places_of(torch, device)
         self.devices = len(self.places)
         self.most_ranks = system.available_cores() if device == "cpu" else self.devices
 
@@ -176,6 +176,11 @@ class Torch:
     def to_host(self, x: Array) -> Array:
         """As of the protocol."""
         return x.cpu()
+
+    @property
+    def library(self) -> str:
+        """As of the protocol."""
+        return distributed.library_of(self.torch, self.device)
 
     def joined(self, ranks: int, groups: Sequence[int]) -> AbstractContextManager[Ranks]:
         """As of the protocol; ranks on a CPU have no places of their own."""
