@@ -214,8 +214,9 @@ def test_processes_exchange_for_real_and_listen_to_nobody_else() -> None:
             group.seconds("allreduce", 2, 65536, 1)
 
 
-def test_ranks_end_with_whoever_asked() -> None:
+def test_ranks_end_with_whoever_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch_backend()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     code = (
         "import time\nfrom roofline.studies.measuring.backends import distributed\n"
         "with distributed.joined('gloo', (0, 0), (2,)) as group:\n"
