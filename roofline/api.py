@@ -385,13 +385,15 @@ def measure(
     device: str | None = None,
     backend: str | None = None,
     budget: float = BUDGET,
+    ranks: int | None = None,
     catalog: Catalog | None = None,
 ) -> Result:
     """This machine as a chip file at `path`, its timings in a CSV beside it (`roofline calibrate --measure`).
 
-    `device` is cpu, cuda or mps, `backend` numpy or torch; `budget` are seconds.
+    `device` is cpu, cuda or mps, `backend` numpy or torch; `budget` are seconds; `ranks` are processes between which
+    collectives are timed, by default one for each device that there is.
     """
-    return Result(_measure(chosen(backend, device), Path(path), catalog or Catalog(), budget=budget))
+    return Result(_measure(chosen(backend, device), Path(path), catalog or Catalog(), budget=budget, ranks=ranks))
 
 
 def live(

@@ -76,6 +76,15 @@ CrossCheck = Annotated[
         rich_help_panel=SCOPE,
     ),
 ]
+Ranks = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Processes between which collectives are timed, a device each, or sharing a CPU; by default one for each "
+        "device that there is, and none on a CPU.",
+        rich_help_panel=given.MEASURING,
+    ),
+]
 Into = Annotated[
     Path | None,
     typer.Option(
@@ -118,6 +127,7 @@ def calibrate(
     device: given.Device = None,
     backend: given.Backend = None,
     budget: given.Budget = None,
+    ranks: Ranks = None,
 ) -> None:
     """Fit the constants of chips and stacks to measurements, those of others or of this machine.
 
@@ -129,9 +139,9 @@ def calibrate(
     if measure:
         others = {"--fit": fit, "--shipped": shipped or None, "--split": split, "--chip": chip, "--stack": stack}
         without("--measure fits what it times itself", others)
-        emit(ask, lambda: _measured(ask, into, device, backend, budget), all_rows=all_)
+        emit(ask, lambda: _measured(ask, into, device, backend, budget, ranks), all_rows=all_)
         return
-    only_with("--measure", {"--device": device, "--backend": backend, "--budget": budget})
+    only_with("--measure", {"--device": device, "--backend": backend, "--budget": budget, "--ranks": ranks})
     wanted = Wanted(chip, stack, split, cross_check)
     emit(
         ask,
@@ -141,8 +151,13 @@ def calibrate(
 
 
 def _measured(
-    ask: Ask, into: Path | None, device: str | None, backend: str | None, budget: str | None
-) -> Result:  # fmt: skip
+    ask: Ask,
+    into: Path | None,
+    device: str | None,
+    backend: str | None,
+    budget: str | None,
+    ranks: int | None,
+) -> Result:
     from roofline.cli.progress import meter
     from roofline.errors import RooflineError
     from roofline.studies.measuring.backends import chosen
@@ -151,7 +166,12 @@ def _measured(
     if into is None:
         raise RooflineError("--measure writes a chip file; say where with -o my-machine.yaml")
     return calibrate(
-        chosen(backend, device), into, ask.catalog, budget=seconds(budget, BUDGET), watch=meter(sys.stderr)
+        chosen(backend, device),
+        into,
+        ask.catalog,
+        budget=seconds(budget, BUDGET),
+        ranks=ranks,
+        watch=meter(sys.stderr),
     )
 
 
@@ -167,6 +187,7 @@ def register(app: typer.Typer) -> None:
         cls=Command,
         epilog=examples(
             "roofline calibrate --measure -o my-machine.yaml",
+            "roofline calibrate --measure --device cuda --budget 2min -o my-server.yaml",
             "roofline calibrate --fit examples/my-measurements.csv",
             "roofline calibrate --fit examples/my-measurements.csv --chip h100-sxm -o mine",
             "roofline calibrate --fit examples/my-measurements.csv --stack vllm --no-cross-check --format csv",

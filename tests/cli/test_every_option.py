@@ -252,6 +252,7 @@ OPTIONS |= {
         "-o": (("fit", "-o", "mine"),),
         "--all": (("fit", "--all"),),
         "--device": (("timed", "--device", "abacus"),),
+        "--ranks": (("timed", "--ranks", "0"),),
         "--hardware-dir": (("fit", "--hardware-dir", "hardware"),),
         "--workload-dir": (("fit", "--workload-dir", "workloads"),),
         "--format": (("fit", "--format", "csv"),),
@@ -359,7 +360,7 @@ OTHERS: Mapping[str, str] = {  # of options that are about another one
 REFUSED = {
     ("contrast", "--phase"), ("contrast", "--scenario"), ("contrast", "--pools"), ("plan", "--pools"), ("sweep", "--jobs"), ("sweep", "--engine"),
     ("sweep", "--scheduler"),
-    ("calibrate", "--device"), ("validate", "--device"),
+    ("calibrate", "--device"), ("calibrate", "--ranks"), ("validate", "--device"),
     ("explain", "--flash"),
 }  # fmt: skip
 

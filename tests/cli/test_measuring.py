@@ -27,6 +27,8 @@ BUDGETS = {"--measure": "5s", "--live": "3s"}
         (("calibrate", "--measure", "-o", "x.txt"), "x.txt: a chip file ends in .yaml, e.g. x.yaml"),
         (("calibrate", "--measure", "--budget", "5", "-o", "x.yaml"), "needs a unit, e.g."),
         (("calibrate", "--measure", "--budget", "-5s", "-o", "x.yaml"), "--budget -5s: must be more than nothing, e.g. 60s"),
+        (("calibrate", "--shipped", "--ranks", "2"), "--ranks goes with --measure; add it, or leave --ranks out"),
+        (("calibrate", "--measure", "--backend", "numpy", "--ranks", "2", "-o", "x.yaml"), "NumPy exchanges nothing between processes, PyTorch does"),
         (("calibrate", "--measure", "--backend", "nump", "-o", "x.yaml"), "did you mean 'numpy'?"),
         (("validate", "--live"), "--live predicts a chip; name it with --chip my-machine.yaml"),
         (("validate", "--rows", "x.csv"), "--rows goes with --live; add it, or leave --rows out"),

@@ -47,9 +47,13 @@ def _machine(machine: Result) -> Iterator[Part]:
     )
     reached = [(f"{dtype} products", quantity(rate, "FLOP/s")) for dtype, rate in machine["peaks"].items()]
     reached += [(name, quantity(rate, "B/s")) for name, rate in machine["bandwidths"].items()]
+    reached += [
+        (f"{link['name']}, {count(link['ranks'])} of them", quantity(link["bandwidth_bytes_per_s"], "B/s"))
+        for link in machine["links"]
+    ]
     yield Grid.of((Column("fastest that was timed"), Column("rate", right=True)), reached)
     errors = [(kernel, percent(error)) for kernel, error in machine["errors"].items()]
-    yield Grid.of((Column("kernels fitted"), Column("median error", right=True)), errors)
+    yield Grid.of((Column("kernel or link"), Column("median error", right=True)), errors)
     for warning in machine["warnings"]:
         yield Text(warning, "bad")
 

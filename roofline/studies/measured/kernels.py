@@ -42,7 +42,8 @@ COLLECTIVES: Mapping[str, str] = MappingProxyType(
         "p2p": "send",
     }
 )
-LIBRARIES = ("nccl", "rccl", "oneccl", "hccl", "nccl-tests", "rccl-tests", "mpi")  # software whose algorithms are rings
+# Software whose algorithms are rings.
+LIBRARIES = ("nccl", "rccl", "oneccl", "hccl", "nccl-tests", "rccl-tests", "mpi", "gloo")
 EAGER = ("pytorch",)
 LARGE = 2.0**30  # bytes of a copy whose size is not stated: sources state the rate of large ones
 ROTARY, LATENT = 64.0, 512.0  # widths of DeepSeek's latent attention, the only one that rows measure

@@ -15,12 +15,14 @@ from roofline.catalog.store import Catalog
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL
 from roofline.studies.calibrate import ALL, CALIBRATION_SCHEMA, CHIP
 from roofline.studies.calibration.fitting import error
+from roofline.studies.calibration.kernels import LINK
 from roofline.studies.calibration.overlay import TIMES
 from roofline.studies.measured import table
 from roofline.studies.measured.table import Table
 from roofline.studies.measuring import chip_file, fitting
 from roofline.studies.measuring.backends import Backend
-from roofline.studies.measuring.fitting import Fitted, Rates
+from roofline.studies.measuring.collectives import ranks_of
+from roofline.studies.measuring.fitting import SCOPE, Fitted, Rates
 from roofline.studies.measuring.measure import Measured, Watch, measure, rows
 
 BUDGET = 60.0  # s
@@ -44,17 +46,21 @@ def calibrate(
     catalog: Catalog,
     *,
     budget: float = BUDGET,
+    ranks: int | None = None,
     watch: Watch = lambda share, what: None,
 ) -> dict[str, Any]:
     """The contract's calibration of this machine, written as a chip file with the table of timings beside it.
 
-    `budget` are seconds for timing. `OutputError` if a file can't be written, before anything is timed; `RooflineError`
-    if so little could be timed that no constant follows. What stops it, stops it before either file is touched.
+    `budget` are seconds for timing, `ranks` the processes between which collectives are timed, by default one for each
+    device that there is. `OutputError` if a file can't be written, before anything is timed; `RooflineError` for more
+    ranks than there can be, or if so little could be timed that no constant follows. What stops it, stops it before
+    either file is touched.
     """
+    among = ranks_of(backend, ranks)
     name, beside = chip_file.id_of(path), path.with_suffix(".csv")
     for place in (path, beside):
         files.check(place)
-    found = outcome(measure(backend, budget, watch), name, catalog)
+    found = outcome(measure(backend, budget, watch, ranks=among), name, catalog)
     written = files.put({beside: found.rows, path: found.chip})
     return report(found, beside.name, written)
 
@@ -83,9 +89,25 @@ def _read(text: str) -> Table:
 def _unfitted(found: Outcome) -> Iterator[str]:
     """What was timed too seldom for constants."""
     told = {name.partition("/")[0] for name in found.fitted.fits}
-    missing = [kind for kind in (MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, ELEMENTWISE) if kind not in told]
+    links = (LINK + SCOPE,) if found.rates.joined else ()
+    wanted = (MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, ELEMENTWISE, *links)
+    missing = [kind for kind in wanted if kind not in told]
     if missing:
         yield f"too few timings of {', '.join(missing)}: constants of other chips of its kind stand in; raise --budget"
+
+
+def _links(found: Outcome) -> Iterator[dict[str, Any]]:
+    """What joins ranks, as the file states it."""
+    if joined := found.rates.joined:
+        yield {
+            "name": chip_file.between(found.measured),
+            "scope": SCOPE,
+            "topology": joined.topology,
+            "ranks": joined.ranks,
+            "bandwidth_bytes_per_s": joined.bandwidth,
+            "timings": joined.timings,
+            "software": joined.software,
+        }
 
 
 def report(found: Outcome, beside: str, written: list[Path]) -> dict[str, Any]:
@@ -111,6 +133,7 @@ def report(found: Outcome, beside: str, written: list[Path]) -> dict[str, Any]:
             "tdp_w": machine.tdp,
             "peaks": dict(rates.peaks),
             "bandwidths": {**rates.caches, "main memory": rates.main},
+            "links": [*_links(found)],
             "timings": len(measured.timed),
             "seconds": measured.seconds,
             "budget_s": measured.budget,

@@ -11,19 +11,20 @@ from pathlib import Path
 
 from roofline import __version__, units
 from roofline.errors import OutputError
-from roofline.machine import Efficiency
+from roofline.machine import Efficiency, LinkEfficiency
 from roofline.studies.calibration.fitting import error
-from roofline.studies.calibration.kernels import FREE
+from roofline.studies.calibration.kernels import FREE, LINK, LINK_RANGES
 from roofline.studies.calibration.overlay import Tree, block, reached_entry
-from roofline.studies.measuring.fitting import Fitted, Rates
+from roofline.studies.measuring.fitting import MESH, SCOPE, Fitted, Joined, Rates
 from roofline.studies.measuring.measure import COLUMNS, Measured
 
-SYSTEM, MEASURED, FITTED = "system", "measured", "fitted"
+SYSTEM, MEASURED, EXCHANGED, FITTED = "system", "measured", "collectives", "fitted"
 EAGER = "eager"  # the stack of kernels that are launched one by one
 NOTE = (
     "Measured, no datasheet: peaks and rates are the fastest that was timed on this machine. "
     "Kernels were timed with their launches, so the software adds nothing."
 )
+SHARED = "The link joins processes that shared this machine, no chips of their own."
 
 
 def id_of(path: Path) -> str:
@@ -47,6 +48,7 @@ def table_text(rows: Sequence[Mapping[str, object]], columns: Sequence[str] = CO
 def chip_text(name: str, found: Measured, rates: Rates, fitted: Fitted | None = None) -> str:
     """The chip file: what the system tells, what was reached and, if that is known, what kernels reach of it."""
     machine = found.machine
+    note = f"{NOTE} {SHARED}" if rates.joined and machine.kind == "cpu" else NOTE
     body: dict[str, str | Tree] = {
         "compute": {
             "units": _units(found),
@@ -62,7 +64,7 @@ def chip_text(name: str, found: Measured, rates: Rates, fitted: Fitted | None = 
         f"name: {_quoted(machine.name)}",
         f"vendor: {machine.vendor}",
         f"kind: {machine.kind}",
-        f"note: {_quoted(NOTE)}",
+        f"note: {_quoted(note)}",
     ]
     for key, value in body.items():
         lines += ["", *block(key, value, 0)]
@@ -72,17 +74,42 @@ def chip_text(name: str, found: Measured, rates: Rates, fitted: Fitted | None = 
             "",
             f"# host to device {units.show(rates.to_device, 'B/s')}, back {units.show(rates.from_device, 'B/s')}",
         ]
+    if rates.joined:
+        lines += ["", "links:", f"  - {_link(rates.joined, between(found))}"]
     if machine.tdp:
         lines += ["", f"power: {_flow(tdp=units.show(machine.tdp, 'W'), source=SYSTEM)}"]
     if fitted:
-        entries = {
-            entry: reached_entry(fitted.chip.achieved[entry], Efficiency(), FREE[entry.partition("/")[0]], FITTED)
-            for entry in fitted.fits
-        }
-        lines += ["", *block("achieved", {"kernels": entries}, 0)]
+        lines += ["", *block("achieved", _achieved(fitted), 0)]
     lines += ["", f"stacks: {{serving: {EAGER}, training: {EAGER}}}"]
-    lines += ["", *block("sources", dict(_sources(name, found, fitted)), 0)]
+    lines += ["", *block("sources", dict(_sources(name, found, rates, fitted)), 0)]
     return "\n".join(lines) + "\n"
+
+
+def between(found: Measured) -> str:
+    """What a link of the machine joins."""
+    return "between processes" if found.machine.kind == "cpu" else "between devices"
+
+
+def _link(joined: Joined, name: str) -> str:
+    wired = {"topology": MESH} if joined.topology == MESH else {}
+    rate = units.show(joined.bandwidth, "B/s")
+    known = {"scope": SCOPE, "bandwidth": rate, "per": "direction", "chips": str(joined.ranks), **wired}
+    return _flow(name=name, **known, source=EXCHANGED)
+
+
+def _achieved(fitted: Fitted) -> Tree:
+    """Constants of kernels and of links, by entry."""
+    kernels = {
+        entry: reached_entry(fitted.chip.achieved[entry], Efficiency(), FREE[entry.partition("/")[0]], FITTED)
+        for entry in fitted.fits
+        if not entry.startswith(LINK)
+    }
+    links = {
+        scope: reached_entry(fitted.chip.achieved_links[scope], LinkEfficiency(), LINK_RANGES, FITTED)
+        for entry in fitted.fits
+        if entry.startswith(LINK) and (scope := entry.removeprefix(LINK))
+    }
+    return {"kernels": kernels, "links": links}
 
 
 def _units(found: Measured) -> str:
@@ -113,16 +140,22 @@ def _memory(found: Measured, rates: Rates) -> Iterator[str]:
     yield f"  - {main}"
 
 
-def _sources(name: str, found: Measured, fitted: Fitted | None) -> Iterator[tuple[str, str]]:
-    software = f"{found.backend.software} on {found.backend.device}, roofline {__version__}"
-    least = "" if found.complete else "; the budget was not enough for all, see the table"
+def _sources(name: str, found: Measured, rates: Rates, fitted: Fitted | None) -> Iterator[tuple[str, str]]:
+    where, joined = f"on {found.backend.device}, roofline {__version__}", rates.joined
+    software = f"{found.backend.software} {where}"
+    alone = len(found.timed) - (joined.timings if joined else 0)
+    least = "" if found.complete else "; some were left out or timed too seldom"
     titles = {
         SYSTEM: "As the operating system and the driver tell",
-        MEASURED: f"The fastest of {len(found.timed)} timings in {name}.csv ({software}{least})",
+        MEASURED: f"The fastest of {alone} timings in {name}.csv ({software}{least})",
     }
+    if joined:
+        of = f"{joined.timings} timings of collectives in {name}.csv"
+        titles[EXCHANGED] = f"The fastest of {of} ({joined.software}, up to {joined.ranks} processes {where}{least})"
     if fitted:
+        by = f"{software}; {joined.software}" if joined else software
         titles[FITTED] = (
-            f"Fitted to {fitted.rows} timings in {name}.csv ({software}); median error {error(fitted.errors):.1%}"
+            f"Fitted to {fitted.rows} timings in {name}.csv ({by}); median error {error(fitted.errors):.1%}"
         )
     for key, title in titles.items():
         yield key, _flow(title=_quoted(title), date=f'"{found.date}"')

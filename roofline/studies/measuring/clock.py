@@ -14,6 +14,7 @@ import numpy as np
 
 SHORTEST = 5e-4  # s of a sample: what takes less is done several times in each
 MOST_CALLS = 200  # of one sample
+ENOUGH = 15  # samples of each timing: more rounds change a median by less than machines change by themselves
 NOISY = 0.15  # of the least: a typical spread beyond it says that other programs were running
 
 Seconds = Callable[[], float]
@@ -66,6 +67,11 @@ class Clock:
     def over(self) -> bool:
         """Whether the budget is used up."""
         return self.spent >= self.budget
+
+    @property
+    def share(self) -> float:
+        """How much of the budget is used up, 1 at most."""
+        return min(self.spent / self.budget, 1.0)
 
     def once(self, run: Callable[[], object], wait: Callable[[], None]) -> float:
         """Seconds from beginning a piece of work to its end on the device."""

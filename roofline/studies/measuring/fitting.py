@@ -18,6 +18,7 @@ from roofline.studies.calibration import kernels
 from roofline.studies.calibration.fitting import Array, Fit
 from roofline.studies.calibration.kernels import CACHE, Step
 from roofline.studies.measured.table import Table
+from roofline.studies.measuring.collectives import Exchange
 from roofline.studies.measuring.jobs import FROM_DEVICE, MAIN, READ, TO_DEVICE
 from roofline.studies.measuring.measure import Measured, Timed
 from roofline.workload.dtype import BITS
@@ -25,18 +26,33 @@ from roofline.workload.dtype import BITS
 LEAST = 5  # rows of one kind of kernel that constants are fitted to
 PULL = 0.1  # of the constants that a fit starts from: timings of this machine are believed rather than its family's
 LARGE = 4e6  # B: what is smaller tells of launches, not of memory
+SCOPE = "scale-up"  # of what joins ranks of one machine
+SWITCH, MESH = "switch", "mesh"
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What joins ranks: how many, bytes/s that each sent in one direction while all did, at most, the wiring that rates
+    tell, how many timings say so and of what software."""
+
+    ranks: int
+    bandwidth: float
+    topology: str
+    timings: int
+    software: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The fastest that was timed: dense FLOP/s by format, bytes/s of caches by name and of main memory, and, where
-    host and device are apart, to the device and from it."""
+    """The fastest that was timed: dense FLOP/s by format, bytes/s of caches by name and of main memory; where host and
+    device are apart, to the device and from it; where there are several ranks, between them."""
 
     peaks: Mapping[str, float]
     caches: Mapping[str, float]
     main: float
     to_device: float | None = None
     from_device: float | None = None
+    joined: Joined | None = None
 
 
 @dataclass(slots=True)
@@ -80,7 +96,26 @@ def rates(found: Measured) -> Rates:
             f"{found.budget:g} s were not enough for one product and one pass over memory; raise --budget"
         )
     across = {op: _fastest(found.timed, op, "") or None for op in (TO_DEVICE, FROM_DEVICE)}
-    return Rates(peaks, caches, main, across[TO_DEVICE], across[FROM_DEVICE])
+    return Rates(peaks, caches, main, across[TO_DEVICE], across[FROM_DEVICE], joined(found.timed))
+
+
+def joined(timed: Sequence[Timed]) -> Joined | None:
+    """What collectives tell of what joins ranks; None without any.
+
+    In a mesh each pair has a link of its own, so that two of n ranks reach an n-1th of what all do; through a switch
+    they reach as much. The wiring is the one that the two rates are nearer to.
+    """
+    fastest: dict[int, float] = {}
+    own = [(item.job, item.timing) for item in timed if isinstance(item.job, Exchange)]
+    for job, timing in own:
+        fastest[job.ranks] = max(fastest.get(job.ranks, 0.0), job.sent / timing.least)
+    if not fastest:
+        return None
+    ranks, fewest = max(fastest), min(fastest)
+    meshed = fastest[fewest] * ((ranks - 1.0) / (fewest - 1.0)) ** 0.5 < fastest[ranks]
+    links = {count: (ranks - 1.0) / (count - 1.0) if meshed else 1.0 for count in fastest}
+    bandwidth = max(rate * links[count] for count, rate in fastest.items())
+    return Joined(ranks, bandwidth, MESH if meshed else SWITCH, len(own), own[0][0].software)
 
 
 def _number(value: object) -> float:

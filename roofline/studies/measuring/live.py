@@ -306,7 +306,7 @@ class _Runs:
             if self._late:
                 self.left_out[trial.id] = "the budget was used up"
                 continue
-            self.watch(min(self.clock.spent / self.clock.budget, 1.0), trial.id)
+            self.watch(self.clock.share, trial.id)
             try:
                 if trial.phase == TRAINING:
                     learner = learner or self.backend.learner(list(model.weights))

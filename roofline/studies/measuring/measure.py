@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from roofline.studies.measuring.backends import Backend
-from roofline.studies.measuring.clock import NOISY, Clock, Timing, timing
+from roofline.studies.measuring.clock import ENOUGH, NOISY, Clock, Timing, timing
+from roofline.studies.measuring.collectives import SHARE, USED_UP, Exchange, exchanged
 from roofline.studies.measuring.jobs import Job, Pool, Run, jobs, pool_for
 from roofline.studies.measuring.system import Machine, machine
 
-ENOUGH = 15  # samples of each timing: more rounds change a median by less than machines change by themselves
 FEWEST = 3  # below which a timing is not more than a first impression
 OF_EACH = 3  # operators that are timed once even if the budget is used up
 MOST_APART = 5  # calls of a sample that are timed one by one
 STREAMED = (1024, 1024)  # [n, k] of the weights that come before each of these
 COLUMNS = (
     "id", "chip", "num_chips", "op", "dtype", "m", "n", "k", "batch", "heads", "kv_heads", "head_dim", "q_len",
-    "kv_len", "bytes", "latency_us", "least_us", "samples", "software", "date", "source", "note",
+    "kv_len", "bytes", "ranks", "latency_us", "least_us", "samples", "software", "date", "source", "note",
 )  # fmt: skip
 
 Watch = Callable[[float, str], None]  # share of the budget that is used, what is timed
@@ -28,9 +28,9 @@ Watch = Callable[[float, str], None]  # share of the budget that is used, what i
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A job with its timing."""
+    """A job, or a collective, with its timing."""
 
-    job: Job
+    job: Job | Exchange
     timing: Timing
 
 
@@ -78,17 +78,25 @@ class Measured:
             yield f"{count} timings left out: {reason}"
 
 
-def measure(backend: Backend, budget: float, watch: Watch = lambda share, what: None) -> Measured:
-    """Time every job of a backend's device, for at most about `budget` seconds."""
+def measure(backend: Backend, budget: float, watch: Watch = lambda share, what: None, *, ranks: int = 1) -> Measured:
+    """Time every job of a backend's device and, last, collectives between several ranks, for at most about `budget`
+    seconds."""
     found = machine(backend.device)
-    clock = Clock(budget)
+    whole = Clock(budget)
+    clock = Clock(budget if ranks == 1 else budget * (1.0 - SHARE))
     with backend.forgetting():
         pool = pool_for(backend, found)
-        runs = _Runs(backend, clock, watch, _streaming(backend, pool))
+        runs = _Runs(backend, clock, lambda what: watch(whole.share, what), _streaming(backend, pool))
         runs.over(jobs(backend, found, pool))
     timed = [Timed(job, timing(samples)) for job, samples in runs.samples if samples]
+    left_out = runs.left_out
+    if ranks > 1:
+        backend.release()
+        between = exchanged(backend, ranks, whole, lambda what: watch(whole.share, what))
+        timed += [Timed(job, timing(samples)) for job, samples in between.samples]
+        left_out = left_out | between.left_out
     day = time.strftime("%Y-%m-%d")
-    return Measured(found, backend, timed, runs.left_out, clock.spent, budget, day)
+    return Measured(found, backend, timed, left_out, whole.spent, budget, day)
 
 
 def _streaming(backend: Backend, pool: Pool) -> Run:
@@ -104,7 +112,7 @@ class _Runs:
 
     backend: Backend
     clock: Clock
-    watch: Watch
+    tell: Callable[[str], None]
     before: Run
     samples: list[tuple[Job, list[float]]] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -116,7 +124,7 @@ class _Runs:
         ready: list[tuple[Job, list[float], Run, int]] = []
         for job in wanted:
             if self.clock.over and len(ready) >= least:
-                self.left_out[job.what] = "the budget was used up"
+                self.left_out[job.what] = USED_UP
                 continue
             try:
                 run = job.prepare()
@@ -131,19 +139,16 @@ class _Runs:
                 continue
             self.samples.append((job, samples))
             ready.append((job, samples, run, calls))
-            self._tell(job)
+            self.tell(job.what)
         for _ in range(ENOUGH - 1):
             for job, samples, run, calls in ready:
                 if self.clock.over:
                     return
                 samples.append(self._sample(job, run, calls))
-                self._tell(job)
+                self.tell(job.what)
 
     def _sample(self, job: Job, run: Run, calls: int) -> float:
         return self.clock.sample(run, self.backend.wait, calls, self.before if job.apart else None)
-
-    def _tell(self, job: Job) -> None:
-        self.watch(min(self.clock.spent / self.clock.budget, 1.0), job.what)
 
 
 def rows(found: Measured, chip: str) -> list[dict[str, object]]:
@@ -155,8 +160,8 @@ def rows(found: Measured, chip: str) -> list[dict[str, object]]:
     return [
         {
             "id": f"{chip}-{index:03d}",
-            **item.job.cells,
             **shared,
+            **item.job.cells,
             "latency_us": f"{item.timing.median * 1e6:.6g}",
             "least_us": f"{item.timing.least * 1e6:.6g}",
             "samples": item.timing.samples,

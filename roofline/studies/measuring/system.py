@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
+NODE_FOLDER = Path("/sys/devices/system/node")
 POWER_FOLDER = Path("/sys/class/powercap")
 KIB = 1024
 VENDORS: Mapping[str, str] = {
@@ -84,6 +85,14 @@ def available_cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def nodes() -> list[set[int]]:
+    """Cores that this process may use by the memory next to them, as Linux tells; nothing elsewhere."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    mine = affinity(0) if affinity else set()
+    found = (_numbers(_text(folder / "cpulist")) & mine for folder in sorted(NODE_FOLDER.glob("node[0-9]*")))
+    return [cores for cores in found if cores]
+
+
 def memory() -> float:
     """Bytes of main memory."""
     if sys.platform == "darwin":
@@ -122,24 +131,24 @@ def _caches(cores: int) -> tuple[Cache, ...]:
         for index in sorted((CPU_FOLDER / f"cpu{core}" / "cache").glob("index*")):
             size = re.fullmatch(r"(\d+)([KM])\s*", _text(index / "size"))
             if size and _text(index / "type").strip() != "Instruction":
-                sharing = _listed(_text(index / "shared_cpu_list")) or 1
+                sharing = len(_numbers(_text(index / "shared_cpu_list"))) or 1
                 level = f"L{_text(index / 'level').strip()}"
                 capacity = float(size[1]) * (KIB if size[2] == "K" else KIB * KIB)
                 whole[level] = whole.get(level, 0.0) + capacity / min(sharing, cores)
     return tuple(Cache(name, capacity) for name, capacity in sorted(whole.items()))
 
 
-def _listed(text: str) -> int:
-    """How many numbers a list such as `0-3,8` names.
+def _numbers(text: str) -> set[int]:
+    """The numbers that a list such as `0-3,8` names.
 
-    >>> _listed("0-3,8"), _listed("5"), _listed("")
-    (5, 1, 0)
+    >>> _numbers("0-3,8"), _numbers("5"), _numbers("")
+    ({0, 1, 2, 3, 8}, {5}, set())
     """
-    count = 0
+    found: set[int] = set()
     for part in filter(None, text.strip().split(",")):
         first, _, last = part.partition("-")
-        count += int(last or first) - int(first) + 1
-    return count
+        found |= {*range(int(first), int(last or first) + 1)}
+    return found
 
 
 def _limit() -> float | None:

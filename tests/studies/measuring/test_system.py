@@ -41,11 +41,23 @@ def test_caches_are_those_of_all_cores_and_shared_ones_count_once(
     assert {cache.name: cache.capacity for cache in found} == {"L1": 4 * 32 * 1024, "L2": 2 * 2**20}
 
 
+def test_cores_are_told_apart_by_the_memory_next_to_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for node, cores in (("node0", "0-1,4"), ("node1", "2-3"), ("node2", "")):
+        write(tmp_path / node, cpulist=cores)
+    monkeypatch.setattr(system, "NODE_FOLDER", tmp_path)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 5}, raising=False)
+    assert system.nodes() == [{0, 1}, {2}]
+    monkeypatch.delattr("os.sched_getaffinity")
+    assert system.nodes() == []
+
+
 def test_what_nobody_tells_stays_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(system, "CPU_FOLDER", tmp_path)
+    monkeypatch.setattr(system, "NODE_FOLDER", tmp_path)
     monkeypatch.setattr(system, "POWER_FOLDER", tmp_path)
     assert system._caches(2) == ()
     assert system._limit() is None
+    assert system.nodes() == []
     assert system._clock({}) is None
     assert system._said(["no-such-program-anywhere"]) == ""
 

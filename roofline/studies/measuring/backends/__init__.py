@@ -29,6 +29,17 @@ class Learner(Protocol):
         """One step of the optimizer, by the gradients that going back left or by these."""
 
 
+class Ranks(Protocol):
+    """Processes that exchange messages, each with a device of its own, the first few of which are groups, too."""
+
+    def hold(self, size: float) -> float:
+        """Make room for messages of so many bytes, or less if there is not memory enough: of how many."""
+
+    def seconds(self, op: str, ranks: int, size: int, calls: int) -> float:
+        """Until the last of the first `ranks` has done a collective once, of `calls` in a row; `size` are bytes of the
+        larger buffer. `RefusedError` if it can't be done, `LostError` if none of them will do any more."""
+
+
 class Backend(Protocol):
     """The kernels of a decoder in one software on one device. Matrices of weights are `[n, k]`, values `[m, k]`."""
 
@@ -37,6 +48,8 @@ class Backend(Protocol):
     device: str
     dtypes: Sequence[str]
     trains: bool  # whether it knows gradients
+    devices: int  # of one kind, that there are
+    most_ranks: int  # processes that can exchange messages at most
 
     def ran_out(self, error: Exception) -> bool:
         """Whether an error says that there is not memory enough."""
@@ -96,6 +109,14 @@ class Backend(Protocol):
 
     def wait(self) -> None:
         """Return when the device has done what it was given."""
+
+    @property
+    def library(self) -> str:
+        """What carries messages between processes, as rows of measurements state it; empty if nothing does."""
+
+    def joined(self, ranks: int, groups: Sequence[int]) -> AbstractContextManager[Ranks]:
+        """Processes that find each other, of which the first so many form groups; `LostError` if they do not,
+        `NotImplementedError` where the software knows no such thing."""
 
     def forgetting(self) -> AbstractContextManager[Any]:
         """A context in which nothing is remembered for a way back."""

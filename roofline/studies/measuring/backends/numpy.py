@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.studies.measuring.backends import Learner
+from roofline.studies.measuring.backends import Learner, Ranks
 
 Array = NDArray[Any]
 SOME = 1 << 20  # random values, of which all others are copies
@@ -24,6 +24,8 @@ class Numpy:
     software = f"eager numpy {np.__version__}"
     device = "cpu"
     trains = False
+    library = ""
+    devices = most_ranks = 1
     dtypes: Sequence[str] = ("fp32",)
 
     def __init__(self) -> None:
@@ -136,6 +138,10 @@ class Numpy:
 
     def release(self) -> None:
         """Memory is given back by itself."""
+
+    def joined(self, ranks: int, groups: Sequence[int]) -> AbstractContextManager[Ranks]:
+        """NumPy runs in one process."""
+        raise NotImplementedError
 
     def forgetting(self) -> AbstractContextManager[Any]:
         """Nothing is ever remembered for a way back."""

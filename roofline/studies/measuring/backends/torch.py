@@ -7,10 +7,13 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from roofline.errors import RooflineError
-from roofline.studies.measuring.backends import Learner
+from roofline.studies.measuring import system
+from roofline.studies.measuring.backends import Learner, Ranks, distributed
+from roofline.studies.measuring.processes import LostError
 
 Array = Any  # a tensor
 EPSILON = 1e-5
+CARRIERS = {"cpu": "gloo", "cuda": "nccl"}  # what carries messages between processes, as PyTorch names it
 
 
 class AdamW:
@@ -69,6 +72,9 @@ class Torch:
         self.wait: Callable[[], None] = {
             "cpu": lambda: None, "cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize
         }[device]  # fmt: skip
+        self.places = distributed.places_of(torch, device)
+        self.devices = len(self.places)
+        self.most_ranks = system.available_cores() if device == "cpu" else self.devices
 
     def ran_out(self, error: Exception) -> bool:
         """As of the protocol; the allocator of the CPU has no error of its own."""
@@ -170,6 +176,18 @@ class Torch:
     def to_host(self, x: Array) -> Array:
         """As of the protocol."""
         return x.cpu()
+
+    @property
+    def library(self) -> str:
+        """As of the protocol."""
+        return distributed.library_of(self.torch, self.device)
+
+    def joined(self, ranks: int, groups: Sequence[int]) -> AbstractContextManager[Ranks]:
+        """As of the protocol; ranks on a CPU have no places of their own."""
+        if not self.library:
+            raise LostError(f"PyTorch {self.torch.__version__} exchanges nothing between processes on {self.device}")
+        places = (0,) * ranks if self.device == "cpu" else self.places[:ranks]
+        return distributed.joined(CARRIERS[self.device], places, groups)
 
     def release(self) -> None:
         """As of the protocol."""
