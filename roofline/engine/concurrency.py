@@ -44,7 +44,7 @@ def working(
     dp, alone = deployment.plan.dp, replace(deployment, brief=True)
     own = parts(stretch for stretch in reading if stretch.kind is Prefill)
     occupied = added(part.work for part in own) / deployment.plan.pp
-    prompts = added(part.time for part in own) + (deployment.stack.request if own else 0.0)
+    prompts = added(part.time for part in own) + (deployment.stack.admission if own else 0.0)
 
     context, output = _mean_context(serving), serving.output_len
 

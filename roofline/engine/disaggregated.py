@@ -279,7 +279,7 @@ def request_times(serving: Serving, deployment: Deployment, read: Side, write: S
     others = np.maximum(ceil_div(serving.batch, read.plan.dp) - 1.0, 0.0)
     step = tpot * serving.speculative.gain
     joining = np.where(np.greater(ceil_div(write.room.running, write.plan.dp), 1.0), step / 2.0, 0.0)
-    started = deployment.stack.request + joining
+    started = deployment.stack.admission + joining
     waiting = np.maximum(sharing.queue(read.occupied, others, e2e + started), serving.batch / most - e2e - started)
     opening = sharing.opening(read.occupied, others, serving.burst)
     e2e = e2e + started + waiting

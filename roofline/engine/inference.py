@@ -119,7 +119,8 @@ class Room:
 
 
 def memory_room(serving: Serving, deployment: Deployment, precision: Precision) -> Room:
-    """What one chip holds and may hold. Paged caches let the others wait; a static batch is held whole.
+    """What one chip holds and may hold. Paged caches let the others wait; a static batch is held whole. Requests hold
+    the cache of their mean context, whatever is reserved for them.
 
     What the prefix cache holds counts in full for every request: whether requests share it nobody says. What drafts
     has weights and a cache of its own; its activations take the room of the model's, which waits meanwhile.
@@ -132,14 +133,21 @@ def memory_room(serving: Serving, deployment: Deployment, precision: Precision) 
     rows = np.maximum(np.minimum(longest, stack.prefill_chunk), verified)
     resident = serving.mean_context_len if paged else serving.context_len
     per_request = memory.cache_bytes_per_sequence(model, precision, plan, resident)
+    reserved = memory.cache_bytes_per_sequence(
+        model, precision, plan, serving.context_len if stack.reserved else resident
+    )
     weights = memory.weight_bytes(model, precision, plan)
     working = memory.working_bytes(model, precision, plan, rows, verified)
     if serving.speculative.drafts:
         drafter, share = serving.speculative.model or model, serving.speculative.share
         weights = weights + share * memory.weight_bytes(drafter, precision, plan)
-        per_request = per_request + share * memory.cache_bytes_per_sequence(drafter, precision, plan, resident)
+        drafted = [
+            share * memory.cache_bytes_per_sequence(drafter, precision, plan, tokens)
+            for tokens in (resident, serving.context_len if stack.reserved else resident)
+        ]
+        per_request, reserved = per_request + drafted[0], reserved + drafted[1]
     limit = deployment.chip.main_memory.capacity * stack.usable_memory
-    most = np.maximum(np.floor((limit - weights - working) * stack.cache_memory / per_request), 0.0)
+    most = np.maximum(np.floor((limit - weights - working) * stack.cache_memory / reserved), 0.0)
     running = capped(asked, np.where(np.greater_equal(most, 1.0), most, np.inf)) if paged else asked
     held = Memory(weights=weights, kv_cache=running * per_request, activations=working)
     all_running = serving.batch if running is asked else np.where(running < asked, running * plan.dp, serving.batch)
@@ -172,14 +180,14 @@ def _times(
     first_decode = next((index for index, part in enumerate(found) if part.kind is Decode), len(found))
     ttft = _sum(seconds(part) for part in found[:first_decode])
     decoding = _sum(seconds(part) for part in found if part.kind is Decode)
-    reading = _sum(seconds(part) for part in found if part.kind is Prefill)
+    reading = _sum(seconds(part) if ideal else part.own for part in found if part.kind is Prefill)
     rest = _sum(seconds(part) for part in found[first_decode:] if part.kind is not Decode)
     tokens, alone = serving.output_len, decoding
     begun: Num = 0.0
     waiting: Num = 0.0
     opening: Num = 0.0
     if not ideal:
-        begun = deployment.stack.request * np.greater(reading, 0.0)
+        begun = deployment.stack.admission * np.greater(reading, 0.0)
         ttft = ttft + begun
         if deployment.stack.batching == "continuous":
             others = beside.others
@@ -267,7 +275,11 @@ def at_work(phases: Iterable[Phase], working: Num, deployment: Deployment) -> li
     """Seconds for which a chip works on each phase while one request is served: it reads the prompts of all that are
     `working` in a replica meanwhile, and generates for all at once. Pauses are those of a request alone."""
     prompts = working / deployment.plan.pp
-    return [(phase, phase.time * (prompts if phase.name in PROMPTS else 1.0)) for phase in phases if phase.operators]
+    return [
+        (phase, phase.time / phase.shared * (prompts if phase.name in PROMPTS else 1.0))
+        for phase in phases
+        if phase.operators
+    ]
 
 
 def _traffic(

@@ -13,7 +13,7 @@ from roofline.engine.ops import OVERHEAD, Op
 from roofline.engine.prediction import Phase
 from roofline.engine.roof import Priced, total
 from roofline.machine.chip import PASSING
-from roofline.numeric import Num, ceil_div
+from roofline.numeric import Num, ceil_div, some
 from roofline.workload import Model, Precision, Serving
 
 
@@ -25,15 +25,16 @@ def replica_batch(batch: Num, deployment: Deployment) -> Num:
 def prefill_phase(
     serving: Serving, deployment: Deployment, precision: Precision, tokens: Num, context: Num, *, drafting: bool = False
 ) -> Phase:  # fmt: skip
-    """Reading `tokens` after `context`: of one request (continuous batching) or of all at once (static); `drafting`
-    by what guesses tokens later, which needs a cache of its own.
+    """Reading `tokens` after `context`: of one request and those that come with it (continuous batching) or of all at
+    once (static); `drafting` by what guesses tokens later, which needs a cache of its own.
 
     A pass takes no more tokens than a chunk: several short prompts, or a part of a long one. Chunks follow each other
     through the stages of a pipeline; at best, seamlessly.
     """
     stack, pp = deployment.stack, deployment.plan.pp
-    prompts = prompts_together(serving, deployment)
     together = np.maximum(np.floor(stack.prefill_chunk / np.maximum(tokens, 1.0)), 1.0)
+    shared = joining(serving, deployment, together)
+    prompts = prompts_together(serving, deployment) * shared
     rounds = np.maximum(ceil_div(prompts, together), 1.0)
     sequences = prompts / rounds
     parts = np.maximum(ceil_div(tokens, stack.prefill_chunk), 1.0)
@@ -55,7 +56,23 @@ def prefill_phase(
         step_time=phase.step_time / flowing,
         ideal_step_time=phase.ideal_step_time / pp,
         flowing=flowing,
+        shared=shared,
     )
+
+
+def joining(serving: Serving, deployment: Deployment, most: Num) -> Num:
+    """Prompts that one pass reads where requests come and go: as many as finish in a step of decoding, one at least.
+
+    Of B requests that generate T tokens each, `B/T` leave in a step, and as many begin. No more than `most` pass
+    together; software without chunks reads each by itself.
+    """
+    batch, stack = serving.batch, deployment.stack
+    alone = stack.batching == "static" or not np.all(np.isfinite(stack.prefill_chunk)) or not some(serving.output_len)
+    if alone or not np.any(np.greater(batch, serving.output_len)):
+        return 1.0
+    leaving = requests_of_stage(batch, deployment) * serving.speculative.gain / np.maximum(serving.output_len, 1.0)
+    found = np.clip(leaving, 1.0, most)
+    return found if np.any(np.greater(found, 1.0)) else 1.0
 
 
 def prompts_together(serving: Serving, deployment: Deployment) -> Num:
@@ -71,8 +88,9 @@ def requests_of_stage(batch: Num, deployment: Deployment) -> Num:
 
 
 def work_time(phase: Phase) -> Num:
-    """Seconds for which all stages of a pipeline together are occupied with a phase."""
-    return phase.time * phase.flowing
+    """Seconds for which all stages of a pipeline together are occupied with a phase of one request, or of a static
+    batch."""
+    return phase.time * phase.flowing / phase.shared
 
 
 def decode_phase(
@@ -136,7 +154,8 @@ def _phase(
     if stack.halves:
         parts = overlap.halves(deployment.plan)
         cut = _priced(model, deployment, precision, replace(work, sequences=work.sequences / parts), near)
-        priced = overlap.behind_halves([replace(item, op=item.op.times(parts)) for item in cut], parts)
+        carrying = 0.0 if work.decode else overlap.carrying(chip, stack)
+        priced = overlap.behind_halves([replace(item, op=item.op.times(parts)) for item in cut], parts, carrying)
     taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
     software = stack_overhead(model, deployment, work.sequences, taken)
     priced += roof.price_all([software], chip, stack, bound=not deployment.brief)

@@ -32,9 +32,10 @@ class Phase:
 
     `operators` run along the whole pipeline, so a single chip holds a share of 1/pp of them; `busy` is how many such
     passes go through the pipeline in the time of one, over pp: 1 when every stage is always at work. `flowing` is how
-    many steps of the phase itself are in the pipeline at once, which shortens `step_time`. `useful_flops` [FLOP] are
-    those that the model needs, of one pass: no recomputation, causal attention counted once, no guess that is refused.
-    `model` is the one that passes where it is not the workload's own.
+    many steps of the phase itself are in the pipeline at once, which shortens `step_time`; `shared` is how many
+    requests that come together pass in each. `useful_flops` [FLOP] are those that the model needs, of one pass: no
+    recomputation, causal attention counted once, no guess that is refused. `model` is the one that passes where it is
+    not the workload's own.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Phase:
     repeat: Num = 1.0
     busy: Num = 1.0
     flowing: Num = 1.0
+    shared: Num = 1.0
     step_time: Num = 0.0
     ideal_step_time: Num = 0.0
     useful_flops: Num = 0.0

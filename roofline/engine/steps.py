@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from roofline.engine.deployment import Deployment
-from roofline.engine.phases import decode_phase, draft_phase, prefill_phase
+from roofline.engine.phases import decode_phase, draft_phase, prefill_phase, work_time
 from roofline.engine.prediction import Phase
 from roofline.numeric import Num, along, apart
 from roofline.records import axes, changed_arrays
@@ -44,12 +44,14 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """What one step takes, or what drafts beside it: seconds, at best, and those for which all stages are occupied."""
+    """What one step takes, or what drafts beside it: seconds, at best, its share of them if requests that come together
+    are read together, and those for which all stages are occupied."""
 
     place: int
     kind: type[Step]
     time: Num
     ideal_time: Num
+    own: Num
     work: Num
 
 
@@ -74,8 +76,9 @@ def parts(stretches: Iterable[Stretch]) -> list[Part]:
         numbers = zip(
             stretch.places,
             stretch.each(phase.time),
-            stretch.each(phase.ideal_time),
-            stretch.each(phase.time * phase.flowing),
+            stretch.each(phase.ideal_time / phase.shared),
+            stretch.each(phase.time / phase.shared),
+            stretch.each(work_time(phase)),
             strict=True,
         )
         found += [Part(place, stretch.kind, *seconds) for place, *seconds in numbers]

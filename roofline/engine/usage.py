@@ -15,6 +15,7 @@ import numpy as np
 from roofline.engine import cost, energy
 from roofline.engine.deployment import Deployment
 from roofline.engine.pauses import Hold
+from roofline.engine.phases import work_time
 from roofline.engine.prediction import Phase
 from roofline.engine.steps import Stretch
 from roofline.machine import Chip
@@ -26,7 +27,7 @@ def chip_seconds(phase: Phase, plan: Plan, sharing: Num | None = None) -> Num:
     """Chip-seconds of one request in a phase: a step that `sharing` requests of a replica share, or, if it is None, a
     prompt that passes alone, of which a pipeline has as many at work as it has stages."""
     if sharing is None:
-        return phase.time * phase.flowing / plan.pp * replica_chips(plan)
+        return work_time(phase) / plan.pp * replica_chips(plan)
     return phase.time * replica_chips(plan) / sharing
 
 

@@ -22,10 +22,11 @@ class Stack:
 
     Times are seconds that the work does not hide: per step of the whole model (`step`), per sequence that takes part in
     it (`sequence`: scheduling, sampling, text), per layer (`layer`), per operator (`operator`) and per request before
-    its first token (`request`). `host` are the seconds in which a host launches one layer while the chip works on what
-    was launched before: no pass is faster; in training, where a layer goes ahead and back, a layer of experts takes it
-    `routing` longer. `latency`, `compute` and `memory` are multiples of what was measured of
-    single kernels on the chip: graphs hide part of their latency, fusing saves some, an eager framework adds to it.
+    its first token (`request`, and `server` in front of the engine: HTTP, tokens of text, scheduling). `host` are the
+    seconds in which a host launches one layer while the chip works on what was launched before: no pass is faster; in
+    training, where a layer goes ahead and back, a layer of experts takes it `routing` longer.
+    `latency`, `compute` and `memory` are multiples of what was measured of single kernels on the chip: graphs hide part
+    of their latency, fusing saves some, an eager framework adds to it.
     `rates` are multiples for kinds of kernels by themselves, or a format of them. `stream` are the bytes of weights
     that a compute unit gets each clock; `flow` the share of a pipeline's stages that work at the same time while a long
     prompt passes. Kernels of decode attention that work on each query head by itself read a cache again for every
@@ -42,6 +43,7 @@ class Stack:
     layer: Num = 0.0
     operator: Num = 0.0
     request: Num = 0.0
+    server: Num = 0.0
     host: Num = 0.0
     routing: Num = 0.0
     latency: Num = 1.0
@@ -54,9 +56,11 @@ class Stack:
     usable_memory: Num = 1.0
     cache_memory: Num = 1.0
     bucket: Num | None = None
+    reserved: bool = False  # whether a request begins only when its cache at full length has room
     batching: Literal["continuous", "static"] = "continuous"
     prefill: Literal["together", "alone"] = "together"  # how a static batch reads its prompts
     halves: bool = False  # whether half of a batch works while experts of the other exchange messages
+    message_units: Num = 0.0  # compute units that carry these while prompts pass
     placement: Literal["layers", "padded", "even"] = (
         "layers"  # how weights and cache are laid out over chips (see `Plan`)
     )
@@ -76,8 +80,13 @@ class Stack:
     @property
     def measured(self) -> bool:
         """Whether it states a time that somebody measured."""
-        times = (self.step, self.sequence, self.layer, self.operator, self.request, self.host, self.routing)
-        return any(bool(np.any(np.greater(time, 0.0))) for time in times)
+        of_passes = (self.step, self.sequence, self.layer, self.operator, self.host, self.routing)
+        return any(bool(np.any(np.greater(time, 0.0))) for time in (*of_passes, self.request, self.server))
+
+    @property
+    def admission(self) -> Num:
+        """Seconds of a request before anything of it is worked on: no server stands before a static batch."""
+        return self.request + (self.server if self.batching == "continuous" else 0.0)
 
     def rate_key(self, kernel: str, *dtypes: str) -> str | None:
         """The entry of `rates` for kernels of this kind: the first of these dtypes, else any."""

@@ -221,9 +221,9 @@ def _fitted(given: Sequence[Given], base: Catalog, wanted: Wanted, files: Draft,
     say("reading figures of requests")
     requests = _requests(given, over(base, files), wanted)
     fitted: list[Fitted] = []
-    for stack, rows in sorted(requests.fitted.items()):
+    for stack in sorted(requests.fitted):
         say(f"fitting {stack}")
-        found = method.requests(stack, rows, None)
+        found = method.requests(stack, requests.telling(stack), None)
         fitted += [found] if found else []
     skipped += requests.skipped
     writer.write(files, subjects, fitted)

@@ -440,7 +440,7 @@ def _batch(job: Serving | Scenario) -> str:
 
 
 def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
-    for name in ("step", "sequence", "layer", "operator", "request", "host"):
+    for name in ("step", "sequence", "layer", "operator", "request", "server", "host"):
         yield f"overheads.{name}", in_units(float(getattr(stack, name)), "s")
     multiples = {name: getattr(stack, name) for name in ("latency", "compute", "memory")} | dict(stack.rates)
     for name, multiple in multiples.items():
@@ -454,6 +454,7 @@ def _stack_fields(stack: Stack) -> Iterator[tuple[str, str | None]]:
     yield "batching", stack.batching
     yield "placement", stack.placement
     yield "kv", None if stack.bucket is None else f"powers of two from {float(stack.bucket):,.0f} tokens"
+    yield "kv.reserved", "a request begins when its cache at full length has room" if stack.reserved else None
     chunked = np.isfinite(stack.prefill_chunk)
     yield "prefill_chunk", f"{float(stack.prefill_chunk):,.0f} tokens" if chunked else None
     expands = np.isfinite(stack.expand_rows)

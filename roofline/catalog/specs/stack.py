@@ -14,7 +14,7 @@ from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, 
 from roofline.machine import Stack
 
 Parallelism = Literal["tensor", "expert", "context", "pipeline", "data"]
-OVERHEADS = ("step", "sequence", "layer", "operator", "request", "host", "routing")
+OVERHEADS = ("step", "sequence", "layer", "operator", "request", "server", "host", "routing")
 
 
 class OverheadSpec(Sourced):
@@ -39,12 +39,14 @@ class BatchingSpec(Sourced):
     """`continuous` lets requests join and leave between steps, `static` runs a batch from start to end.
 
     A static batch reads its prompts all `together` or each `alone`, one after another. With `halves` one half of a
-    batch works while experts of the other exchange messages.
+    batch works while experts of the other exchange messages; `message_units` compute units carry these meanwhile where
+    prompts pass, and do nothing else.
     """
 
     policy: Literal["continuous", "static"]
     prefill: Literal["together", "alone"] = "together"
     halves: bool = False
+    message_units: Count | None = None
 
 
 class PlacementSpec(Sourced):
@@ -81,11 +83,13 @@ class ExpansionSpec(Sourced):
 class KVSpec(Sourced):
     """What a decode step reads of the cache: the `paged` tokens there are, or all of the power of two that holds them.
 
-    `buckets` are the static shapes of compilers without page tables, none below `smallest` tokens.
+    `buckets` are the static shapes of compilers without page tables, none below `smallest` tokens. Where pages are
+    `reserved`, a request begins when there is room for all that it may ever hold, so that none is ever put off.
     """
 
     policy: Literal["paged", "buckets"]
     smallest: Count | None = None
+    reserved: bool = False
 
     @model_validator(mode="after")
     def _bucketed(self) -> KVSpec:
@@ -113,13 +117,15 @@ class CollectivesSpec(Sourced):
 
 class StackOverheads(Spec):
     """Per step of the whole model, per sequence in it, per layer, per operator, and per request before its first token;
-    `host` is what it takes to launch a layer while the chip works on those before."""
+    `server` what it spends there in front of the engine where requests come and go one by one; `host` is what it takes
+    to launch a layer while the chip works on those before."""
 
     step: OverheadSpec | None = None
     sequence: OverheadSpec | None = None
     layer: OverheadSpec | None = None
     operator: OverheadSpec | None = None
     request: OverheadSpec | None = None
+    server: OverheadSpec | None = None
     host: OverheadSpec | None = None
     routing: OverheadSpec | None = None
 
@@ -259,9 +265,11 @@ class StackSpec(Identified):
             usable_memory=self.usable_memory.share if self.usable_memory else 1.0,
             cache_memory=self.cache_memory.share if self.cache_memory else 1.0,
             bucket=self.kv.bucket if self.kv else None,
+            reserved=bool(self.kv and self.kv.reserved),
             batching=self.batching.policy if self.batching else "continuous",
             prefill=self.batching.prefill if self.batching else "together",
             halves=bool(self.batching and self.batching.halves),
+            message_units=float(self.batching.message_units or 0.0) if self.batching else 0.0,
             wide=self.wide.format if self.wide else "bf16",
             residual=self.residual.format if self.residual else "bf16",
             placement=self.placement.policy if self.placement else "layers",

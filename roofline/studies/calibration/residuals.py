@@ -48,9 +48,10 @@ class Residual:
 
     `error` is ln(predicted/measured) of a time, or that of a rate turned round: above zero is predicted too slow.
     `figure` is the class of figures that err like it, as in `measured.rows`. `stack` is empty for kernels of libraries,
-    `model` for all kernels. Nothing is fitted to `watched` rows: queueing decides them, or how many requests ran at
-    once is not stated. `level` is the family or chip whose constants predicted it, empty for a stack's numbers of all
-    chips. Kernels of a chip left out stand there twice where its family and its kind have constants: once a level.
+    `model` for all kernels. Nothing but the time of a server is fitted to `watched` rows: queueing decides them, or
+    how many requests ran at once is not stated. `level` is the family or chip whose constants predicted it, empty for
+    a stack's numbers of all chips. Kernels of a chip left out stand there twice where its family and its kind have
+    constants: once a level.
     """
 
     id: str
@@ -151,7 +152,7 @@ def by_model(run: Run, index: int) -> list[Residual]:
     def leaves(part: stacks.Part) -> bool:
         return fold(part.setup.model) == index
 
-    fitted = _refitted(run, run.requests.fitted, leaves)
+    fitted = _refitted(run, {stack: run.requests.telling(stack) for stack in run.requests.fitted}, leaves)
     with overlaid(run, run.subjects, fitted.values()) as catalog:
         rows = [part for stack, found in fitted.items() for part in _all(run, stack)
                 if leaves(part) and part.where.chip.id in found.chips]  # fmt: skip
@@ -175,7 +176,9 @@ def by_chip(run: Run, index: int) -> list[Residual]:
         residual for subject in subjects if subject.kind == "family" for residual in _kernels(subject, out, "chip")
     ]
     with overlaid(run, subjects) as catalog:
-        moved = {stack: [part.moved(catalog) for part in rows] for stack, rows in run.requests.fitted.items()}
+        moved = {
+            stack: [part.moved(catalog) for part in run.requests.telling(stack)] for stack in run.requests.fitted
+        }  # fmt: skip
     fitted = _refitted(run, moved, leaves)
     with overlaid(run, subjects, fitted.values()) as catalog:
         rows = [part.moved(catalog) for stack in fitted for part in _all(run, stack) if leaves(part)]

@@ -33,6 +33,7 @@ MS, US = 1e-3, 1e-6
 FEWEST = 6  # rows that a family or a chip needs for numbers of its own, and a number that not every row tells
 PULL = 1.0  # of the level above, and of what the stack states
 BARE = "ideal"  # the stack of chips without software of their own: it stays without numbers
+SERVER = "server"
 MOST = 4.0  # rows that those of one chip, model and phase count for at most: they share what the model gets wrong
 
 # Physical limits of each constant, how far from its start is far, and where it starts if nothing is stated.
@@ -44,6 +45,7 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
             Constant("sequence", 0.0, 0.0, 2 * MS, 20 * US),
             Constant("layer", 0.0, 0.0, 5 * MS, 20 * US),
             Constant("request", 0.0, 0.0, 200 * MS, 10 * MS),
+            Constant(SERVER, 0.0, 0.0, 200 * MS, 10 * MS),
             Constant("host", 0.0, 0.0, 5 * MS, 20 * US),
             Constant("latency", 1.0, 0.2, 5.0, 0.2),
             Constant("compute", 1.0, 0.03, 1.1, 0.15),
@@ -105,6 +107,14 @@ class Part:
     def trains(self) -> bool:
         """Whether the cases are steps of training."""
         return self.metrics[0].phase == "training"
+
+    @property
+    def queued(self) -> bool:
+        """Whether the cases are first tokens on servers, of which waiting in a queue is a part."""
+        return all(
+            metric.name == "ttft_s" and bool(self.reading.left_open(self.setup, case, metric))
+            for case, metric in zip(self.cases, self.metrics, strict=True)
+        )
 
     @property
     def measured(self) -> Array:
@@ -191,6 +201,10 @@ class Usable:
         """Every stack that has rows."""
         return sorted(self.fitted.keys() | self.watched.keys())
 
+    def telling(self, stack: str) -> list[Part]:
+        """Rows of a stack that are fitted to, and first tokens, which tell the time of a server."""
+        return [*self.fitted.get(stack, ()), *(part for part in self.watched.get(stack, ()) if part.queued)]
+
 
 def parts(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) -> dict[str, list[Part]]:
     """Rows of one side of the split, or of both, that constants are fitted to, by stack."""
@@ -199,7 +213,8 @@ def parts(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) 
 
 def usable(cases: Iterable[Case], catalog: Catalog, *, calibration: bool | None) -> Usable:
     """Rows of one side of the split, or of both, by stack. Those that beat physics or do not fit in memory are left
-    out; those that queueing decides, or of everything queued at once, are only watched. Power tells nothing of time."""
+    out; those of everything queued at once are only watched, and so, but for the time of a server, are those that
+    queueing decides. Power tells nothing of time."""
     cases = [case for case in cases if case["metric"] not in POWERS]
     fitted: dict[str, list[Part]] = defaultdict(list)
     watched: dict[str, list[Part]] = defaultdict(list)
@@ -275,29 +290,50 @@ def fit_stack(
 ) -> Fitted | None:
     """Numbers of a stack on every level with enough rows; None if it has too few. A chip that is the only one of its
     family needs none of its own, and one whose rows are all of one model has none: they would be the model's. Unless
-    it is among `stated`, those for which the catalogue has some. `near` is what nearly the same rows told."""
+    it is among `stated`, those for which the catalogue has some. `near` is what nearly the same rows told.
+
+    First tokens on servers tell the time of the server, given all else.
+    """
+    rows, queued = _apart(rows)
     if _count(rows) < FEWEST:
         return None
     guess = {level: found.values for level, found in near.fits.items()} if near else {}
-    fits = {"": fit_level(rows, _stated(rows), guess.get("", NO_VALUES))}
+    waiting = {level: own for what in ("family", "id") for level, own in _by(queued, what)}
+    fits = {"": _begun(fit_level(rows, _stated(rows), guess.get("", NO_VALUES)), rows, queued)}
     for family, own in _by(rows, "family"):
         if _count(own) >= FEWEST:
-            fits[family] = fit_level(own, fits[""].values, guess.get(family, NO_VALUES))
+            found = fit_level(own, fits[""].values, guess.get(family, NO_VALUES))
+            fits[family] = _begun(found, own, waiting.get(family, ()))
     for chip, own in _by(rows, "id"):
         family = own[0].where.chip.family
         alone = all(part.where.chip.id == chip for part in rows if part.where.chip.family == family)
         models = {part.setup.model for part in own}
         if _count(own) >= FEWEST and (chip in stated or (not alone and len(models) > 1)):
-            fits[chip] = fit_level(own, fits.get(family, fits[""]).values, guess.get(chip, NO_VALUES))
+            found = fit_level(own, fits.get(family, fits[""]).values, guess.get(chip, NO_VALUES))
+            fits[chip] = _begun(found, own, waiting.get(chip, ()))
     return Fitted(stack, fits, _chips(rows), _count(rows), rows[0].trains)
 
 
 def fit_chip(stack: str, rows: Sequence[Part], chip: str) -> Fitted | None:
     """Numbers of a stack on one chip alone, starting from what the catalogue says; None if it has too few rows."""
-    own = [part for part in rows if part.where.chip.id == chip]
+    own, queued = _apart([part for part in rows if part.where.chip.id == chip])
     if _count(own) < FEWEST:
         return None
-    return Fitted(stack, {chip: fit_level(own, _stated(own))}, _chips(own), _count(own), own[0].trains)
+    found = _begun(fit_level(own, _stated(own)), own, queued)
+    return Fitted(stack, {chip: found}, _chips(own), _count(own), own[0].trains)
+
+
+def _apart(rows: Sequence[Part]) -> tuple[list[Part], list[Part]]:
+    """Rows that tell all constants but the time of a server, and those that tell it alone."""
+    return [part for part in rows if not part.queued], [part for part in rows if part.queued]
+
+
+def _begun(found: Fit, rows: Sequence[Part], queued: Sequence[Part]) -> Fit:
+    """Constants with the time of a server as enough first tokens tell it."""
+    if _count(queued) < FEWEST:
+        return found
+    own = _fit(queued, found.values, {SERVER: CONSTANTS[SERVER]}, NO_VALUES)
+    return _over(rows, replace(found, values=own.values, free=(*found.free, SERVER)))
 
 
 def level_of(fits: Collection[str], chip: Chip) -> str:
@@ -448,6 +484,7 @@ def _streams(part: Part) -> bool:
 TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
     {
         "request": _several(_waits),
+        SERVER: _several(lambda part: part.queued),
         "sequence": _several(_schedules),
         "host": _several(_launches),
         "stream": _several(_streams),

@@ -37,9 +37,9 @@ from roofline.workload.dtype import usual_activations
 
 STATIC_MODES = ("fixed_batch", "single_stream")
 OFFLINE_MODE = "offline_max_throughput"
-# Benchmarks of servers send about ten requests for each client (InferenceX), the first of all clients at once, and
-# those that follow still come in waves: together they add what this share of arrivals at once does (calibration rows).
-BURST = 0.15
+# Benchmarks of servers send ten requests for each client (InferenceX: `--num-prompts` is ten times the concurrency),
+# the first of all clients at once.
+BURST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
