@@ -127,8 +127,8 @@ def repeated(value: Num) -> Num:
     """
     if not isinstance(value, np.ndarray) or not value.ndim:
         return value
-    numbers, index = np.unique(value, return_inverse=True)
+    numbers = np.unique(value)
     if numbers.size * WORTH > value.size:
         return value
-    places = Places(index.reshape(value.shape))
+    places = Places(np.searchsorted(numbers, value))
     return cast("Num", Repeated(numbers.reshape(-1, *(1,) * value.ndim), places))

@@ -14,7 +14,10 @@ from roofline.engine.prediction import Phase
 from roofline.engine.roof import Priced, total
 from roofline.machine.chip import PASSING
 from roofline.numeric import Num, ceil_div, some
+from roofline.repeated import repeated
 from roofline.workload import Model, Precision, Serving
+
+STEPS = 4  # of an octave: prompts that pass together are told to a tenth
 
 
 def replica_batch(batch: Num, deployment: Deployment) -> Num:
@@ -63,16 +66,17 @@ def prefill_phase(
 def joining(serving: Serving, deployment: Deployment, most: Num) -> Num:
     """Prompts that one pass reads where requests come and go: as many as finish in a step of decoding, one at least.
 
-    Of B requests that generate T tokens each, `B/T` leave in a step, and as many begin. No more than `most` pass
-    together; software without chunks reads each by itself.
+    Of B requests that generate T tokens each, `B/T` leave in a step, and as many begin: to the next of `STEPS` equal
+    ratios of two, so that a large mesh has few different numbers of them. No more than `most` pass together; software
+    without chunks reads each by itself.
     """
     batch, stack = serving.batch, deployment.stack
     alone = stack.batching == "static" or not np.all(np.isfinite(stack.prefill_chunk)) or not some(serving.output_len)
     if alone or not np.any(np.greater(batch, serving.output_len)):
         return 1.0
     leaving = requests_of_stage(batch, deployment) * serving.speculative.gain / np.maximum(serving.output_len, 1.0)
-    found = np.clip(leaving, 1.0, most)
-    return found if np.any(np.greater(found, 1.0)) else 1.0
+    found = np.clip(np.exp2(np.round(np.log2(leaving) * STEPS) / STEPS), 1.0, most)
+    return repeated(found) if np.any(np.greater(found, 1.0)) else 1.0
 
 
 def prompts_together(serving: Serving, deployment: Deployment) -> Num:

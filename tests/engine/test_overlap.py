@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import roofline as rl
+from roofline.catalog.store import Catalog
+from roofline.engine import overlap
+from roofline.engine.ops import COLLECTIVE, Op
+from roofline.engine.roof import NOTHING, Priced, Roofs
 
 Found = dict[str, Any]
 
@@ -72,3 +79,21 @@ def test_without_experts_apart_nothing_is_halved() -> None:
     times = [{item["name"].replace(name, ""): item["time_s"] for item in found["operators"]}
              for found, name in ((one, "sglang"), (other, "sglang-ep"))]  # fmt: skip
     assert times[0] == pytest.approx(times[1])
+
+
+@given(st.floats(1e-3, 1.0), st.floats(1e-3, 1.0), st.floats(0.0, 0.9))
+def test_units_that_carry_messages_do_no_work(work: float, messages: float, carrying: float) -> None:
+    """While M seconds of messages pass, (1 - c)*M of work is done; what is left of either follows alone."""
+    computing = Priced(Op("products", "matmul"), NOTHING, Roofs(work, 0.0, 0.0, 0.0, work))
+    sending = Priced(Op("moe/dispatch", COLLECTIVE), NOTHING, Roofs(0.0, 0.0, messages, 0.0, messages))
+    taken = sum(float(item.time) for item in overlap.behind_halves([computing, sending], 2.0, carrying))
+    done = (1.0 - carrying) * messages
+    assert taken == pytest.approx(messages if done > work else work + messages - done, rel=1e-9)
+    assert taken >= max(work, messages) * (1.0 - 1e-12)
+
+
+def test_the_share_of_a_chip_that_messages_take() -> None:
+    chip, stack = Catalog().chip("h100-sxm"), Catalog().stack("sglang-ep")
+    assert overlap.carrying(chip, stack) == pytest.approx(20.0 / 132.0)
+    assert overlap.carrying(replace(chip, compute_units=None), stack) == 0.0
+    assert overlap.carrying(chip, Catalog().stack("sglang")) == 0.0

@@ -37,7 +37,7 @@ from roofline.workload import Plan, Serving, Training
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK = 2**15  # points that are priced at once: their arrays stay in the cache, and Python's share is little
+BLOCK = 2**16  # points that are priced at once: their arrays stay in the cache, and Python's share is little
 MOST_POINTS = 10**12
 CHIPS, LINKS = "chips", "links"  # why a plan is none: degrees that do not use the chips, more than links join
 
