@@ -75,7 +75,7 @@ class Repeated(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if method == "__call__" and not options:
             return self._elementwise(ufunc, inputs)
-        return getattr(ufunc, method)(*map(_whole, inputs), **options)
+        return getattr(ufunc, method)(*map(whole, inputs), **options)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, given: Any, options: Any) -> Any:
         if function is np.shape:
@@ -84,7 +84,7 @@ class Repeated(NDArrayOperatorsMixin):
             return self.ndim
         if function in ELEMENTWISE and not options:
             return self._elementwise(function, given)
-        return function(*map(_whole, given), **{name: _whole(value) for name, value in options.items()})
+        return function(*map(whole, given), **{name: whole(value) for name, value in options.items()})
 
     def _elementwise(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
         """What a function makes of each element: of the different numbers as long as these stay few."""
@@ -95,7 +95,7 @@ class Repeated(NDArrayOperatorsMixin):
             elif np.ndim(value):
                 own = self._beside(value)
                 if own is None:
-                    return function(*map(_whole, inputs))
+                    return function(*map(whole, inputs))
             else:
                 operands.append(value)
                 continue
@@ -103,7 +103,7 @@ class Repeated(NDArrayOperatorsMixin):
             if own.shape != lengths:
                 lengths = np.broadcast_shapes(lengths, own.shape)
         if lengths is not self.numbers.shape and math.prod(lengths) * WORTH > self.places.index.size:
-            return function(*map(_whole, inputs))
+            return function(*map(whole, inputs))
         return Repeated(function(*operands), self.places)
 
     def _beside(self, value: Any) -> NDArray[Any] | None:
@@ -114,7 +114,8 @@ class Repeated(NDArrayOperatorsMixin):
         return cast("NDArray[Any]", value.reshape(*(1,) * (rank + 1 - value.ndim), *value.shape))
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """The array that a `Repeated` stands for; anything else as it is."""
     return value.whole if isinstance(value, Repeated) else value
 
 

@@ -148,7 +148,7 @@ class Study:
         return inference.predict(replace(self.job, batch=batch), where)
 
     def file(self, design: Design, tdp: float, price: float) -> dict[str, Any]:
-        """One design as a chip file, which extends that of the base chip."""
+        """One design as a chip file: that of the base chip with other numbers, and without its SRAM if it has none."""
         base, chip = yaml.safe_load(self.base.read_text()), self.chip(design, tdp, price)
         pad, main = base["memory"]
         link, *others = base["links"]
@@ -159,11 +159,11 @@ class Study:
         near = {**pad, "capacity": told(design.sram, "B")}
         far = {**main, "capacity": told(chip.main_memory.capacity, "B"), "bandwidth": told(chip.bandwidth, "B/s")}
         return {
-            "format": 1,
-            "extends": str(self.base),
+            **base,
             "id": "winner",
             "name": "A design of the study",
             "compute": {
+                **base["compute"],
                 "vector": {"rate": told(chip.vector, "FLOP/s"), "source": "study"},
                 "peaks": {
                     name: {"dense": told(peak.dense, "FLOP/s"), "source": "study"} for name, peak in chip.peaks.items()
@@ -171,7 +171,7 @@ class Study:
             },
             "memory": [near, far] if np.all(design.sram) else [far],
             "links": [{**link, "bandwidth": told(design.link, "B/s")}, *others],
-            "power": {"tdp": told(tdp, "W"), "source": "study"},
+            "power": {**base["power"], "tdp": told(tdp, "W"), "source": "study"},
             "price": {"purchase": {**base["price"]["purchase"], "value": told(price, "USD")}},
         }
 

@@ -33,7 +33,7 @@ from roofline.engine.prediction import PROMPTS, Phase, Prediction, evidence_of
 from roofline.engine.steps import Part, Stretch, parts, reading, writing
 from roofline.engine.usage import Served, uses
 from roofline.numeric import Num, capped
-from roofline.repeated import repeated
+from roofline.repeated import repeated, whole
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving
 
 EDGES = ("", "_ideal", "_low", "_high")  # of a metric
@@ -80,7 +80,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         capacity=room.limit,
         max_batch=room.most,
         fits=np.less_equal(room.held.total, room.limit),
-        metrics=metrics,
+        metrics={name: whole(value) for name, value in metrics.items()},
         notes=notes(serving, deployment, precision, room),
         weight_bytes=total_weight_bytes(serving.model, precision),
         evidence=evidence,

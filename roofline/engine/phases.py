@@ -70,11 +70,11 @@ def joining(serving: Serving, deployment: Deployment, most: Num) -> Num:
     ratios of two, so that a large mesh has few different numbers of them. No more than `most` pass together; software
     without chunks reads each by itself.
     """
-    batch, stack = serving.batch, deployment.stack
+    gain, stack = serving.speculative.gain, deployment.stack
     alone = stack.batching == "static" or not np.all(np.isfinite(stack.prefill_chunk)) or not some(serving.output_len)
-    if alone or not np.any(np.greater(batch, serving.output_len)):
+    if alone or not np.any(np.greater(np.ceil(serving.batch) * gain, serving.output_len)):
         return 1.0
-    leaving = requests_of_stage(batch, deployment) * serving.speculative.gain / np.maximum(serving.output_len, 1.0)
+    leaving = requests_of_stage(serving.batch, deployment) * gain / np.maximum(serving.output_len, 1.0)
     found = np.clip(np.exp2(np.round(np.log2(leaving) * STEPS) / STEPS), 1.0, most)
     return repeated(found) if np.any(np.greater(found, 1.0)) else 1.0
 

@@ -58,7 +58,7 @@ def test_an_unknown_chip_is_named_with_what_is_near(run: Callable[..., Any]) -> 
 
 
 def test_formats_are_a_list(run: Callable[..., Any]) -> None:
-    ran = run(*SMALL, "--weights", "fp8,bf16", "--per-chip", "9", "--top", "9", "--format", "json")
+    ran = run(*SMALL, "--weights", "fp8,bf16", "--per-chip", "99", "--top", "99", "--format", "json")
     assert {row["deployment"]["weights"] for row in json.loads(ran.out)["rows"]} == {"fp8", "bf16"}
 
 
