@@ -151,4 +151,5 @@ def apart(value: Num, rank: int, count: int) -> list[Num]:
     >>> apart(np.array([1.0, 2.0]), 0, 2), apart(3.0, 0, 2)
     ([np.float64(1.0), np.float64(2.0)], [3.0, 3.0])
     """
-    return list(value) if isinstance(value, np.ndarray) and count > 1 and value.ndim > rank else [value] * count
+    several = count > 1 and not isinstance(value, float) and np.ndim(value) > rank
+    return list(value) if several else [value] * count  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ numbers, and becomes an array of every point only where it meets one. The arithm
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from roofline.numeric import Num
 
 WORTH = 4  # times fewer numbers than elements, at least: else an array is as quick
+LEAST = 4096  # elements: of fewer, what Python takes for each operation is more than what it saves
 ELEMENTWISE = (np.where, np.clip)  # functions, beside ufuncs, that work on each element by itself
 
 
@@ -72,6 +73,9 @@ class Repeated(NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> Any:
         return self.whole[key]
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.whole)
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if method == "__call__" and not options:
             return self._elementwise(ufunc, inputs)
@@ -122,11 +126,11 @@ def whole(value: Any) -> Any:
 def repeated(value: Num) -> Num:
     """An array of few different numbers as one that works on each of them once; any other number as it is.
 
-    >>> few = repeated(np.tile([1.0, 2.0], (8, 4)))
+    >>> few = repeated(np.tile([1.0, 2.0], (64, 32)))
     >>> np.shape(few), few.numbers.size, float(np.sum(few * 10.0))
-    ((8, 8), 2, 960.0)
+    ((64, 64), 2, 61440.0)
     """
-    if not isinstance(value, np.ndarray) or not value.ndim:
+    if not isinstance(value, np.ndarray) or value.size < LEAST:
         return value
     numbers = np.unique(value)
     if numbers.size * WORTH > value.size:

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "roofline"
-GROUND = {"units", "errors", "files", "numeric", "source", "__init__", "__version__"}
+GROUND = {"units", "errors", "files", "numeric", "records", "repeated", "source", "__init__", "__version__"}
 MAY_SEE = {
     "ground": {"ground"},
     "machine": {"ground", "machine"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roofline import repeated as module
 from roofline.engine import inference
 from roofline.repeated import Repeated, repeated
 from roofline.studies.request import Options
@@ -17,6 +18,16 @@ from roofline.studies.sweep.grid import Request
 from roofline.studies.sweep.run import prepare
 
 SHAPE = (6, 5, 8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small() -> Iterator[None]:
+    """Arrays of any size are worth it here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LEAST", 1)
+        yield
+
+
 TP = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0])  # along the last axis
 CONTEXT = np.arange(1.0, 6.0).reshape(5, 1)
 WHOLE = np.arange(240.0).reshape(SHAPE)

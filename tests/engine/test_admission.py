@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from roofline import repeated
 from roofline.catalog.store import Catalog
 from roofline.engine import inference, throughput
 from roofline.engine.deployment import Deployment
 from roofline.engine.phases import work_time
 from roofline.engine.prediction import Phase, Prediction
 from roofline.machine import Chip, Memory, Peak, Stack
-from roofline.workload import Decode, Model, Plan, Prefill, Serving
+from roofline.workload import Decode, Model, Pause, Plan, Prefill, Serving
 
 CHUNKED = Stack(id="chunked", name="chunked", prefill_chunk=2048.0, request=1e-3)
 STATIC = replace(CHUNKED, batching="static", request=0.0)
@@ -99,6 +100,19 @@ def test_mesh_elements_are_points(model: Model) -> None:
             for name in ("ttft_s", "tpot_s", "e2e_latency_s", "output_tokens_per_s", "prefill_tokens_per_s"):
                 value = np.broadcast_to(np.asarray(mesh.metrics[name]), (3, 3))[row, column]
                 assert value == float(point.metrics[name]), (name, batch, output)  # type: ignore[arg-type]
+
+
+def test_many_steps_and_pauses_are_as_by_themselves(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six prompts of one request are one array with an axis of their own, beside those of a mesh."""
+    monkeypatch.setattr(repeated, "LEAST", 1)
+    steps = (*(step for _ in range(6) for step in (Prefill(64.0), Decode(8.0), Pause(0.5))), Decode(4.0))
+    batches = np.array([1.0] * 20 + [4096.0] * 20)
+    mesh = run(Serving(id="w", model=model, steps=steps, batch=batches), CHUNKED)
+    for column in (0, 39):
+        point = run(Serving(id="w", model=model, steps=steps, batch=float(batches[column])), CHUNKED)
+        for name in ("ttft_s", "tpot_s", "e2e_latency_s", "requests_per_s"):
+            value = np.broadcast_to(np.asarray(mesh.metrics[name]), batches.shape)[column]
+            assert value == pytest.approx(float(point.metrics[name]), rel=1e-12), (name, column)  # type: ignore[arg-type]
 
 
 def test_rates_of_prompts_are_of_all_that_pass(model: Model) -> None:
