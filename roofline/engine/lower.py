@@ -32,8 +32,9 @@ from roofline.workload import (
     Precision,
     Selection,
 )
+from roofline.workload.attention import AttentionMixer
 from roofline.workload.dtype import BITS, bytes_of, outer_bytes_of
-from roofline.workload.model import AttentionMixer, LinearMixer
+from roofline.workload.recurrence import LinearMixer
 
 STATE_BYTES = 4.0  # recurrent states are kept in fp32 (Mamba reference implementation, selective_scan_interface.py)
 

@@ -17,8 +17,8 @@ from roofline.errors import PlanError
 from roofline.machine import Chip
 from roofline.numeric import Num
 from roofline.workload import DenseFFN, Model, MoE, Plan
-from roofline.workload.model import GatedDeltaNet, Mamba1, Mamba2
 from roofline.workload.plan import Placement
+from roofline.workload.recurrence import GatedDeltaNet, Mamba1, Mamba2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -27,7 +27,8 @@ from roofline.workload import (
     Speculation,
     Step,
 )
-from roofline.workload.model import FFN, Mixer
+from roofline.workload.ffn import FFN
+from roofline.workload.model import Mixer
 
 
 def block(group: Block) -> str:

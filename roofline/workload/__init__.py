@@ -1,6 +1,8 @@
 """What is to be done: models, number formats, phases, scenarios and parallel plans. No chip in here."""
 
+from roofline.workload.attention import MLA, Attention, CompressedAttention, Selection
 from roofline.workload.dtype import BITS, DTYPES, Precision
+from roofline.workload.ffn import DenseFFN, MoE
 from roofline.workload.job import (
     Cached,
     Decode,
@@ -14,21 +16,9 @@ from roofline.workload.job import (
     Training,
     Workload,
 )
-from roofline.workload.model import (
-    MLA,
-    Attention,
-    Block,
-    CompressedAttention,
-    DenseFFN,
-    GatedDeltaNet,
-    LightningAttention,
-    Mamba1,
-    Mamba2,
-    Model,
-    MoE,
-    Selection,
-)
+from roofline.workload.model import Block, Model
 from roofline.workload.plan import Plan
+from roofline.workload.recurrence import GatedDeltaNet, LightningAttention, Mamba1, Mamba2
 from roofline.workload.speculation import Speculation
 
 __all__ = [

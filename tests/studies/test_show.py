@@ -29,7 +29,10 @@ from roofline.workload import (
     Selection,
     Speculation,
 )
-from roofline.workload.model import FFN, AttentionMixer, LinearMixer, Mixer
+from roofline.workload.attention import AttentionMixer
+from roofline.workload.ffn import FFN
+from roofline.workload.model import Mixer
+from roofline.workload.recurrence import LinearMixer
 
 ENTRIES = [name for kind in KINDS.values() for name in Catalog().files(kind)]
 INDEXER = Selection(top_k=2048, heads=64, head_dim=128)

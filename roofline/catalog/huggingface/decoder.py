@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from roofline.catalog.huggingface.config import Config
 from roofline.workload import Attention, Block, DenseFFN, MoE
-from roofline.workload.model import FFN, Mixer
+from roofline.workload.ffn import FFN
+from roofline.workload.model import Mixer
 
 FULL, SLIDING, CHUNKED, LINEAR = "full_attention", "sliding_attention", "chunked_attention", "linear_attention"
 MTP_LEFT_OUT = "The multi-token prediction layer is left out."

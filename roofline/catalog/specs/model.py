@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from roofline import workload as shapes
 from roofline.catalog.fields import Count, CountOrZero, Many, Spec, Word
 from roofline.catalog.specs.common import Identified, Sourced, StoredDType, join_sources
-from roofline.workload import model as shapes
 
 
 class SelectionSpec(Spec):

@@ -15,7 +15,8 @@ from roofline.engine.lower import expert_shards, heads_per_chip
 from roofline.numeric import Num, larger, smaller, where
 from roofline.workload import MLA, Attention, Block, CompressedAttention, DenseFFN, MoE, Plan, Precision, Training
 from roofline.workload.dtype import bytes_of
-from roofline.workload.model import FFN, Mixer
+from roofline.workload.ffn import FFN
+from roofline.workload.model import Mixer
 
 PROBABILITY = 4.0  # bytes: routers take their softmax in fp32 (Megatron-LM, topk_softmax_with_capacity)
 

@@ -26,7 +26,7 @@ from roofline.catalog.huggingface.decoder import (
 )
 from roofline.catalog.huggingface.families.plain import Window, if_used, never, wherever_narrower
 from roofline.workload import Attention, Block, DenseFFN, MoE, Selection
-from roofline.workload.model import FFN
+from roofline.workload.ffn import FFN
 
 WINDOWS_LEFT_OUT = (
     "Each query attends to {blocks} blocks of {size} tokens that an indexer scores highest, counted as single tokens."

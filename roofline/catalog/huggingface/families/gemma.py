@@ -21,7 +21,7 @@ from roofline.catalog.huggingface.decoder import (
     routed,
 )
 from roofline.workload import Attention
-from roofline.workload.model import FFN
+from roofline.workload.ffn import FFN
 
 
 def gemma4_text(config: Config) -> Decoder:

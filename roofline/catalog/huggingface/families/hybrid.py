@@ -25,7 +25,8 @@ from roofline.catalog.huggingface.decoder import (
 )
 from roofline.catalog.huggingface.families.latent import mla
 from roofline.workload import Block, DenseFFN, GatedDeltaNet, LightningAttention, Mamba1, Mamba2
-from roofline.workload.model import FFN, Mixer
+from roofline.workload.ffn import FFN
+from roofline.workload.model import Mixer
 
 NORMS_LEFT_OUT = "The norms inside the recurrent layers are left out."
 RESIDUALS_LEFT_OUT = "Attention residuals between blocks of layers are left out."

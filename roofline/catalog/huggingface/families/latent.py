@@ -8,7 +8,7 @@ from types import MappingProxyType
 from roofline.catalog.huggingface.config import Config
 from roofline.catalog.huggingface.decoder import Decoder, Family, block, decoder, dense, heads, routed, sparse
 from roofline.workload import MLA, CompressedAttention, Selection
-from roofline.workload.model import FFN
+from roofline.workload.ffn import FFN
 
 CHOICE_LEFT_OUT = (
     "Each query attends to the {top_k:,} tokens that an indexer scores highest; all others stay in the cache."
