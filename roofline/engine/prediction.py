@@ -58,8 +58,8 @@ class Phase:
 
     @property
     def ideal_time(self) -> Num:
-        """Seconds that nothing can beat."""
-        return self.repeat * self.ideal_step_time
+        """Seconds that nothing can beat: of requests that pass together, the share of one."""
+        return self.repeat * self.ideal_step_time / self.shared
 
     @property
     def flops(self) -> Num:

@@ -76,7 +76,7 @@ def parts(stretches: Iterable[Stretch]) -> list[Part]:
         numbers = zip(
             stretch.places,
             stretch.each(phase.time),
-            stretch.each(phase.ideal_time / phase.shared),
+            stretch.each(phase.ideal_time),
             stretch.each(phase.time / phase.shared),
             stretch.each(work_time(phase)),
             strict=True,

@@ -145,7 +145,7 @@ def _prefill(job: Serving, prediction: Prediction) -> Throughput:
         phases,
         made=plan.dp * stages * tokens,
         seconds=sum(times, start=0.0),
-        ideal_seconds=stages * sum((phase.ideal_time / phase.shared for phase in phases), start=0.0),
+        ideal_seconds=stages * sum((phase.ideal_time for phase in phases), start=0.0),
         tokens=tokens * phases[0].shared,
         ranks=plan.tp,
         steps=passes,

@@ -55,7 +55,7 @@ def test_as_many_prompts_pass_together_as_requests_leave_in_a_step(model: Model)
     assert float(reading(found).shared) == 8.0
     assert float(reading(found).step_time) == pytest.approx(float(together.step_time), rel=1e-12)
     assert float(work_time(reading(found))) == pytest.approx(float(together.step_time) / 8.0, rel=1e-12)
-    assert float(reading(found).ideal_time) == pytest.approx(float(together.ideal_time), rel=1e-12)
+    assert float(reading(found).ideal_time) == pytest.approx(float(together.ideal_time) / 8.0, rel=1e-12)
 
 
 def test_a_steady_state_reads_every_prompt_once(model: Model) -> None:
