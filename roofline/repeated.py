@@ -32,11 +32,8 @@ class Places:
     def flat(self, axes: tuple[int, ...]) -> NDArray[np.intp]:
         """Where each element is in raveled numbers that have these axes, too, lengths of 1 where they have none."""
         if axes not in self._flat:
-            found = self.index * int(np.prod(axes))
-            for offset in np.ogrid[tuple(slice(length) for length in axes)] if axes else ():
-                at = int(np.argmax(np.shape(offset)))
-                found = found + offset * int(np.prod(axes[at + 1 :]))
-            self._flat[axes] = found
+            each = np.arange(math.prod(axes)).reshape(axes)
+            self._flat[axes] = self.index * each.size + each
         return self._flat[axes]
 
 
@@ -112,10 +109,10 @@ class Repeated(NDArrayOperatorsMixin):
 
     def _beside(self, value: Any) -> NDArray[Any] | None:
         """An array as it stands beside the different numbers; None if nothing but the whole does."""
-        rank = self.places.index.ndim
-        if isinstance(value, Repeated) or value.ndim > rank:
+        if isinstance(value, Repeated) or np.ndim(value) > self.ndim:
             return None
-        return cast("NDArray[Any]", value.reshape(*(1,) * (rank + 1 - value.ndim), *value.shape))
+        shape = np.shape(value)
+        return np.reshape(value, (1,) * (self.ndim + 1 - len(shape)) + shape)
 
 
 def whole(value: Any) -> Any:

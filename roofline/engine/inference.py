@@ -132,20 +132,17 @@ def memory_room(serving: Serving, deployment: Deployment, precision: Precision) 
     verified = asked * (serving.speculative.tokens + 1.0)  # rows of a decode step, each with logits of its own
     rows = np.maximum(np.minimum(longest, stack.prefill_chunk), verified)
     resident = serving.mean_context_len if paged else serving.context_len
-    per_request = memory.cache_bytes_per_sequence(model, precision, plan, resident)
-    reserved = memory.cache_bytes_per_sequence(
-        model, precision, plan, serving.context_len if stack.reserved else resident
-    )
+    lengths = (resident, serving.context_len if stack.reserved else resident)
+    per_request, reserved = (memory.cache_bytes_per_sequence(model, precision, plan, length) for length in lengths)
     weights = memory.weight_bytes(model, precision, plan)
     working = memory.working_bytes(model, precision, plan, rows, verified)
     if serving.speculative.drafts:
         drafter, share = serving.speculative.model or model, serving.speculative.share
         weights = weights + share * memory.weight_bytes(drafter, precision, plan)
-        drafted = [
-            share * memory.cache_bytes_per_sequence(drafter, precision, plan, tokens)
-            for tokens in (resident, serving.context_len if stack.reserved else resident)
-        ]
-        per_request, reserved = per_request + drafted[0], reserved + drafted[1]
+        per_request, reserved = (
+            held + share * memory.cache_bytes_per_sequence(drafter, precision, plan, length)
+            for held, length in zip((per_request, reserved), lengths, strict=True)
+        )
     limit = deployment.chip.main_memory.capacity * stack.usable_memory
     most = np.maximum(np.floor((limit - weights - working) * stack.cache_memory / reserved), 0.0)
     running = capped(asked, np.where(np.greater_equal(most, 1.0), most, np.inf)) if paged else asked

@@ -80,8 +80,10 @@ class Stack:
     @property
     def measured(self) -> bool:
         """Whether it states a time that somebody measured."""
-        of_passes = (self.step, self.sequence, self.layer, self.operator, self.host, self.routing)
-        return any(bool(np.any(np.greater(time, 0.0))) for time in (*of_passes, self.request, self.server))
+        times = (
+            self.step, self.sequence, self.layer, self.operator, self.request, self.server, self.host, self.routing,
+        )  # fmt: skip
+        return any(bool(np.any(np.greater(time, 0.0))) for time in times)
 
     @property
     def admission(self) -> Num:
