@@ -153,3 +153,13 @@ def apart(value: Num, rank: int, count: int) -> list[Num]:
     """
     several = count > 1 and not isinstance(value, float) and np.ndim(value) > rank
     return list(value) if several else [value] * count  # type: ignore[arg-type]
+
+
+def over_steps(value: Num, rank: int | None) -> Num:
+    """The sum of what `along` made one; of a number without that axis, or where there is none, itself.
+
+    >>> float(over_steps(np.array([1.0, 2.0]), 0)), over_steps(np.ones((2, 3)), 1).tolist(), over_steps(3.0, None)
+    (3.0, [2.0, 2.0, 2.0], 3.0)
+    """
+    found: Num = np.sum(value, axis=0) if rank is not None and np.ndim(value) > rank else value
+    return found

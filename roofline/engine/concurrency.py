@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -13,7 +14,12 @@ from roofline.engine.steps import Stretch, parts, sweep_axes
 from roofline.numeric import Num, added, some
 from roofline.workload import Decode, Precision, Prefill, Serving
 
-PARTS, ROUNDS = 8, 2  # into which the ratio between one request and all is divided, and how often
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[np.float64]"
+
+OCTAVE = 2  # numbers of requests that are tried from one to the double of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,38 +40,44 @@ def working(
     A request at work sees each of the others at work for the same share of its cycle: `1 + (N − 1)·a/(a + p)` of them,
     with `a` seconds of work, which grow with their number, and `p` of pauses (mean value analysis of a closed network
     with delays, Reiser and Lavenberg 1980, in Schweitzer's approximation of 1979). The number is found between
-    one and all, in parts of equal ratio and at last on a straight line, with every token at the mean context. A static
-    batch pauses as a whole.
+    one and all, on a straight line between ratios of √2, with every token at the mean context. A static batch pauses as
+    a whole.
     """
     running, pause = replica_batch(serving.batch, deployment), serving.pause_s
     most = np.maximum(running - 1.0, 0.0)
     if deployment.stack.batching == "static" or not some(pause):
         return Beside(serving.batch, most)
-    dp, alone = deployment.plan.dp, replace(deployment, brief=True)
+    dp, gain = deployment.plan.dp, serving.speculative.gain
     own = parts(stretch for stretch in reading if stretch.kind is Prefill)
     occupied = added(part.work for part in own) / deployment.plan.pp
     prompts = added(part.time for part in own) + (deployment.stack.admission if own else 0.0)
-
-    context, output = _mean_context(serving), serving.output_len
-
-    def seen(batch: Num) -> Num:
-        token = _seconds_per_token(replace(serving, batch=batch * dp), alone, precision, context)
-        joining = token * serving.speculative.gain / 2.0 * np.greater(batch, 1.0) * bool(own)
-        busy = prompts + token * output + joining + (batch - 1.0) * occupied
-        return 1.0 + most * busy / (busy + pause)
-
-    low, high = np.ones(np.shape(running)), running
-    steps = np.arange(PARTS + 1.0).reshape(-1, *(1,) * sweep_axes(serving, deployment)) / PARTS
-    for _ in range(ROUNDS):
-        tried = low * (high / low) ** steps
-        missing = seen(tried) - tried
-        at = np.clip(np.sum(np.greater(missing, 0.0), axis=0) - 1, 0, PARTS - 1)[np.newaxis]
-        ends = [np.take_along_axis(np.broadcast_to(tried, np.shape(missing)), at + end, axis=0)[0] for end in (0, 1)]
-        left, right = (np.take_along_axis(missing, at + end, axis=0)[0] for end in (0, 1))
-        low, high = ends
-    share = np.clip(left / np.where(np.greater(left, right), left - right, 1.0), 0.0, 1.0)
-    found = np.minimum(low + (high - low) * share, running)
+    tried = _numbers(float(np.max(running)), sweep_axes(serving, deployment))
+    token = _seconds_per_token(replace(serving, batch=tried * dp), deployment, precision)
+    joining = gain / 2.0 * np.greater(tried, 1.0) * bool(own)
+    busy = prompts + token * (serving.output_len + joining) + (tried - 1.0) * occupied
+    excess = np.asarray(np.log((1.0 + most * (busy / (busy + pause))) / tried))
+    found = np.minimum(_crossing(tried, excess), running)
     return Beside(found * dp, found - 1.0, found / running)
+
+
+def _numbers(most: float, rank: int) -> Array:
+    """Numbers of requests from one to as many as run at the most or a few more, in an axis in front of all others: the
+    same ones for every point of a sweep."""
+    parts = np.arange(np.ceil(np.log2(most) * OCTAVE) + 2.0)
+    return np.exp2(parts / OCTAVE).reshape(-1, *(1,) * rank)
+
+
+def _crossing(tried: Array, excess: Array) -> Num:
+    """The number between those `tried`, along the first axis, at which a falling `excess` is none: a straight line over
+    the number's logarithm."""
+    at = np.clip(np.sum(np.greater(excess, 0.0), axis=0) - 1, 0, len(tried) - 2)[np.newaxis]
+    every = np.broadcast_to(tried, np.shape(excess))
+    (low, left), (high, right) = (
+        [np.take_along_axis(values, at + end, axis=0)[0] for values in (every, excess)] for end in (0, 1)
+    )
+    share = np.clip(left / np.where(np.greater(left, right), left - right, 1.0), 0.0, 1.0)
+    found: Num = low * (high / low) ** share
+    return found
 
 
 def _mean_context(serving: Serving) -> Num | None:
@@ -75,11 +87,12 @@ def _mean_context(serving: Serving) -> Num | None:
     return added(sums) / serving.output_len if sums else None
 
 
-def _seconds_per_token(serving: Serving, deployment: Deployment, precision: Precision, context: Num | None) -> Num:
-    """Seconds of a token after so many, with what guesses it; 0 if a request generates none."""
+def _seconds_per_token(serving: Serving, deployment: Deployment, precision: Precision) -> Num:
+    """Seconds of a token at the mean context, with what guesses it; 0 if a request generates none."""
+    context, gain = _mean_context(serving), serving.speculative.gain
     if context is None:
         return 0.0
-    gain = serving.speculative.gain
     before = np.maximum(context - gain / 2.0, 0.0)
     makers = (draft_phase, decode_phase) if serving.speculative.drafts else (decode_phase,)
-    return added(make(serving, deployment, precision, gain, before).time for make in makers) / gain
+    alone = replace(deployment, brief=True)
+    return added(make(serving, alone, precision, gain, before).time for make in makers) / gain

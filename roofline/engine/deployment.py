@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from roofline.machine import Chip, Economics, Stack
 from roofline.machine.evidence import Spreads
+from roofline.records import axes
 from roofline.workload import Plan, Precision
 from roofline.workload.dtype import math_dtype
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Deployment:
     """What runs a workload. `precision` None takes the workload's own; `spreads` say how far off predictions on the
     closest evidence were. With a `prefill_plan` chips of its own read the prompts, and `plan` is that of the others,
     which decode. Without `economics` only the rent of the chips is counted. A `brief` prediction of serving
-    tells what is expected alone, no bound, no interval, and nothing of caches while requests pause: enough to rank."""
+    tells what is expected alone, no bound, no interval, no phases, nothing of caches while requests pause, and no bill
+    without economics: enough to rank."""
 
     chip: Chip
     num_chips: int
@@ -27,6 +30,11 @@ class Deployment:
     economics: Economics | None = None
     label: str = ""
     brief: bool = False
+
+    @cached_property
+    def axes(self) -> int:
+        """The most axes that any of its numbers has."""
+        return axes(self.chip, self.stack, self.plan)
 
     def precision_for(self, default: Precision) -> Precision:
         """The formats in force, with those that the stack keeps wide weights and the residual stream in."""

@@ -21,7 +21,7 @@ from roofline.engine.prediction import TINY, Phase
 from roofline.engine.roof import Priced, total
 from roofline.machine import Chip, EnergyCosts
 from roofline.machine.chip import EXPERTS
-from roofline.numeric import Num, larger, smaller
+from roofline.numeric import Num, larger, over_steps, smaller
 
 TERMS = ("base", "busy", "memory", "compute", "network")
 
@@ -86,15 +86,16 @@ def tiled(op: Op, rows: Num) -> Num:
     return larger(rows / larger(op.rows, 1.0), 1.0) if op.kind == EXPERTS else 1.0
 
 
-def mean_power(chip: Chip, phases: Iterable[tuple[Phase, Num]]) -> Num | None:
-    """Watts of one chip over phases that last so many seconds each."""
+def mean_power(chip: Chip, phases: Iterable[tuple[Phase, Num]], rank: int | None = None) -> Num | None:
+    """Watts of one chip over phases that last so many seconds each; those of several steps have them as an axis in
+    front of `rank` others."""
     energy: Num = 0.0
     duration: Num = 0.0
     for phase, seconds in phases:
         power = chip_power(chip, phase)
         if power is None:
             return None
-        energy, duration = energy + power * seconds, duration + seconds
+        energy, duration = energy + over_steps(power * seconds, rank), duration + over_steps(seconds, rank)
     with np.errstate(invalid="ignore"):  # a phase that never ends has no mean power
         return energy / larger(duration, TINY)
 

@@ -57,8 +57,9 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
     full = np.logical_or(np.less(room.running, serving.batch), saturated)
     held = {} if deployment.brief else holds(running, deployment, precision, room.space, read, full)
     metrics = _metrics(serving, running, beside, deployment, stretches, times)
-    traffic = _traffic(running, beside, deployment, stretches, metrics)
-    metrics |= billing.of_serving(deployment.chip, deployment.num_chips, deployment.economics, metrics, traffic)
+    if deployment.economics is not None or not deployment.brief:
+        traffic = _traffic(running, beside, deployment, stretches, metrics)
+        metrics |= billing.of_serving(deployment.chip, deployment.num_chips, deployment.economics, metrics, traffic)
     metrics |= _pausing(running, deployment, held, times[False])
     metrics |= interval.around(
         metrics,
@@ -75,7 +76,7 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
         workload=serving,
         deployment=deployment,
         precision=precision,
-        phases=tuple(stretch.shown for stretch in stretches),
+        phases=() if deployment.brief else tuple(stretch.shown for stretch in stretches),
         memory=room.held,
         capacity=room.limit,
         max_batch=room.most,
@@ -252,8 +253,9 @@ def _metrics(
             f"decode_tokens_per_s{suffix}": _rate(decoding, times.tpot),
             f"decode_tokens_per_s_per_chip{suffix}": _rate(decoding / chips, times.tpot),
         }
-    phases = (stretch.shown for stretch in stretches)
-    power = energy.mean_power(chip, at_work(phases, beside.others + 1.0, deployment))
+    phases = (stretch.phase for stretch in stretches)
+    rank = next((stretch.rank for stretch in stretches if len(stretch.places) > 1), None)
+    power = energy.mean_power(chip, at_work(phases, beside.others + 1.0, deployment), rank)
     rate, total, every = (
         np.asarray(metrics[name], dtype=np.float64)
         for name in ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")

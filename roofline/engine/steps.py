@@ -55,16 +55,17 @@ class Part:
     work: Num
 
 
-def gathered(steps: Sequence[Step]) -> list[tuple[type[Step], tuple[int, ...]]]:
-    """What is priced at once, in order: each step by itself, or all of a kind if there are many. Cached tokens take no
-    time."""
+def gathered(steps: Sequence[Step], *, brief: bool) -> list[tuple[type[Step], tuple[int, ...]]]:
+    """What is priced at once, in order: each step by itself, or all of a kind if there are many, or if nothing is shown
+    of them. Cached tokens take no time."""
+    most = 1 if brief else MOST_APART
     by_kind: dict[type[Step], list[int]] = {}
     for place, step in enumerate(steps):
         if not isinstance(step, Cached):
             by_kind.setdefault(type(step), []).append(place)
     found: list[tuple[type[Step], tuple[int, ...]]] = []
     for kind, places in by_kind.items():
-        found += [(kind, tuple(places))] if len(places) > MOST_APART else [(kind, (place,)) for place in places]
+        found += [(kind, tuple(places))] if len(places) > most else [(kind, (place,)) for place in places]
     return sorted(found, key=lambda item: item[1][0])
 
 
@@ -105,7 +106,7 @@ def reading(serving: Serving, deployment: Deployment, precision: Precision) -> l
     prompts = dict(zip(places_of(serving, Prefill), unread_prompts(serving), strict=True))
     drafting = (True, False) if serving.speculative.drafts else (False,)
     found: list[Stretch] = []
-    for kind, places in gathered(steps):
+    for kind, places in gathered(steps, brief=deployment.brief):
         if kind is Pause:
             seconds = along([steps[place].seconds for place in places], rank)  # type: ignore[union-attr]
             found.append(Stretch(places, kind, Phase("pause", step_time=seconds, ideal_step_time=seconds), rank))
@@ -121,7 +122,7 @@ def writing(serving: Serving, deployment: Deployment, precision: Precision) -> l
     steps, contexts, rank = serving.steps, serving.contexts, _rank(serving, deployment)
     makers = (draft_phase, decode_phase) if serving.speculative.drafts else (decode_phase,)
     found: list[Stretch] = []
-    for kind, places in gathered(steps):
+    for kind, places in gathered(steps, brief=deployment.brief):
         if kind is Decode:
             tokens = along([steps[place].tokens for place in places], rank)  # type: ignore[union-attr]
             context = along([contexts[place] for place in places], rank)
@@ -141,12 +142,12 @@ def sweep_axes(serving: Serving, deployment: Deployment) -> int:
     numbers = (serving.batch, serving.cached, serving.cached_share, serving.distinct, serving.imbalance)
     lengths = [step.seconds if isinstance(step, Pause) else step.tokens for step in serving.steps]
     drafted = (guesses.tokens, guesses.acceptance, guesses.cost)
-    return axes(numbers, lengths, drafted, deployment.chip, deployment.stack, deployment.plan)
+    return max(axes(numbers, lengths, drafted), deployment.axes)
 
 
 def _rank(serving: Serving, deployment: Deployment) -> int:
     """The axes before which steps are an axis of their own; nobody asks where each is by itself."""
-    alone = all(len(places) == 1 for _, places in gathered(serving.steps))
+    alone = all(len(places) == 1 for _, places in gathered(serving.steps, brief=deployment.brief))
     return 0 if alone else sweep_axes(serving, deployment)
 
 

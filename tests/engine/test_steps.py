@@ -334,6 +334,15 @@ def test_a_step_uses_what_its_phase_takes() -> None:
     assert float(decode.effort.energy or 0.0) == pytest.approx(float(power * decode.effort.chip_seconds))
 
 
+def test_steps_that_are_told_as_one_use_what_they_use_one_by_one() -> None:
+    """Each draws its own power, however many there are."""
+    few = (Prefill(2000.0), Decode(100.0), Pause(0.1), Prefill(4.0), Decode(400.0))
+    found = run(job(*few * 5))
+    assert len(found.phases) == 3
+    joules = sum(float(use.effort.energy or 0.0) for use in found.uses)
+    assert joules == pytest.approx(metric(found, "energy_j_per_request"), rel=1e-9)
+
+
 def test_a_prompt_in_a_pipeline_uses_its_energy_once() -> None:
     """The joules of moving and computing do not depend on how many stages there are; only waiting does."""
     bare = replace(CHIP, energy=EnergyCosts(idle=0.0, base=0.0, per_byte=1e-11, compute=100.0), links=(replace(CHIP.links[0], bandwidth=1e30),))  # fmt: skip
