@@ -335,10 +335,10 @@ def test_a_step_uses_what_its_phase_takes() -> None:
 
 
 def test_steps_that_are_told_as_one_use_what_they_use_one_by_one() -> None:
-    """Each draws its own power, however many there are."""
-    few = (Prefill(2000.0), Decode(100.0), Pause(0.1), Prefill(4.0), Decode(400.0))
-    found = run(job(*few * 5))
-    assert len(found.phases) == 3
+    """Each draws its own power, however many there are, and no more than the TDP."""
+    steps = (Prefill(2000.0), Decode(100.0), Prefill(4.0), Decode(400.0))
+    found = run(job(*steps * 5), STACK, replace(CHIP, tdp=140.0))
+    assert len(found.phases) == 2
     joules = sum(float(use.effort.energy or 0.0) for use in found.uses)
     assert joules == pytest.approx(metric(found, "energy_j_per_request"), rel=1e-9)
 
