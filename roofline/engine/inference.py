@@ -236,7 +236,9 @@ def _metrics(
         served = asked.batch if ideal else serving.batch  # the bound knows no full memory
         requests = served / times.e2e
         rate = served * serving.output_len / times.e2e
-        prefilled = served if deployment.stack.batching == "static" else deployment.plan.dp * deployment.plan.pp
+        static = deployment.stack.batching == "static"
+        prefilled = served if static else deployment.plan.dp * deployment.plan.pp
+        begun = deployment.stack.request if static and not ideal else 0.0  # nothing else is read meanwhile
         decoding = served * beside.share
         metrics |= {
             f"ttft_s{suffix}": times.ttft + waiting,
@@ -249,7 +251,7 @@ def _metrics(
             f"output_tokens_per_s_per_chip{suffix}": rate / chips,
             f"output_tokens_per_s_per_user{suffix}": np.divide(1.0, times.tpot) if np.all(times.tpot) else 0.0,
             f"total_tokens_per_s{suffix}": served * (serving.input_len + serving.output_len) / times.e2e,
-            f"prefill_tokens_per_s{suffix}": _rate(prefilled * serving.input_len, times.prefill),
+            f"prefill_tokens_per_s{suffix}": _rate(prefilled * serving.input_len, times.prefill + begun),
             f"decode_tokens_per_s{suffix}": _rate(decoding, times.tpot),
             f"decode_tokens_per_s_per_chip{suffix}": _rate(decoding / chips, times.tpot),
         }

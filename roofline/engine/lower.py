@@ -323,6 +323,7 @@ def _linear(mixer: LinearMixer, hidden: float, widths: Widths, plan: Plan, work:
     yield ops.scan(
         "mixer/scan", m=m, b=work.sequences, s=state, i=projected, o=inner, f=SCAN_FLOPS[type(mixer).__name__],
         z=STATE_BYTES, a=r, r=r, dtype=ops.VECTOR if isinstance(mixer, Mamba1) or work.decode else widths.attention,
+        decode=work.decode,
     )  # fmt: skip
     if isinstance(mixer, (GatedDeltaNet, LightningAttention)):
         yield ops.elementwise("mixer/gate", m=m, i=2.0 * inner, o=inner, f=4.0 * inner, r=r)

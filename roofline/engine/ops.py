@@ -16,6 +16,7 @@ import numpy as np
 from roofline.machine.chip import (
     ATTENTION,
     DECODE_ATTENTION,
+    DECODE_SCAN,
     ELEMENTWISE,
     EXPERTS,
     MATMUL,
@@ -315,13 +316,14 @@ _SCAN = Formula(flops="f*m*s", read="m*i*a + b*s*z", write="m*o*r + b*s*z")
 
 
 def scan(
-    name: str, *, m: Num, b: Num, s: Num, i: Num, o: Num, f: Num, z: Num, a: Num, r: Num, dtype: str
+    name: str, *, m: Num, b: Num, s: Num, i: Num, o: Num, f: Num, z: Num, a: Num, r: Num, dtype: str, decode: bool
 ) -> Op:  # fmt: skip
     """A linear recurrence: `f` FLOP per token for each of `s` state values; the state (z bytes a value) is read and
-    written once per sequence however many tokens pass, `i` inputs and `o` outputs per token."""
+    written once per sequence however many tokens pass, `i` inputs and `o` outputs per token. To `decode` is a kernel of
+    its own: a step depends on none before it in the same pass."""
     return Op(
         name,
-        SCAN,
+        DECODE_SCAN if decode else SCAN,
         dtype,
         flops=f * m * s,
         read=m * i * a + b * s * z,

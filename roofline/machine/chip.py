@@ -16,21 +16,23 @@ Scope = Literal["scale-up", "scale-out"]
 Calibration = Literal["measured", "transferred", "datasheet"]
 Topology = Literal["switch", "mesh", "ring", "torus2d", "torus3d", "dragonfly", "pcie"]
 
-MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, ELEMENTWISE, QUANTISE, PERMUTE, UPDATE = KERNELS = (
+MATMUL, EXPERTS, ATTENTION, DECODE_ATTENTION, SCAN, DECODE_SCAN, ELEMENTWISE, QUANTISE, PERMUTE, UPDATE = KERNELS = (
     "matmul",
     "experts",
     "attention",
     "decode-attention",
     "scan",
+    "decode-scan",
     "elementwise",
     "quantise",
     "permute",
     "update",
 )
 PASSING = (ELEMENTWISE, QUANTISE, PERMUTE, UPDATE)  # kernels that pass over values; their FLOPs are no use to a model
-# Whose constants stand in for kernels that nobody measured: experts are products, the others pass over values.
+# Whose constants stand in for kernels that nobody measured: experts are products, the others pass over values; a single
+# step of a recurrence does no more than that to its state.
 LIKE: Mapping[str, str] = MappingProxyType(
-    {EXPERTS: MATMUL, QUANTISE: ELEMENTWISE, PERMUTE: ELEMENTWISE, UPDATE: ELEMENTWISE}
+    {EXPERTS: MATMUL, QUANTISE: ELEMENTWISE, PERMUTE: ELEMENTWISE, UPDATE: ELEMENTWISE, DECODE_SCAN: ELEMENTWISE}
 )
 
 

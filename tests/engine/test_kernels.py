@@ -86,7 +86,7 @@ def passed(m: float, k: float = 4096.0, dtype: str = "bf16") -> Op:
 
 
 def recurrence(m: float, b: float = 4.0, dtype: str = "bf16") -> Op:
-    return ops.scan("x", m=m, b=b, s=1e5, i=8192.0, o=4096.0, f=5.0, z=4.0, a=2.0, r=2.0, dtype=dtype)
+    return ops.scan("x", m=m, b=b, s=1e5, i=8192.0, o=4096.0, f=5.0, z=4.0, a=2.0, r=2.0, dtype=dtype, decode=False)
 
 
 # --- each constant alone ----------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ DType = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "f
 ChipKind = Literal["gpu", "tpu", "lpu", "asic", "cpu", "npu"]
 # A kind of kernel, and the format of what it multiplies or streams, if that is measured by itself.
 KERNEL = (
-    r"(matmul|experts|attention|decode-attention|scan|elementwise|quantise|permute|update)"
+    r"(matmul|experts|attention|decode-attention|scan|decode-scan|elementwise|quantise|permute|update)"
     r"(/(fp64|fp32|tf32|bf16|fp16|fp8|fp8-block|int8|fp6|fp4|int4|mxfp4|nvfp4))?"
 )
 KernelKey = Annotated[str, Field(pattern=rf"^{KERNEL}$")]

@@ -20,6 +20,7 @@ DOING: Mapping[tuple[str, str], str] = {
     ("decode-attention", ""): "attention over the cache",
     ("attention", ""): "attention within the prompt",
     ("scan", ""): "recurrent layers",
+    ("decode-scan", ""): "recurrent layers",
     ("elementwise", ""): "norms, activations and other passes over values",
     ("quantise", ""): "narrowing activations",
     ("update", ""): "updating weights",

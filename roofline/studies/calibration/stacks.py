@@ -20,7 +20,15 @@ from roofline.engine import plans, search
 from roofline.engine.deployment import Deployment
 from roofline.engine.prediction import Prediction
 from roofline.machine import Chip, Stack
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, EXPERTS, MATMUL, PERMUTE, QUANTISE, SCAN
+from roofline.machine.chip import (
+    ATTENTION,
+    DECODE_ATTENTION,
+    DECODE_SCAN,
+    EXPERTS,
+    MATMUL,
+    PERMUTE,
+    QUANTISE,
+)
 from roofline.machine.stack import EXPERT, PARALLEL
 from roofline.numeric import Num
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
@@ -31,6 +39,7 @@ from roofline.workload import BITS, GatedDeltaNet, LightningAttention, Mamba1, M
 
 MS, US = 1e-3, 1e-6
 FEWEST = 6  # rows that a family or a chip needs for numbers of its own, and a number that not every row tells
+BESIDE = 3  # rows of other families that a number needs which holds for all
 PULL = 1.0  # of the level above, and of what the stack states
 BARE = "ideal"  # the stack of chips without software of their own: it stays without numbers
 SERVER = "server"
@@ -56,7 +65,7 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(
             Constant(EXPERTS, 1.0, 0.01, 3.0, 0.2),  # unfused, one expert after another
             Constant(ATTENTION, 1.0, 0.02, 2.0, 0.3),
             Constant(DECODE_ATTENTION, 1.0, 0.05, 2.0, 0.2),
-            Constant(SCAN, 1.0, 0.02, 2.0, 0.3),
+            Constant(DECODE_SCAN, 1.0, 0.02, 2.0, 0.3),
         )
     }
 )
@@ -87,7 +96,7 @@ TRAINED: Mapping[str, Constant] = MappingProxyType(
 )
 OF_EXPERTS = ("routing", EXPERTS, PERMUTE, f"{OVERLAP}{EXPERT}")
 # Constants that are rates of one kind of kernel.
-KINDS = (EXPERTS, PERMUTE, ATTENTION, DECODE_ATTENTION, SCAN, QUANTISE, NARROW, NARROWER)
+KINDS = (EXPERTS, PERMUTE, ATTENTION, DECODE_ATTENTION, DECODE_SCAN, QUANTISE, NARROW, NARROWER)
 LONG = 2048.0  # tokens of a prompt or context from which on attention is a part that rows can tell
 
 
@@ -302,16 +311,27 @@ def fit_stack(
     fits = {"": _begun(fit_level(rows, _stated(rows), guess.get("", NO_VALUES)), rows, queued)}
     for family, own in _by(rows, "family"):
         if _count(own) >= FEWEST:
-            found = fit_level(own, fits[""].values, guess.get(family, NO_VALUES))
+            found = _apart_from(fit_level(own, fits[""].values, guess.get(family, NO_VALUES)), fits[""].values, own)
             fits[family] = _begun(found, own, waiting.get(family, ()))
     for chip, own in _by(rows, "id"):
         family = own[0].where.chip.family
         alone = all(part.where.chip.id == chip for part in rows if part.where.chip.family == family)
         models = {part.setup.model for part in own}
         if _count(own) >= FEWEST and (chip in stated or (not alone and len(models) > 1)):
-            found = fit_level(own, fits.get(family, fits[""]).values, guess.get(chip, NO_VALUES))
+            above = fits.get(family, fits[""]).values
+            found = _apart_from(fit_level(own, above, guess.get(chip, NO_VALUES)), above, own)
             fits[chip] = _begun(found, own, waiting.get(chip, ()))
     return Fitted(stack, fits, _chips(rows), _count(rows), rows[0].trains)
+
+
+def _apart_from(found: Fit, above: Values, rows: Sequence[Part]) -> Fit:
+    """The constants of a level, experts' kernels as fast as on the level above where its rows do not tell: what other
+    products reach on a chip says nothing of them."""
+    if EXPERTS in found.free:
+        return found
+    limits = constants_of(rows)[EXPERTS]
+    rate = float(np.clip(above[EXPERTS] * above["compute"] / found.values["compute"], limits.low, limits.high))
+    return replace(found, values={**found.values, EXPERTS: rate}, free=(*found.free, EXPERTS))
 
 
 def fit_chip(stack: str, rows: Sequence[Part], chip: str) -> Fitted | None:
@@ -413,12 +433,14 @@ def _several(tells: Callable[[Part], bool]) -> Callable[[Sequence[Part]], bool]:
 
 
 def _widely(tells: Callable[[Part], bool]) -> Callable[[Sequence[Part]], bool]:
-    """Rows of several families: what one of them alone tells of its kernels says nothing of those of others."""
+    """Rows of several families: what one of them nearly alone tells of its kernels says nothing of those of others."""
 
     def told(rows: Sequence[Part]) -> bool:
-        telling = [part for part in rows if tells(part)]
-        families, those = ({part.where.chip.family for part in parts} for parts in (rows, telling))
-        return _count(telling) >= FEWEST and (len(families) == 1 or len(those) > 1)
+        telling = Counter[str]()
+        for part in rows:
+            telling[part.where.chip.family] += len(part.cases) * tells(part)
+        beside = telling.total() - max(telling.values(), default=0)
+        return telling.total() >= FEWEST and (len(telling) == 1 or beside >= BESIDE)
 
     return told
 
@@ -457,7 +479,7 @@ def _chooses_wide(part: Part) -> bool:
     return _chooses(part) and part.reading.weights_of(part.setup) != "mxfp4"
 
 
-def _scans(part: Part) -> bool:
+def _recurs(part: Part) -> bool:
     return any(
         isinstance(block.mixer, (Mamba1, Mamba2, GatedDeltaNet, LightningAttention)) for block in part.model.blocks
     )
@@ -492,7 +514,7 @@ TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
         "reread": _several(_rereads),
         ATTENTION: _several(_reads_long),
         DECODE_ATTENTION: _several(_remembers_long),
-        SCAN: _several(_scans),
+        DECODE_SCAN: _several(lambda part: _recurs(part) and any(metric.phase != "prefill" for metric in part.metrics)),
         EXPERTS: _several(_chooses_wide),
     }
 )

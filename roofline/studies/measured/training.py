@@ -144,6 +144,8 @@ def _complete(case: Case) -> None:
             raise SkipError(f"{what} is not stated")
     if not case.numbers["global_batch_seqs"] and not case.numbers["micro_batch_seqs"]:
         raise SkipError("neither the global batch nor the micro-batch is stated")
+    if not case.numbers["global_batch_seqs"] and (case.numbers["pp"] or 1.0) > 1.0:
+        raise SkipError("the global batch is not stated, which says how long the stages of a pipeline wait")
 
 
 def _format(name: str) -> str:
