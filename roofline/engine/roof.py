@@ -125,12 +125,14 @@ def _roofs(
 ) -> tuple[Num, Num]:
     """Seconds of arithmetic and of memory for a share of a kernel's rows, with those that static shapes add."""
     share = share * op.padded
-    ramp = reached.half / larger(op.rows * share, 1.0)
-    compute = op.flops * share * (1.0 + reached.score / op.columns) * (1.0 + ramp) / speed
+    rows = larger(op.rows * share, 1.0)
+    slow = 1.0 + reached.half / rows
+    if some(reached.least):
+        slow = slow * larger(reached.least / rows, 1.0)
+    compute = op.flops * share * (1.0 + reached.score / op.columns) * slow / speed
     if some(reached.pack):
-        rows = larger(op.rows * share, 1.0)
         compute = compute * (1.0 + reached.pack * (1.0 - 1.0 / rows) / rows)
-    brought = op.growing * share * (1.0 + ramp * (op.kind in STREAMING))
+    brought = op.growing * share * (slow if op.kind in STREAMING else 1.0)
     if op.kind == DECODE_ATTENTION and some(stack.reread):
         brought = brought * (1.0 + stack.reread * (op.sharing - 1.0))
     moved = op.bytes * (1.0 - op.growing + brought)

@@ -88,6 +88,7 @@ class Efficiency:
     `compute` and `memory` are fractions of the datasheet roofs, `latency` [s] is what an empty kernel costs, and
     `overlap` is p: 1 when arithmetic waits for memory, infinite when each hides the other. `half` are the rows at
     which a kernel runs at half of its rate (Hockney's n½); where rows are what it streams, that goes for bytes too.
+    `least` are the rows that it takes the time of where there are fewer, as blocks do of short sequences.
     `row` is the work of one row of tiles of the result, with `beside` tiles next to each other: where the chip has
     more compute units, some are idle. `fill` is the share of one unit's time on a tile that is lost so, and `split`
     [s] what dividing each tile's inner dimension among the idle ones costs at most. `score` is what the softmax of one
@@ -100,6 +101,7 @@ class Efficiency:
     latency: Num = 0.0
     overlap: Num = np.inf
     half: Num = 0.0
+    least: Num = 0.0
     fill: Num = 0.0
     split: Num = np.inf
     score: Num = 0.0

@@ -7,7 +7,7 @@ the last one with the engine's price: the two can't drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -144,23 +144,30 @@ def _busy(op: Op, sheet: Sheet, part: str) -> str:
     """The name of the time that arithmetic and memory take together: of the whole kernel, or of one row of tiles."""
     has = sheet.known
     overlap = has["overlap"][0] if "overlap" in has else np.inf
-    ramp = ("half*above/rows" if part else "half/rows") if "half" in has else ""
+    slow = _slowly(sheet, part)
     if op.flops:
         work = product(
             "FLOPs",
             "padded" if "padded" in has else "",
             "(1 + score/columns)" if "score" in has else "",
-            f"(1 + {ramp})" if ramp else "",
+            *slow,
             _packing(part) if "pack" in has else "",
         )
         work += "/above" if part else ""
         sheet.take(f"{part}compute_time", f"{work}/{grouped(_rate_of_compute(sheet))}")
-    ramp = ramp if op.kind in roof.STREAMING else ""
-    sheet.take(f"{part}memory_time", f"{_moved(sheet, ramp, part)}/{grouped(_rate_of_memory(sheet))}")
+    moved = _moved(sheet, slow if op.kind in roof.STREAMING else (), part)
+    sheet.take(f"{part}memory_time", f"{moved}/{grouped(_rate_of_memory(sheet))}")
     if not op.flops:
         return f"{part}memory_time"
     sheet.take(f"{part}work", joined(f"{part}compute_time", f"{part}memory_time", overlap))
     return f"{part}work"
+
+
+def _slowly(sheet: Sheet, part: str) -> tuple[str, ...]:
+    """How many times as long a kernel, or one row of its tiles, takes as with rows enough."""
+    over = "*above/rows" if part else "/rows"
+    factors = {"half": f"(1 + half{over})", "least": f"max(1, least{over})"}
+    return tuple(factor for name, factor in factors.items() if name in sheet.known)
 
 
 def _packing(part: str) -> str:
@@ -203,16 +210,9 @@ def _reached(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
     if op.flops and np.isfinite(reached.overlap):
         meaning = "1: arithmetic waits for memory; larger: each hides the other"
         yield Constant("overlap", meaning, float(reached.overlap), "", source)
-    if reached.half and np.isfinite(op.rows):
-        yield Constant(
-            "half", "rows at which half of the rate is reached (Hockney's n½)", float(reached.half), "", source
-        )
-    if reached.pack and np.isfinite(op.rows):
-        yield Constant("pack", "what laying out weights anew costs, in rows", float(reached.pack), "", source)
-    if (reached.half or reached.pack) and np.isfinite(op.rows):
-        shared = float(np.maximum(op.rows * op.padded, 1.0))
-        yield Constant("rows", "rows that share what it loads", shared)
-    ramped = reached.half and np.isfinite(op.rows) and op.kind in roof.STREAMING
+    few = list(_few_rows(op, reached, source)) if np.isfinite(op.rows) else []
+    yield from few
+    ramped = bool(reached.half or reached.least) and bool(few) and op.kind in roof.STREAMING
     apart = op.padded != 1.0 or _rereads(op, stack)
     if op.growing and (ramped or apart or _stands(op, reached, chip)):
         yield Constant("growing", "share of its bytes that come with its rows", float(op.growing))
@@ -236,6 +236,19 @@ def _reached(op: Op, chip: Chip, stack: Stack) -> Iterator[Constant]:
         yield Constant(
             "cache", "speed of that memory, in multiples of the bandwidth", float(chip.near_speed), "", cache
         )
+
+
+def _few_rows(op: Op, reached: Efficiency, source: str) -> Iterator[Constant]:
+    """What makes a kernel of few rows slow."""
+    constants = (
+        ("half", "rows at which half of the rate is reached (Hockney's n½)", reached.half),
+        ("least", "rows that it takes the time of where there are fewer", reached.least),
+        ("pack", "what laying out weights anew costs, in rows", reached.pack),
+    )
+    told = [Constant(name, meaning, float(value), "", source) for name, meaning, value in constants if value]
+    yield from told
+    if told:
+        yield Constant("rows", "rows that share what it loads", float(np.maximum(op.rows * op.padded, 1.0)))
 
 
 def _stands(op: Op, reached: Efficiency, chip: Chip) -> bool:
@@ -301,22 +314,17 @@ def _rate_of_memory(sheet: Sheet) -> str:
     return f"min({rate}, stream)" if "stream" in has else rate
 
 
-def _moved(sheet: Sheet, ramp: str, part: str) -> str:
-    """Bytes that a kernel or one row of its tiles moves, with those that ramp, software and cache add or save."""
+def _moved(sheet: Sheet, slow: Sequence[str], part: str) -> str:
+    """Bytes that a kernel or one row of its tiles moves, with those that few rows, software and cache add or save."""
     has = sheet.known
-    if part and "growing" in has:
-        own = f"growing/above*(1 + {ramp})" if ramp else "growing/above"
-        moved = product("bytes", f"(1 - growing + {own})")
-    elif "padded" in has or "reread" in has:
-        own = product(
-            "growing",
-            "padded" if "padded" in has else "",
-            f"(1 + {ramp})" if ramp else "",
-            "(1 + reread*(sharing - 1))" if "reread" in has else "",
-        )
-        moved = product("bytes", f"(1 - growing + {own})")
-    else:
-        moved = product("bytes", f"(1 + growing*{ramp})" if ramp and "growing" in has else "")
+    own = product(
+        "growing/above" if part else "growing",
+        "padded" if "padded" in has else "",
+        *slow,
+        "(1 + reread*(sharing - 1))" if "reread" in has else "",
+    )
+    changed = "growing" in has and own != "growing"
+    moved = product("bytes", f"(1 - growing + {own})" if changed else "")
     return product(moved, "(1 - resident*(1 - 1/cache))" if "cache" in has else "")
 
 

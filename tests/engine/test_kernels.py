@@ -112,6 +112,15 @@ def test_a_ramp_of_attention_counts_what_its_rows_bring(op: Op) -> None:
     assert ramped == pytest.approx((op.bytes + 0.5 * cached) / BANDWIDTH, rel=1e-12)
 
 
+def test_a_short_sequence_takes_the_time_of_the_least() -> None:
+    """Of the cache that it reads; a long one takes its own."""
+    chip = quick(machine(Efficiency(least=50.0), DECODE_ATTENTION), "arithmetic")
+    short, long = token(10.0), token(100.0)
+    cached = short.terms["b"] * short.terms["g"] * short.terms["c"]
+    assert seconds(short, chip) == pytest.approx((short.bytes + 40.0 * cached) / BANDWIDTH, rel=1e-12)
+    assert seconds(long, chip) == pytest.approx(long.bytes / BANDWIDTH, rel=1e-12)
+
+
 def test_a_ramp_does_not_read_the_context_again() -> None:
     """Few tokens after many: the cache is read once, and only what half more tokens would bring is added."""
     each, chip = prompt(1.0), quick(machine(Efficiency(half=50.0), ATTENTION), "arithmetic")
@@ -352,7 +361,9 @@ KIND: Mapping[str, tuple[Callable[..., Op], dict[str, st.SearchStrategy[float]]]
     "scan": (recurrence, {"m": SIZE, "b": st.just(4.0)}),
 }
 DTYPES = st.sampled_from(sorted(FORMATS))
-ROUGH = Efficiency(compute=0.6, memory=0.8, latency=4 * US, overlap=2.5, half=40.0, fill=0.3, split=5 * US, score=90.0)
+ROUGH = Efficiency(
+    compute=0.6, memory=0.8, latency=4 * US, overlap=2.5, half=40.0, least=60.0, fill=0.3, split=5 * US, score=90.0
+)
 CATALOG = Catalog()
 # Constants of every family on one datasheet, and every chip that has some of its own.
 OWN = sorted(name for name, path in CATALOG.files(KINDS["chip"]).items() if path.parent.name == "chips")

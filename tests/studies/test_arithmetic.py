@@ -181,12 +181,12 @@ ATTENDING = ops.decode_attention(
 )
 
 
-@pytest.mark.parametrize("half", [0.0, 60.0])
+@pytest.mark.parametrize("few", [{}, {"half": 60.0}, {"least": 9000.0}])
 @pytest.mark.parametrize("padded", [1.0, 1.3])
 @pytest.mark.parametrize("reread", [0.0, 0.4])
-def test_what_is_read_again_is_shown(half: float, padded: float, reread: float) -> None:
+def test_what_is_read_again_is_shown(few: dict[str, float], padded: float, reread: float) -> None:
     op, stack = replace(ATTENDING, padded=padded), replace(STACK, reread=reread)
-    chip = machine(achieved={"decode-attention": Efficiency(memory=0.8, half=half)})
+    chip = machine(achieved={"decode-attention": Efficiency(memory=0.8, **few)})
     shown = written(op, chip, stack)
     assert shown["one_execution"] == pytest.approx(float(roof.price(op, chip, stack, ideal=False).time), rel=1e-12)
     assert ("sharing" in shown) is bool(reread)

@@ -212,6 +212,7 @@ class KernelSpec(Sourced):
     latency: Duration = 0.0
     overlap: Exponent | None = None
     half: Amount = 0.0
+    least: Amount = 0.0
     fill: Amount = 0.0
     split: Duration | None = None
     score: Amount = 0.0

@@ -311,26 +311,26 @@ def fit_stack(
     fits = {"": _begun(fit_level(rows, _stated(rows), guess.get("", NO_VALUES)), rows, queued)}
     for family, own in _by(rows, "family"):
         if _count(own) >= FEWEST:
-            found = _apart_from(fit_level(own, fits[""].values, guess.get(family, NO_VALUES)), fits[""].values, own)
+            found = _apart_from(fit_level(own, fits[""].values, guess.get(family, NO_VALUES)), fits[""], own)
             fits[family] = _begun(found, own, waiting.get(family, ()))
     for chip, own in _by(rows, "id"):
         family = own[0].where.chip.family
         alone = all(part.where.chip.id == chip for part in rows if part.where.chip.family == family)
         models = {part.setup.model for part in own}
         if _count(own) >= FEWEST and (chip in stated or (not alone and len(models) > 1)):
-            above = fits.get(family, fits[""]).values
-            found = _apart_from(fit_level(own, above, guess.get(chip, NO_VALUES)), above, own)
+            above = fits.get(family, fits[""])
+            found = _apart_from(fit_level(own, above.values, guess.get(chip, NO_VALUES)), above, own)
             fits[chip] = _begun(found, own, waiting.get(chip, ()))
     return Fitted(stack, fits, _chips(rows), _count(rows), rows[0].trains)
 
 
-def _apart_from(found: Fit, above: Values, rows: Sequence[Part]) -> Fit:
-    """The constants of a level, experts' kernels as fast as on the level above where its rows do not tell: what other
-    products reach on a chip says nothing of them."""
-    if EXPERTS in found.free:
+def _apart_from(found: Fit, above: Fit, rows: Sequence[Part]) -> Fit:
+    """The constants of a level, experts' kernels as fast as they are known to be on the level above where its own rows
+    do not tell: what other products reach on a chip says nothing of them."""
+    if EXPERTS in found.free or EXPERTS not in above.free:
         return found
-    limits = constants_of(rows)[EXPERTS]
-    rate = float(np.clip(above[EXPERTS] * above["compute"] / found.values["compute"], limits.low, limits.high))
+    limits, speed = constants_of(rows)[EXPERTS], above.values[EXPERTS] * above.values["compute"]
+    rate = float(np.clip(speed / found.values["compute"], limits.low, limits.high))
     return replace(found, values={**found.values, EXPERTS: rate}, free=(*found.free, EXPERTS))
 
 

@@ -26,6 +26,7 @@ KERNEL: Mapping[str, Kind] = MappingProxyType(
         "memory": SHARE,
         "latency": LATE,
         "half": PLAIN,
+        "least": PLAIN,
         "fill": PLAIN,
         "split": LATE,
         "score": PLAIN,
