@@ -23,14 +23,15 @@ from roofline.catalog.specs.stack import OVERHEADS
 from roofline.catalog.store import CALIBRATED, Catalog, builtin, real
 from roofline.errors import OutputError, RooflineError, did_you_mean
 from roofline.machine.evidence import POWER
-from roofline.studies.calibration import kernels, power, spread, stacks
+from roofline.studies.calibration import kernels, power, runs, spread, stacks, telling
 from roofline.studies.calibration.draft import FOLDERS, Draft, draft, written
 from roofline.studies.calibration.fitting import Array, error
 from roofline.studies.calibration.kernels import RATE, Found, Subject
 from roofline.studies.calibration.overlay import POWERS, REQUESTS, STEPS, TIMES, TIMINGS, Origin, Writer
 from roofline.studies.calibration.power import Powered
 from roofline.studies.calibration.residuals import KERNEL, Method, Residual, Run, Timings, leave_out, over
-from roofline.studies.calibration.stacks import Fitted, Usable
+from roofline.studies.calibration.runs import Usable
+from roofline.studies.calibration.stacks import Fitted
 from roofline.studies.measured import table
 from roofline.studies.measured.table import KERNELS, SERVING, Case, Table
 from roofline.studies.measured.training import TRAINING
@@ -244,12 +245,12 @@ def _method(base: Catalog, wanted: Wanted) -> Method:
     def timings(rows: Timings, near: Found) -> list[Subject]:
         return kernels.fit_chip(rows, base.chip(wanted.chip)) if wanted.chip else kernels.fit_all(rows, base, near)
 
-    def requests(stack: str, rows: Sequence[stacks.Part], near: Fitted | None) -> Fitted | None:
+    def requests(stack: str, rows: Sequence[runs.Part], near: Fitted | None) -> Fitted | None:
         if wanted.chip:
             return stacks.fit_chip(stack, rows, wanted.chip)
         return stacks.fit_stack(stack, rows, base.stack_spec(stack).variants, near)
 
-    def powers(rows: Sequence[stacks.Part]) -> list[Powered]:
+    def powers(rows: Sequence[runs.Part]) -> list[Powered]:
         return power.fit_all(rows, base)
 
     return Method(timings, requests, powers)
@@ -279,7 +280,7 @@ def _requests(given: Sequence[Given], catalog: Catalog, wanted: Wanted) -> Usabl
     for item in given:
         if item.table.layout is KERNELS:
             continue
-        usable = stacks.usable(item.table.cases, catalog, calibration=item.calibration)
+        usable = runs.usable(item.table.cases, catalog, calibration=item.calibration)
         found.skipped.extend(usable.skipped)
         for rows, more in ((found.fitted, usable.fitted), (found.watched, usable.watched)):
             for stack, parts in more.items():
@@ -323,7 +324,7 @@ def _nothing(timings: Timings, requests: Usable, skipped: Skips) -> str:
     """Why no constant could be fitted."""
     left = sum(len(part.cases) for rows in timings.values() for part in rows)
     left += sum(len(part.cases) for rows in requests.fitted.values() for part in rows)
-    few = [f"{left} rows are too few: a chip needs {kernels.FEWEST} of one kind of kernel, a stack {stacks.FEWEST}"]
+    few = [f"{left} rows are too few: a chip needs {kernels.FEWEST} of one kind of kernel, a stack {telling.FEWEST}"]
     reasons = Counter(item["reason"] for item in skipped).most_common(3)
     return "no constant can be fitted: " + "; ".join(
         [*(few if left else ()), *(f"{count} rows skipped: {reason}" for reason, count in reasons)]

@@ -12,7 +12,7 @@ import pytest
 from roofline.catalog.store import Catalog
 from roofline.machine import Chip, Efficiency, LinkEfficiency
 from roofline.studies.calibrate import Outcome, outcome
-from roofline.studies.calibration import kernels, stacks
+from roofline.studies.calibration import kernels, runs
 from roofline.studies.measured.table import read
 
 Rows = list[dict[str, str]]
@@ -154,7 +154,7 @@ def timed(table: Callable[[str, Rows], Path], rows: Rows, catalog: Catalog) -> R
 
 def served(table: Callable[[str, Rows], Path], rows: Rows, catalog: Catalog) -> Rows:
     """The rows with what the true stack on the true chips reaches."""
-    usable = stacks.usable(read(table("blank.csv", rows)).cases, catalog, calibration=None)
+    usable = runs.usable(read(table("blank.csv", rows)).cases, catalog, calibration=None)
     assert not usable.skipped
     parts = usable.fitted["synthetic-stack"]
     true = [

@@ -17,7 +17,7 @@ from roofline.catalog.specs.common import source_keys
 from roofline.catalog.store import Catalog
 from roofline.studies import contract
 from roofline.studies.calibrate import Outcome, report
-from roofline.studies.calibration import kernels, overlay, stacks
+from roofline.studies.calibration import kernels, overlay, runs
 from roofline.studies.calibration.draft import MARK
 from roofline.studies.lint import lint
 from roofline.studies.measured import table
@@ -64,7 +64,7 @@ def off(house: Any, into: Path) -> dict[str, np.ndarray[Any, Any]]:
     timings = table.read(house.table("timings.csv", house.timings)).cases
     requests = table.read(house.table("requests.csv", house.requests)).cases
     by_entry = kernels.parts(timings, catalog, calibration=None)
-    served = stacks.parts(requests, catalog, calibration=None)["synthetic-stack"]
+    served = runs.parts(requests, catalog, calibration=None)["synthetic-stack"]
     return {
         **{entry: np.concatenate([part.errors() for part in parts]) for entry, parts in by_entry.items()},
         "requests": np.concatenate([part.errors() for part in served]),
@@ -268,7 +268,7 @@ def test_a_chip_with_numbers_below_gets_its_own_again(house: Any, run: tuple[rl.
     result = rl.calibrate(rows, into=tmp_path, catalog=house.catalog(run[1]), cross_check=False)
     assert [row["level"] for row in result["rows"]] == ["", "synthetic", "synth-3"]
     catalog = Catalog((tmp_path, run[1], house.folder))
-    parts = stacks.parts(table.read(rows).cases, catalog, calibration=None)["synthetic-stack"]
+    parts = runs.parts(table.read(rows).cases, catalog, calibration=None)["synthetic-stack"]
     assert np.median(np.abs(np.concatenate([part.errors() for part in parts]))) < 0.05
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from roofline.catalog.specs.stack import OVERHEADS
 from roofline.machine import Efficiency, LinkEfficiency
-from roofline.studies.calibration import stacks
+from roofline.studies.calibration import constants, stacks
 from roofline.studies.calibration.draft import MARK, Draft
 from roofline.studies.calibration.fitting import Fit
 from roofline.studies.calibration.kernels import CACHE, FREE, LINK, LINK_RANGES, Subject
@@ -149,7 +149,7 @@ class Writer:
     def _level(self, own: Origin, fit: Fit | None, rates: Mapping[str, float]) -> dict[str, Tree]:
         """Overheads and rates of one level; kernels by themselves tell their rate better than requests do."""
         told = {name: fit.values[name] for name in fit.free} if fit else {}
-        hidden = {name: value for name, value in told.items() if name.startswith(stacks.OVERLAP)}
+        hidden = {name: value for name, value in told.items() if name.startswith(constants.OVERLAP)}
         multiples = {
             name: (value, own.key) for name, value in told.items() if name not in OVERHEADS and name not in hidden
         }
@@ -162,7 +162,7 @@ class Writer:
                 name: _flow({"rate": number(max(value, LEAST))}, source) for name, (value, source) in multiples.items()
             },
             "overlaps": {
-                name.removeprefix(stacks.OVERLAP): _flow({"share": number(value)}, own.key)
+                name.removeprefix(constants.OVERLAP): _flow({"share": number(value)}, own.key)
                 for name, value in hidden.items()
             },
         }

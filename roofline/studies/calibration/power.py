@@ -24,7 +24,8 @@ from roofline.errors import UnknownNameError
 from roofline.machine import EnergyCosts, EnergyShares
 from roofline.numeric import Num
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
-from roofline.studies.calibration.stacks import MOST, Part
+from roofline.studies.calibration.runs import Part
+from roofline.studies.calibration.telling import MOST
 from roofline.studies.measured.reading import grouped
 from roofline.studies.measured.split import SET_ASIDE, on_side
 from roofline.studies.measured.table import POWERS, Case, SkipError

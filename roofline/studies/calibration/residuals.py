@@ -23,13 +23,14 @@ import numpy as np
 
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
-from roofline.studies.calibration import kernels, stacks
+from roofline.studies.calibration import kernels, runs, stacks
 from roofline.studies.calibration.draft import Draft, draft
 from roofline.studies.calibration.fitting import Array
 from roofline.studies.calibration.kernels import Found, Subject, under
 from roofline.studies.calibration.overlay import Writer
 from roofline.studies.calibration.power import Powered
-from roofline.studies.calibration.stacks import Fitted, Usable
+from roofline.studies.calibration.runs import Usable
+from roofline.studies.calibration.stacks import Fitted
 from roofline.studies.measured.kernels import seconds, split_key
 from roofline.studies.measured.rows import CLASSES
 from roofline.studies.measured.serving import OFFLINE_MODE
@@ -77,8 +78,8 @@ class Method:
     the same rows told; and families to power."""
 
     timings: Callable[[Timings, Found], list[Subject]]
-    requests: Callable[[str, Sequence[stacks.Part], Fitted | None], Fitted | None]
-    powers: Callable[[Sequence[stacks.Part]], list[Powered]]
+    requests: Callable[[str, Sequence[runs.Part], Fitted | None], Fitted | None]
+    powers: Callable[[Sequence[runs.Part]], list[Powered]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Run:
     requests: Usable
     subjects: Sequence[Subject]
     fitted: Sequence[Fitted]
-    powers: Sequence[stacks.Part] = ()
+    powers: Sequence[runs.Part] = ()
     powered: Sequence[Powered] = ()
 
     @property
@@ -149,7 +150,7 @@ def by_shape(run: Run, index: int) -> list[Residual]:
 def by_model(run: Run, index: int) -> list[Residual]:
     """Requests to a chip and stack that were measured, predicted without those to their model."""
 
-    def leaves(part: stacks.Part) -> bool:
+    def leaves(part: runs.Part) -> bool:
         return fold(part.setup.model) == index
 
     fitted = _refitted(run, {stack: run.requests.telling(stack) for stack in run.requests.fitted}, leaves)
@@ -167,7 +168,7 @@ def by_model(run: Run, index: int) -> list[Residual]:
 def by_chip(run: Run, index: int) -> list[Residual]:
     """Kernels of a chip and requests to it, predicted without anything measured on it."""
 
-    def leaves(part: stacks.Part) -> bool:
+    def leaves(part: runs.Part) -> bool:
         return fold(part.where.chip.id) == index
 
     rest, out = _split(run.timings, lambda part, case: fold(part.chip.id) == index)
@@ -189,15 +190,15 @@ def by_chip(run: Run, index: int) -> list[Residual]:
 
 
 def _repowered(
-    run: Run, catalog: Catalog, leaves: Callable[[stacks.Part], bool]
-) -> tuple[list[Powered], list[stacks.Part]]:  # fmt: skip
+    run: Run, catalog: Catalog, leaves: Callable[[runs.Part], bool]
+) -> tuple[list[Powered], list[runs.Part]]:  # fmt: skip
     """Constants of power without some rows, given the times of a catalogue; and these rows."""
     out = [part for part in run.powers if leaves(part)]
     rest = [part.moved(catalog) for part in run.powers if not leaves(part)]
     return (run.method.powers(rest) if out else []), out
 
 
-def _powers(part: stacks.Part, left_out: LeftOut) -> Iterator[Residual]:
+def _powers(part: runs.Part, left_out: LeftOut) -> Iterator[Residual]:
     """Rows of power as they are predicted, time and all."""
     for case, metric, error in zip(part.cases, part.metrics, part.errors(), strict=True):
         yield _request(part, case, metric, left_out, part.where.chip.family, float(error))
@@ -218,13 +219,13 @@ def over(base: Catalog, files: Draft) -> Catalog:
     return Snapshot.of(replace(base, hardware_dirs=(files.folder, *base.hardware_dirs)))
 
 
-def _all(run: Run, stack: str) -> list[stacks.Part]:
+def _all(run: Run, stack: str) -> list[runs.Part]:
     """Rows of a stack that are fitted to, and those that are only watched."""
     return [*run.requests.fitted.get(stack, ()), *run.requests.watched.get(stack, ())]
 
 
 def _refitted(
-    run: Run, rows: Mapping[str, Sequence[stacks.Part]], leaves: Callable[[stacks.Part], bool]
+    run: Run, rows: Mapping[str, Sequence[runs.Part]], leaves: Callable[[runs.Part], bool]
 ) -> dict[str, Fitted]:
     """Numbers of every stack that something is left out of, as far as what remains tells them."""
     near = {found.stack: found for found in run.fitted}
@@ -271,7 +272,7 @@ def _kernel(part: kernels.Part, case: Case, left_out: LeftOut, level: str, error
     )  # fmt: skip
 
 
-def _requests(part: stacks.Part, fitted: Mapping[str, Fitted], left_out: LeftOut) -> Iterator[Residual]:
+def _requests(part: runs.Part, fitted: Mapping[str, Fitted], left_out: LeftOut) -> Iterator[Residual]:
     """Requests under the stack of where they ran."""
     level = stacks.level_of(fitted[part.setup.stack].fits, part.where.chip)
     errors: Array = part.errors()
@@ -279,7 +280,7 @@ def _requests(part: stacks.Part, fitted: Mapping[str, Fitted], left_out: LeftOut
         yield _request(part, case, metric, left_out, level, float(error))
 
 
-def _request(part: stacks.Part, case: Case, metric: Metric, left_out: LeftOut, level: str, error: float) -> Residual:
+def _request(part: runs.Part, case: Case, metric: Metric, left_out: LeftOut, level: str, error: float) -> Residual:
     """`error` is that of the figure itself, a time or a rate."""
     chip, setup = part.where.chip, part.setup
     return Residual(

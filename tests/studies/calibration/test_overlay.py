@@ -13,11 +13,12 @@ from roofline.catalog.specs.stack import OVERHEADS
 from roofline.catalog.store import Catalog
 from roofline.machine import Efficiency, LinkEfficiency
 from roofline.studies.calibration import stacks
+from roofline.studies.calibration.constants import CONSTANTS, KINDS, TRAINED, stated
 from roofline.studies.calibration.draft import draft
 from roofline.studies.calibration.fitting import Fit
 from roofline.studies.calibration.kernels import CACHE_RANGE, FREE, LINK_RANGES, RANGES, Step, Subject
 from roofline.studies.calibration.overlay import Origin, Writer
-from roofline.studies.calibration.stacks import CONSTANTS, KINDS, TRAINED, Fitted, stated
+from roofline.studies.calibration.stacks import Fitted
 
 WRITER = Writer(
     {

@@ -12,7 +12,7 @@ from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
 from roofline.engine import roof
 from roofline.studies.calibration import power
-from roofline.studies.calibration.stacks import Part
+from roofline.studies.calibration.runs import Part
 from roofline.studies.measured.table import SERVING, Case
 
 ROW = {

@@ -12,7 +12,7 @@ import pytest
 
 from roofline.studies.calibrate import Outcome
 from roofline.studies.calibration.residuals import FOLDS, Residual, by_chip, by_model, by_shape, fold
-from roofline.studies.calibration.stacks import Usable
+from roofline.studies.calibration.runs import Usable
 from roofline.studies.measured.table import Case
 
 

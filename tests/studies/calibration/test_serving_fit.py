@@ -11,8 +11,10 @@ import pytest
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
 from roofline.machine.chip import DECODE_ATTENTION
-from roofline.studies.calibration import stacks
-from roofline.studies.calibration.stacks import Part, fit_level, fit_stack
+from roofline.studies.calibration import runs
+from roofline.studies.calibration.constants import CONSTANTS, stated
+from roofline.studies.calibration.runs import Part
+from roofline.studies.calibration.stacks import fit_level, fit_stack
 from roofline.studies.measured.table import SERVING, Case
 
 ROW = {
@@ -36,7 +38,7 @@ def rows(chip: str, *models: str) -> list[Part]:
                 cells = ROW | {"chip": chip, "model": model, "batch": str(batch), "input_len": str(length)}
                 numbers = {name: float(cells[name]) if cells.get(name) else None for name in SERVING.numbers}
                 cases.append(Case(cells, numbers))
-    return stacks.parts(cases, snapshot(), calibration=None)["trtllm-2023"]
+    return runs.parts(cases, snapshot(), calibration=None)["trtllm-2023"]
 
 
 @pytest.mark.parametrize(("models", "own"), [(MODELS, True), (MODELS[:1], False)])
@@ -51,7 +53,7 @@ def test_a_chip_needs_two_models_for_constants_of_its_own(models: tuple[str, ...
 
 def test_how_often_a_cache_is_read_is_told_where_heads_share_it() -> None:
     truth, parts = {"reread": 0.6, DECODE_ATTENTION: 0.9}, rows("a100-sxm-80gb", *MODELS)
-    start = {name: stacks.stated(parts[0].where.stack, name) for name in stacks.CONSTANTS}
+    start = {name: stated(parts[0].where.stack, name) for name in CONSTANTS}
     measured = []
     for part in parts:
         values = {name: np.array([[value]]) for name, value in (start | truth).items()}
@@ -67,5 +69,5 @@ def test_how_often_a_cache_is_read_is_told_where_heads_share_it() -> None:
 def test_software_that_does_not_say_so_reads_a_cache_once() -> None:
     parts = [replace(part, where=replace(part.where, stack=replace(part.where.stack, reread=0.0)))
              for part in rows("a100-sxm-80gb", *MODELS)]  # fmt: skip
-    start = {name: stacks.stated(parts[0].where.stack, name) for name in stacks.CONSTANTS}
+    start = {name: stated(parts[0].where.stack, name) for name in CONSTANTS}
     assert not {"reread", DECODE_ATTENTION} & set(fit_level(parts, start).free)

@@ -10,8 +10,10 @@ import pytest
 
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
-from roofline.studies.calibration import stacks
-from roofline.studies.calibration.stacks import NARROW, TRAINED, Part, fit_level, fit_stack, stated
+from roofline.studies.calibration.constants import NARROW, TRAINED, stated, with_values
+from roofline.studies.calibration.runs import Part
+from roofline.studies.calibration.runs import parts as read_parts
+from roofline.studies.calibration.stacks import fit_level, fit_stack
 from roofline.studies.measured.table import SERVING, Case
 
 TRUE = {"compute": 0.85, "memory": 0.8, "attention": 0.7, "overlap.data": 0.4}
@@ -33,11 +35,9 @@ def case(**cells: object) -> Case:
 
 def parts(cases: list[Case], stack: str = "fsdp") -> list[Part]:
     """As read, before anything was fitted."""
-    found = stacks.parts(cases, snapshot(), calibration=None)[stack]
+    found = read_parts(cases, snapshot(), calibration=None)[stack]
     plain = {name: constant.start for name, constant in TRAINED.items()}
-    return [
-        replace(part, where=replace(part.where, stack=stacks.with_values(part.where.stack, plain))) for part in found
-    ]
+    return [replace(part, where=replace(part.where, stack=with_values(part.where.stack, plain))) for part in found]
 
 
 def truthful(rows: list[Part], values: dict[str, float]) -> list[Part]:
@@ -98,21 +98,57 @@ def test_one_familys_narrow_products_say_nothing_of_anothers() -> None:
 def test_experts_are_told_by_models_that_have_some() -> None:
     """The others tell all else; a slow host shows only where layers of experts are quickly done."""
     dense = truthful(parts(runs(framework="Megatron-LM", date="2026-06", fsdp_zero="1"), "megatron"), TRUE)
-    routed = parts(
-        [
-            case(
-                model=model, num_chips=64, ep=8, seq_len=seq, micro_batch_seqs=1, global_batch_seqs=64, fsdp_zero="1",
-                framework="Megatron-LM", date="2026-06",
-            )
-            for model in ("mixtral-8x7b", "qwen3-30b-a3b")
-            for seq in (1024, 4096, 16384)
-        ],
-        "megatron",
-    )  # fmt: skip
+    routed = parts(mixtures(), "megatron")
     slow = {**TRUE, "routing": 0.02}
     found = fit_level([*dense, *truthful(routed, slow)], {name: constant.start for name, constant in TRAINED.items()})
     assert found.values["compute"] == pytest.approx(TRUE["compute"], abs=0.08)
     assert found.values["routing"] == pytest.approx(0.02, rel=0.3)
+
+
+def mixtures(**cells: object) -> list[Case]:
+    """Models with experts."""
+    return [
+        case(
+            model=model, num_chips=64, ep=8, seq_len=seq, micro_batch_seqs=1, global_batch_seqs=64, fsdp_zero="1",
+            framework="Megatron-LM", date="2026-06", **cells,
+        )
+        for model in ("mixtral-8x7b", "qwen3-30b-a3b")
+        for seq in (1024, 4096, 16384)
+    ]  # fmt: skip
+
+
+def test_experts_keep_the_speed_that_others_told() -> None:
+    """One family's other products are slow; nothing of it tells of experts, whose kernels are not those."""
+    megatron = {"framework": "Megatron-LM", "date": "2026-06", "fsdp_zero": "1"}
+    rows = [
+        *truthful(parts(runs(**megatron), "megatron"), {**TRUE, "compute": 0.6}),
+        *truthful(parts(runs(chip="h100-sxm", **megatron), "megatron"), TRUE),
+        *truthful(parts(mixtures(chip="h100-sxm"), "megatron"), TRUE),
+    ]
+    fitted = fit_stack("megatron", rows)
+    assert fitted is not None
+    whole, ampere = fitted.fits[""].values, fitted.fits["ampere"].values
+    assert ampere["compute"] < 0.95 * whole["compute"]
+    assert ampere["experts"] * ampere["compute"] == pytest.approx(whole["experts"] * whole["compute"])
+    assert "experts" in fitted.fits["ampere"].free
+
+
+def test_experts_that_nobody_told_of_stay_as_stated() -> None:
+    """Also in relation to other products: no file that builds on the stack's is overruled."""
+    rows = [*truthful(parts(runs()), TRUE), *truthful(parts(runs(chip="h100-sxm")), {**TRUE, "compute": 0.6})]
+    fitted = fit_stack("fsdp", rows)
+    assert fitted is not None
+    assert all("experts" not in fit.free for fit in fitted.fits.values())
+
+
+@pytest.mark.parametrize(("beside", "told"), [(1, False), (3, True)])
+def test_a_few_rows_of_another_family_are_not_several_families(beside: int, told: bool) -> None:
+    """Nine rows of one family and one of another are those of one."""
+    narrow = [*parts(runs(chip="h100-sxm", dtype="fp8")), *parts(runs(chip="mi300x", dtype="fp8")[:beside])]
+    rows = [*truthful(parts(runs()), TRUE), *truthful(narrow, {**TRUE, NARROW: 0.5})]
+    fitted = fit_stack("fsdp", rows)
+    assert fitted is not None
+    assert (NARROW in fitted.fits[""].free) is told
 
 
 def test_a_stack_says_what_it_says() -> None:
