@@ -25,7 +25,7 @@ SOURCES = "sources"  # the field of where numbers were read; no prediction rests
 CONSTANTS = ("achieved", "achieved_links", "cache_speed", "energy", "energy_evidence", "host", "mtbf", "calibrated")
 MONEY = "price"
 # What computes predictions of what is described; how they are asked for and shown is not among it.
-FORMULAS = ("numeric.py", "units.py", "machine", "workload", "engine", "studies/request.py", "studies/contract.py")
+FORMULAS = ("numeric.py", "units.py", "machine", "workload", "engine", "studies/request", "studies/contract.py")
 CHIP, CONSTANT, MODEL, WORKLOAD, STACK, SPREADS, COSTS, ENGINE = KINDS = (
     "chip", "constants", "model", "workload", "stack", "spreads", "costs", "formulas",
 )  # fmt: skip
