@@ -128,7 +128,7 @@ def _roofs(
     rows = larger(op.rows * share, 1.0)
     slow = 1.0 + reached.half / rows
     if some(reached.least):
-        slow = slow * larger(reached.least / rows, 1.0)
+        slow = larger(slow, reached.least / rows)
     compute = op.flops * share * (1.0 + reached.score / op.columns) * slow / speed
     if some(reached.pack):
         compute = compute * (1.0 + reached.pack * (1.0 - 1.0 / rows) / rows)

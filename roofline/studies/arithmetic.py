@@ -7,7 +7,7 @@ the last one with the engine's price: the two can't drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -150,12 +150,12 @@ def _busy(op: Op, sheet: Sheet, part: str) -> str:
             "FLOPs",
             "padded" if "padded" in has else "",
             "(1 + score/columns)" if "score" in has else "",
-            *slow,
+            slow,
             _packing(part) if "pack" in has else "",
         )
         work += "/above" if part else ""
         sheet.take(f"{part}compute_time", f"{work}/{grouped(_rate_of_compute(sheet))}")
-    moved = _moved(sheet, slow if op.kind in roof.STREAMING else (), part)
+    moved = _moved(sheet, slow if op.kind in roof.STREAMING else "", part)
     sheet.take(f"{part}memory_time", f"{moved}/{grouped(_rate_of_memory(sheet))}")
     if not op.flops:
         return f"{part}memory_time"
@@ -163,11 +163,13 @@ def _busy(op: Op, sheet: Sheet, part: str) -> str:
     return f"{part}work"
 
 
-def _slowly(sheet: Sheet, part: str) -> tuple[str, ...]:
+def _slowly(sheet: Sheet, part: str) -> str:
     """How many times as long a kernel, or one row of its tiles, takes as with rows enough."""
     over = "*above/rows" if part else "/rows"
-    factors = {"half": f"(1 + half{over})", "least": f"max(1, least{over})"}
-    return tuple(factor for name, factor in factors.items() if name in sheet.known)
+    ramp = f"1 + half{over}" if "half" in sheet.known else ""
+    if "least" in sheet.known:
+        return f"max({ramp or 1}, least{over})"
+    return f"({ramp})" if ramp else ""
 
 
 def _packing(part: str) -> str:
@@ -314,13 +316,13 @@ def _rate_of_memory(sheet: Sheet) -> str:
     return f"min({rate}, stream)" if "stream" in has else rate
 
 
-def _moved(sheet: Sheet, slow: Sequence[str], part: str) -> str:
+def _moved(sheet: Sheet, slow: str, part: str) -> str:
     """Bytes that a kernel or one row of its tiles moves, with those that few rows, software and cache add or save."""
     has = sheet.known
     own = product(
         "growing/above" if part else "growing",
         "padded" if "padded" in has else "",
-        *slow,
+        slow,
         "(1 + reread*(sharing - 1))" if "reread" in has else "",
     )
     changed = "growing" in has and own != "growing"

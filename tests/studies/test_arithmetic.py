@@ -181,7 +181,7 @@ ATTENDING = ops.decode_attention(
 )
 
 
-@pytest.mark.parametrize("few", [{}, {"half": 60.0}, {"least": 9000.0}])
+@pytest.mark.parametrize("few", [{}, {"half": 60.0}, {"least": 9000.0}, {"half": 60.0, "least": 9000.0}])
 @pytest.mark.parametrize("padded", [1.0, 1.3])
 @pytest.mark.parametrize("reread", [0.0, 0.4])
 def test_what_is_read_again_is_shown(few: dict[str, float], padded: float, reread: float) -> None:

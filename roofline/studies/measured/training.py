@@ -39,6 +39,7 @@ CONVENTIONS: Mapping[str, str] = MappingProxyType(
     {"mfu": "mfu_full_attention", "tflops_per_chip_model": "tflops_per_chip_model_full_attention"}
 )
 NODE = 8.0  # chips of a node where nobody states it
+LAYERS = "recompute_layers"  # a number of a case as read: layers of a stage that are made again, all if there is none
 ZERO = 1.0  # stage of sharding where nobody states it: Megatron-LM's distributed optimizer
 
 
@@ -121,7 +122,8 @@ def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
         stated = _recompute(case["recompute"]) if case["recompute"] else "none"
         if case["recompute"] and stated != "selective":
             return replace(setup, recompute=stated), whole
-        return replace(setup, recompute=_least_recompute(setup, whole, catalog, stated)), whole
+        mode, layers = _least_recompute(setup, whole, catalog, stated)
+        return replace(setup, recompute=mode), replace(whole, numbers={**whole.numbers, LAYERS: layers})
 
     return read
 
@@ -191,16 +193,25 @@ def _planned(case: Case, devices: float, layers: int) -> Case:
     return replace(case, numbers={**case.numbers, **given, **more})
 
 
-def _least_recompute(setup: Setup, case: Case, catalog: Catalog, least: Recompute) -> Recompute:
-    """Where nobody says what is recomputed, or only that some of it is: as little as fits in memory."""
+def _least_recompute(setup: Setup, case: Case, catalog: Catalog, least: Recompute) -> tuple[Recompute, float | None]:
+    """Where nobody says what is recomputed, or only that some of it is: as little as fits in memory. Software that has
+    nothing in between recomputes as few layers of a stage, all others all of them, None."""
     model, stack = model_of(setup, catalog), stack_of(setup, catalog)
-    for mode in RECOMPUTES[RECOMPUTES.index(least) :]:
+
+    def fits(mode: Recompute, layers: Num) -> Num:
         asked = replace(setup, recompute=mode)
         where = deployment(asked, catalog, model, stack, [case])
-        held = training.memory_needs(work(asked, [case], model, where), where.plan, where.precision or Precision())
-        if np.all(np.less_equal(held.total, where.chip.main_memory.capacity * stack.usable_memory)):
-            return mode
-    return "full"
+        plan = replace(where.plan, recompute_layers=layers)
+        held = training.memory_needs(work(asked, [case], model, where), plan, where.precision or Precision())
+        return np.less_equal(held.total, where.chip.main_memory.capacity * stack.usable_memory)
+
+    for mode in RECOMPUTES[RECOMPUTES.index(least) : RECOMPUTES.index("full")]:
+        if np.all(fits(mode, np.inf)):
+            return mode, None
+    stage = np.ceil(model.layers / (case.numbers["pp"] or 1.0))
+    few = np.arange(1.0, 1.0 if np.any(stack.selective) else stage)
+    enough = np.flatnonzero(fits("full", few)) if few.size else few
+    return "full", float(few[enough[0]]) if enough.size else None
 
 
 def model_of(setup: Setup, catalog: Catalog) -> Model:
@@ -236,6 +247,7 @@ def deployment(
         zero=_column(cases, "fsdp_zero"),
         micro_batch=_column(cases, "micro_batch_seqs"),
         recompute=setup.recompute,
+        recompute_layers=np.array([case.numbers.get(LAYERS) or np.inf for case in cases]),
         selective=stack.selective,
         sequence_parallel=setup.sequence_parallel,
         flash=setup.flash,
