@@ -12,11 +12,12 @@ import pytest
 from roofline.catalog.snapshot import Snapshot
 from roofline.catalog.store import Catalog
 from roofline.engine import search
+from roofline.engine.training import memory_needs
 from roofline.machine.evidence import STEP
 from roofline.studies.measured import training
 from roofline.studies.measured.rows import predicted
 from roofline.studies.measured.table import SERVING, Case, SkipError, read, shipped
-from roofline.workload import Plan
+from roofline.workload import Plan, Precision
 
 CELLS = {
     "id": "x-1", "chip": "h100-sxm", "num_chips": "64", "model": "llama-3.1-70b", "phase": "training", "seq_len": "8192",
@@ -79,6 +80,7 @@ def test_unknown_chunks_have_two_layers_or_more(layers: int, pp: float, chunks: 
     [
         ({"seq_len": ""}, "sequence length"),
         ({"global_batch_seqs": "", "micro_batch_seqs": ""}, "global batch"),
+        ({"global_batch_seqs": ""}, "stages of a pipeline wait"),
         ({"metric": "mfu", "attention_flops": "none"}, "without attention"),
         ({"metric": "mfu", "note": "MFU = 6N only"}, "without attention"),
         ({"metric": "tpot_ms"}, "not predicted"),
@@ -116,6 +118,27 @@ def test_what_nobody_states_is_recomputed_as_little_as_fits() -> None:
         setup_of(recompute="", num_chips="16", pp="1", vpp="1", micro_batch_seqs="8")[0],
     )
     assert (roomy.recompute, tight.recompute) == ("none", "full")
+
+
+def test_of_whole_layers_as_few_as_memory_needs_are_recomputed() -> None:
+    """One fewer would not fit; software that keeps a part of each layer has no such count."""
+    tight = {"recompute": "", "micro_batch_seqs": "2"}
+    setup, whole = setup_of(**tight)
+    model, stack = training.model_of(setup, snapshot()), training.stack_of(setup, snapshot())
+    where = training.deployment(setup, snapshot(), model, stack, [whole])
+    layers = float(where.plan.recompute_layers[0])  # type: ignore[index]
+    assert layers == 13.0
+
+    def held(count: float) -> float:
+        plan = replace(where.plan, recompute_layers=count)
+        job = training.work(setup, [whole], model, where)
+        return float(np.max(memory_needs(job, plan, where.precision or Precision()).total))
+
+    limit = float(np.max(where.chip.main_memory.capacity * stack.usable_memory))
+    assert held(layers) <= limit < held(layers - 1.0)
+    other = setup_of(**tight, framework="PyTorch FSDP")
+    assert other[0].recompute == "full"
+    assert np.isinf(training.deployment(other[0], snapshot(), model, stack, [other[1]]).plan.recompute_layers)
 
 
 def test_software_that_serves_does_not_train() -> None:
