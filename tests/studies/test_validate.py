@@ -298,13 +298,15 @@ def test_every_interval_holds_its_prediction_and_never_beats_the_ideal(everythin
 
 
 def test_intervals_hold_about_as_many_measurements_as_they_promise(everything: dict[str, Any]) -> None:
-    """Of rows that no constant was fitted to: nine in ten overall, most of every large class."""
+    """Of rows that no constant was fitted to: nine in ten overall, most of every large class. Those of one model on a
+    chip err alike: a class of a few of these says little of how wide intervals should be at most."""
     scoring = [each for each in everything["rows"] if each["split"] == "scoring"]
     all_rows, *classes = summarise(scoring, ("what",))
     assert 0.87 <= all_rows["coverage"] <= 0.95
     assert {group["group"] for group in classes if group["cases"] >= 100} >= {"matmul", "server decode", "collective"}
     for group in classes:
-        assert group["cases"] < 100 or 0.8 <= group["coverage"] <= 0.99, group
+        runs = {(each["chip"], each["model"], each["stack"]) for each in scoring if each["what"] == group["group"]}
+        assert group["cases"] < 100 or 0.8 <= group["coverage"] <= (0.99 if len(runs) >= 10 else 1.0), group
 
 
 def test_a_served_row_has_the_interval_that_analyze_shows(write: Write) -> None:
