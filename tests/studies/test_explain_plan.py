@@ -56,9 +56,10 @@ def test_the_next_three_are_other_layouts_and_lose(explained: rl.Result) -> None
         assert grown["time_s"] == pytest.approx(max(time - best.get(name, 0.0) for name, time in mine.items()))
         assert sum(mine.values()) == pytest.approx(row["step_time_s"])
         asked: dict[str, Any] = {name: int(row["plan"][name]) for name in (*DEGREES, "vpp", "zero", "micro_batch")}
-        again = rl.predict(
-            "llama-3.1-70b-pretraining", "256xh100-sxm:stack=megatron", recompute=row["plan"]["recompute"], **asked
-        )
+        if "recompute_layers" in row["plan"]:
+            asked["recompute_layers"] = int(row["plan"]["recompute_layers"])
+        asked["recompute"] = row["plan"]["recompute"]
+        again = rl.predict("llama-3.1-70b-pretraining", "256xh100-sxm:stack=megatron", **asked)
         assert again["metrics"]["step_time_s"] == pytest.approx(row["step_time_s"])
 
 

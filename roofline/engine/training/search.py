@@ -17,6 +17,7 @@ from roofline.engine.deployment import Deployment
 from roofline.engine.plans import DEGREES, Flags
 from roofline.engine.training import offload
 from roofline.engine.training.memory import memory_needs, most_needed
+from roofline.engine.training.rules import stage_layers
 from roofline.engine.training.space import NUMBERS, Array, Given, Index, Space, cell, layouts, space, taken, zeros
 from roofline.engine.training.step import seconds
 from roofline.machine import Chip, Stack
@@ -26,6 +27,7 @@ from roofline.workload import Plan, Precision, Training
 ROWS = 8192  # of a mesh that are priced at once: Python's share is little, and memory is not filled with them
 FIRST = 256  # rows that are asked first what memory they need
 ALIKE = 1e-9  # times that differ by less are the same, summed in another order
+LAYERS = "recompute_layers"
 SIMPLEST = ("tp", "pp", "cp", "ep", "vpp", "zero", "mode", "micro_batch")  # of equal plans the one with less of these
 
 _Columns: TypeAlias = "dict[str, Array]"  # numbers of plans, "time" [s], and "mode", an index of a way to recompute
@@ -78,6 +80,8 @@ def rank(training: Training, deployment: Deployment, given: Given, *, most: int)
         for rows in _parts(np.flatnonzero(near)):
             mesh = mode.of(every.mesh(taken(every.rows, rows)))
             possible = np.broadcast_to(every.possible(mesh), _shape(mesh))
+            if mode.few:
+                mesh = replace(mesh, recompute_layers=_few_layers(every, mesh, deployment, precision))
             times = np.where(possible, _timed(every, replace(deployment, plan=mesh), precision), np.inf)
             if index == 0:
                 quickest[rows] = times.min(axis=(1, 2, 3))
@@ -129,6 +133,22 @@ def _held(training: Training, plan: Plan, precision: Precision, chip: Chip, stac
         return np.asarray(np.less_equal(need, room)), need
     held = memory_needs(training, plan, precision)
     return np.less_equal(held.total, room) & np.less_equal(held.host, host.capacity), held.total
+
+
+def _few_layers(every: Space, mesh: Plan, deployment: Deployment, precision: Precision) -> Num:
+    """As few layers of every stage as have to be made again for a plan to fit, at most all: infinite.
+
+    Each layer frees as much as any other. The fullest stage may change with their number, so its need lies below the
+    line between those of one layer and of all: so many are enough.
+    """
+    room = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
+    stage = stage_layers(every.training.model, mesh.pp)
+    one, whole = (
+        most_needed(every.training, replace(mesh, recompute_layers=layers), precision) for layers in (1.0, stage)
+    )
+    freed = np.maximum((one - whole) / np.maximum(stage - 1.0, 1.0), 1.0)
+    few = 1.0 + np.maximum(np.ceil((one - room) / freed), 0.0)
+    return np.where(np.less(few, stage), few, np.inf)
 
 
 def _smallest(every: Space, deployment: Deployment, precision: Precision) -> Plan:
@@ -188,7 +208,7 @@ def _columns(mesh: Plan, times: Array, mode: int) -> _Columns:
         spread = np.broadcast_to(values, times.shape).reshape(flat.shape)
         return np.take_along_axis(spread, picked, axis=2).ravel()[fitting]
 
-    columns = {name: of(getattr(mesh, name)) for name in NUMBERS} | {"time": of(times)}
+    columns = {name: of(getattr(mesh, name)) for name in (*NUMBERS, LAYERS)} | {"time": of(times)}
     return columns | {"mode": np.full(columns["time"].shape, float(mode))}
 
 
@@ -216,5 +236,5 @@ def _better(best: _Columns, found: _Columns, most: int) -> _Columns:
 
 def _plans(every: Space, found: _Columns) -> Iterator[Plan]:
     for index in range(found["time"].size):
-        numbers = {name: float(found[name][index]) for name in NUMBERS}
+        numbers = {name: float(found[name][index]) for name in (*NUMBERS, LAYERS)}
         yield every.modes[int(found["mode"][index])].of(replace(every.rows, **numbers))  # type: ignore[arg-type]

@@ -36,7 +36,8 @@ LEAST = (("micro_batch", 1), ("vpp", 1), ("zero", 3))  # no other value keeps a 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What of a plan is no number: how it recomputes, and whether sequence parallelism divides norms.
+    """What of a plan is no number: how it recomputes, of whole layers as `few` as memory needs or all, and whether
+    sequence parallelism divides norms.
 
     `slack` is the share of its own time that a step in this mode may save against one in the first mode.
     """
@@ -44,6 +45,7 @@ class Mode:
     recompute: Recompute
     sequence_parallel: bool
     slack: float
+    few: bool = False
 
     def of(self, plan: Plan) -> Plan:
         """The plan in this mode."""
@@ -210,7 +212,8 @@ def _filled(every: Space) -> Plan:
 
 
 def _modes(given: Given, stack: Stack) -> tuple[Mode, ...]:
-    """Ways to recompute, the least first, each with sequence parallelism and without.
+    """Ways to recompute, the least first, each with sequence parallelism and without. Software that has nothing between
+    none and whole layers recomputes as few of them as memory needs.
 
     Recomputation adds work and messages, and no more of them hides than was added, but for what moves between halves
     and stages where a network is so slow that not all hides that may: less than 5 % of a step. Of attention that is
@@ -220,11 +223,14 @@ def _modes(given: Given, stack: Stack) -> tuple[Mode, ...]:
     shared = (given["sequence_parallel"],) if "sequence_parallel" in given else (True, False)
     useless = given.get("flash", True) and not given.get("selective", stack.selective)
     recomputes = tuple(mode for mode in RECOMPUTES if mode != "selective" or not useless)
+    few = useless and not {"recompute", "recompute_layers", "selective"} & given.keys()
     if "recompute" in given:
         recomputes = (given["recompute"],)
     elif "recompute_layers" in given or "selective" in given:
         recomputes = ("full",) if "recompute_layers" in given else ("selective",)
-    return tuple(Mode(mode, own, SHIFTED if own else HALVED) for own in shared for mode in recomputes)
+    return tuple(
+        Mode(mode, own, SHIFTED if own else HALVED, few and mode == "full") for own in shared for mode in recomputes
+    )
 
 
 def _chunks(training: Training, pps: Array) -> list[int]:

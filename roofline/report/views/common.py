@@ -45,7 +45,8 @@ _SWITCHES = (("sequence_parallel", "sequence parallelism"), ("flash", "flash"))
 
 def _recompute_text(plan: Mapping[str, Any]) -> str:
     """How much is recomputed."""
-    layers = f" of {count(plan['recompute_layers'])} layers" if plan.get("recompute_layers") else ""
+    few = plan.get("recompute_layers")
+    layers = f" of {count(few)} layer{'' if few == 1 else 's'}" if few else ""
     share = f" of {percent(plan['selective'])}" if plan.get("selective") else ""
     return f"{plan['recompute']} recompute{layers}{share}"
 
