@@ -344,6 +344,8 @@ OTHERS: Mapping[str, str] = {  # of options that are about another one
     "--cp": "forward/context/exchange",
     "--vpp": "pipeline/bubble",
     "--zero": "gradients/reduce-scatter",
+    "--micro-batch": "forward/attention/core",
+    "--selective": "recompute/ffn/up",
     "--shard": "gradients/reduce-scatter",
     "--flash": "forward/attention/core",
     "--fused-loss": "forward/head/loss",

@@ -25,6 +25,7 @@ from roofline.numeric import Num
 from roofline.workload import Plan, Precision, Training
 
 ROWS = 8192  # of a mesh that are priced at once: Python's share is little, and memory is not filled with them
+APART = 1024  # of them where each plan recomputes layers of its own number, so that its kernels are shared by none
 FIRST = 256  # rows that are asked first what memory they need
 ALIKE = 1e-9  # times that differ by less are the same, summed in another order
 LAYERS = "recompute_layers"
@@ -77,7 +78,7 @@ def rank(training: Training, deployment: Deployment, given: Given, *, most: int)
     quickest = np.full(np.size(every.rows.tp), -np.inf)  # of each row in the first mode, whether it fits or not
     for index, mode in enumerate(every.modes):
         near = np.less_equal(quickest, _slowest(best, most) * (1.0 + mode.slack)) & mode.differs(every.rows)
-        for rows in _parts(np.flatnonzero(near)):
+        for rows in _parts(np.flatnonzero(near), APART if mode.few else ROWS):
             mesh = mode.of(every.mesh(taken(every.rows, rows)))
             possible = np.broadcast_to(every.possible(mesh), _shape(mesh))
             if mode.few:
@@ -164,10 +165,10 @@ def _smallest(every: Space, deployment: Deployment, precision: Precision) -> Pla
     return least
 
 
-def _parts(rows: Index) -> Iterator[Index]:
+def _parts(rows: Index, size: int = ROWS) -> Iterator[Index]:
     """Rows in parts."""
-    for start in range(0, rows.size, ROWS):
-        yield rows[start : start + ROWS]
+    for start in range(0, rows.size, size):
+        yield rows[start : start + size]
 
 
 def _shape(mesh: Plan) -> tuple[int, ...]:
