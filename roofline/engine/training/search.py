@@ -97,7 +97,7 @@ def count(training: Training, deployment: Deployment, given: Given) -> Counts:
     every, lost = space(training, deployment.chip, deployment.stack, deployment.num_chips, given)
     precision = deployment.precision_for(training.precision)
     counts = Counts(considered=lost, invalid=lost)
-    for mode in every.modes:
+    for mode in every.counted:
         for rows in _parts(np.flatnonzero(mode.differs(every.rows))):
             mesh = mode.of(every.mesh(taken(every.rows, rows)))
             there, possible = every.exists(mesh), every.possible(mesh)
@@ -139,16 +139,23 @@ def _held(training: Training, plan: Plan, precision: Precision, chip: Chip, stac
 def _few_layers(every: Space, mesh: Plan, deployment: Deployment, precision: Precision) -> Num:
     """As few layers of every stage as have to be made again for a plan to fit, at most all: infinite.
 
-    Each layer frees as much as any other. The fullest stage may change with their number, so its need lies below the
-    line between those of one layer and of all: so many are enough.
+    Each layer of a stage frees as much as any other, but the fullest stage may be another one the more there are: what
+    is needed is a convex function of their number. Where a line from one layer meets the room there is, so many are
+    enough; the line to one fewer, where that fits, too, is closer.
     """
+
+    def needs(layers: Num) -> Num:
+        return most_needed(every.training, replace(mesh, recompute_layers=layers), precision)
+
     room = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
-    stage = stage_layers(every.training.model, mesh.pp)
-    one, whole = (
-        most_needed(every.training, replace(mesh, recompute_layers=layers), precision) for layers in (1.0, stage)
-    )
-    freed = np.maximum((one - whole) / np.maximum(stage - 1.0, 1.0), 1.0)
-    few = 1.0 + np.maximum(np.ceil((one - room) / freed), 0.0)
+    stage, one = stage_layers(every.training.model, mesh.pp), needs(1.0)
+    fewer, few, closer = stage, stage, np.asarray(True)
+    while np.any(closer):
+        freed = np.maximum((one - needs(fewer)) / np.maximum(fewer - 1.0, 1.0), 1.0)
+        enough = 1.0 + np.maximum(np.ceil((one - room) / freed), 0.0)
+        few = np.where(closer, np.minimum(enough, fewer), few)
+        fewer = np.maximum(few - 1.0, 1.0)
+        closer = np.less(fewer, few) & np.less_equal(needs(fewer), room)
     return np.where(np.less(few, stage), few, np.inf)
 
 

@@ -70,6 +70,11 @@ class Space:
     zeros: Array
     modes: tuple[Mode, ...]
 
+    @property
+    def counted(self) -> tuple[Mode, ...]:
+        """The modes in which plans are other plans: with few layers made again they are those with all."""
+        return tuple(mode for mode in self.modes if not mode.few)
+
     def mesh(self, rows: Plan) -> Plan:
         """Every plan with these rows, `[rows, pps, vpps, zeros]`, each number along its own axis."""
         tall: dict[str, Any] = {name: np.reshape(getattr(rows, name), (-1, 1, 1, 1)) for name in ROW}
@@ -106,7 +111,7 @@ def space(training: Training, chip: Chip, stack: Stack, num_chips: int, given: G
         zeros=zeros(given),
     )
     lost = int(np.count_nonzero(there)) - int(np.count_nonzero(there[np.ix_(rows, columns)]))
-    return found, lost * found.zeros.size * len(found.modes)
+    return found, lost * found.zeros.size * len(found.counted)
 
 
 def layouts(training: Training, chip: Chip, stack: Stack, num_chips: int, given: Given) -> Space:
@@ -228,9 +233,8 @@ def _modes(given: Given, stack: Stack) -> tuple[Mode, ...]:
         recomputes = (given["recompute"],)
     elif "recompute_layers" in given or "selective" in given:
         recomputes = ("full",) if "recompute_layers" in given else ("selective",)
-    return tuple(
-        Mode(mode, own, SHIFTED if own else HALVED, few and mode == "full") for own in shared for mode in recomputes
-    )
+    ways = [(mode, some) for mode in recomputes for some in ((True, False) if few and mode == "full" else (False,))]
+    return tuple(Mode(mode, own, SHIFTED if own else HALVED, some) for own in shared for mode, some in ways)
 
 
 def _chunks(training: Training, pps: Array) -> list[int]:
