@@ -5,7 +5,7 @@ from roofline.engine.training.parts import Part, parts
 from roofline.engine.training.predict import predict
 from roofline.engine.training.rules import check
 from roofline.engine.training.schedule import micro_batches
-from roofline.engine.training.search import Counts, Ranking, best_plan, count, holds, rank
+from roofline.engine.training.search import Counts, Ranking, best_plan, count, few_layers, holds, rank
 from roofline.engine.training.step import step
 from roofline.engine.training.update import trainable_parameters
 
@@ -16,6 +16,7 @@ __all__ = [
     "best_plan",
     "check",
     "count",
+    "few_layers",
     "holds",
     "memory_needs",
     "micro_batches",

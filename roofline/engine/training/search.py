@@ -75,6 +75,7 @@ def rank(training: Training, deployment: Deployment, given: Given, *, most: int)
     every, _ = space(training, deployment.chip, deployment.stack, deployment.num_chips, given)
     precision = deployment.precision_for(training.precision)
     best: _Columns = {}
+    room = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
     quickest = np.full(np.size(every.rows.tp), -np.inf)  # of each row in the first mode, whether it fits or not
     for index, mode in enumerate(every.modes):
         near = np.less_equal(quickest, _slowest(best, most) * (1.0 + mode.slack)) & mode.differs(every.rows)
@@ -82,7 +83,7 @@ def rank(training: Training, deployment: Deployment, given: Given, *, most: int)
             mesh = mode.of(every.mesh(taken(every.rows, rows)))
             possible = np.broadcast_to(every.possible(mesh), _shape(mesh))
             if mode.few:
-                mesh = replace(mesh, recompute_layers=_few_layers(every, mesh, deployment, precision))
+                mesh = replace(mesh, recompute_layers=few_layers(training, mesh, precision, room))
             times = np.where(possible, _timed(every, replace(deployment, plan=mesh), precision), np.inf)
             if index == 0:
                 quickest[rows] = times.min(axis=(1, 2, 3))
@@ -136,8 +137,9 @@ def _held(training: Training, plan: Plan, precision: Precision, chip: Chip, stac
     return np.less_equal(held.total, room) & np.less_equal(held.host, host.capacity), held.total
 
 
-def _few_layers(every: Space, mesh: Plan, deployment: Deployment, precision: Precision) -> Num:
-    """As few layers of every stage as have to be made again for a plan to fit, at most all: infinite.
+def few_layers(training: Training, plan: Plan, precision: Precision, room: Num) -> Num:
+    """As few layers of every stage as have to be made again for plans to fit into `room` [B] of a chip, at most all:
+    infinite.
 
     Each layer of a stage frees as much as any other, but the fullest stage may be another one the more there are: what
     is needed is a convex function of their number. Where a line from one layer meets the room there is, so many are
@@ -145,17 +147,17 @@ def _few_layers(every: Space, mesh: Plan, deployment: Deployment, precision: Pre
     """
 
     def needs(layers: Num) -> Num:
-        return most_needed(every.training, replace(mesh, recompute_layers=layers), precision)
+        return most_needed(training, replace(plan, recompute_layers=layers), precision)
 
-    room = deployment.chip.main_memory.capacity * deployment.stack.usable_memory
-    stage, one = stage_layers(every.training.model, mesh.pp), needs(1.0)
-    fewer, few, closer = stage, stage, np.asarray(True)
+    stage, one = stage_layers(training.model, plan.pp), needs(1.0)
+    fewer, few, closer, need = stage, stage, np.asarray(True), needs(stage)
     while np.any(closer):
-        freed = np.maximum((one - needs(fewer)) / np.maximum(fewer - 1.0, 1.0), 1.0)
+        freed = np.maximum((one - need) / np.maximum(fewer - 1.0, 1.0), 1.0)
         enough = 1.0 + np.maximum(np.ceil((one - room) / freed), 0.0)
         few = np.where(closer, np.minimum(enough, fewer), few)
         fewer = np.maximum(few - 1.0, 1.0)
-        closer = np.less(fewer, few) & np.less_equal(needs(fewer), room)
+        need = needs(fewer)
+        closer = np.less(fewer, few) & np.less_equal(need, room)
     return np.where(np.less(few, stage), few, np.inf)
 
 

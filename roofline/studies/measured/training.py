@@ -198,20 +198,18 @@ def _least_recompute(setup: Setup, case: Case, catalog: Catalog, least: Recomput
     nothing in between recomputes as few layers of a stage, all others all of them, None."""
     model, stack = model_of(setup, catalog), stack_of(setup, catalog)
 
-    def fits(mode: Recompute, layers: Num) -> Num:
-        asked = replace(setup, recompute=mode)
-        where = deployment(asked, catalog, model, stack, [case])
-        plan = replace(where.plan, recompute_layers=layers)
-        held = training.memory_needs(work(asked, [case], model, where), plan, where.precision or Precision())
-        return np.less_equal(held.total, where.chip.main_memory.capacity * stack.usable_memory)
+    def asked(mode: Recompute) -> tuple[Training, Plan, Precision, Num]:
+        other = replace(setup, recompute=mode)
+        where = deployment(other, catalog, model, stack, [case])
+        room = where.chip.main_memory.capacity * stack.usable_memory
+        return work(other, [case], model, where), where.plan, where.precision or Precision(), room
 
     for mode in RECOMPUTES[RECOMPUTES.index(least) : RECOMPUTES.index("full")]:
-        if np.all(fits(mode, np.inf)):
+        job, plan, precision, room = asked(mode)
+        if np.all(np.less_equal(training.memory_needs(job, plan, precision).total, room)):
             return mode, None
-    stage = np.ceil(model.layers / (case.numbers["pp"] or 1.0))
-    few = np.arange(1.0, 1.0 if np.any(stack.selective) else stage)
-    enough = np.flatnonzero(fits("full", few)) if few.size else few
-    return "full", float(few[enough[0]]) if enough.size else None
+    few = np.inf if np.any(stack.selective) else float(np.max(training.few_layers(*asked("full"))))
+    return "full", few if np.isfinite(few) else None
 
 
 def model_of(setup: Setup, catalog: Catalog) -> Model:
