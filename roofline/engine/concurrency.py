@@ -63,8 +63,8 @@ def working(
 def _numbers(most: float, rank: int) -> Array:
     """Numbers of requests from one to as many as run at the most or a few more, in an axis in front of all others: the
     same ones for every point of a sweep."""
-    parts = np.arange(np.ceil(np.log2(most) * OCTAVE) + 2.0)
-    return np.exp2(parts / OCTAVE).reshape(-1, *(1,) * rank)
+    places = np.arange(np.ceil(np.log2(most) * OCTAVE) + 2.0)
+    return np.exp2(places / OCTAVE).reshape(-1, *(1,) * rank)
 
 
 def _crossing(tried: Array, excess: Array) -> Num:

@@ -321,4 +321,4 @@ class CompressedAttention:
         return group_pairs(context + tokens, size, np.inf) - group_pairs(context, size, np.inf)
 
 
-AttentionMixer: TypeAlias = "Attention | MLA | CompressedAttention"
+AttentionMixer: TypeAlias = Attention | MLA | CompressedAttention

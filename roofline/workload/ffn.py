@@ -78,4 +78,4 @@ class MoE:
         return self._fixed(hidden) + self.top_k * self.expert_parameters(hidden)
 
 
-FFN: TypeAlias = "DenseFFN | MoE"
+FFN: TypeAlias = DenseFFN | MoE

@@ -18,7 +18,7 @@ from roofline.workload.ffn import FFN, DenseFFN, MoE
 from roofline.workload.recurrence import LinearMixer
 
 Quantised = Literal["all", "experts"]
-Mixer: TypeAlias = "AttentionMixer | LinearMixer"
+Mixer: TypeAlias = AttentionMixer | LinearMixer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

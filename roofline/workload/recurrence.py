@@ -169,4 +169,4 @@ class LightningAttention:
         return float(self.inner * self.head_dim)
 
 
-LinearMixer: TypeAlias = "Mamba1 | Mamba2 | GatedDeltaNet | LightningAttention"
+LinearMixer: TypeAlias = Mamba1 | Mamba2 | GatedDeltaNet | LightningAttention

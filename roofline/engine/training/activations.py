@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from roofline.engine.lower import expert_shards, heads_per_chip
 from roofline.numeric import Num, larger, smaller, where
 from roofline.workload import MLA, Attention, Block, CompressedAttention, DenseFFN, MoE, Plan, Precision, Training
+from roofline.workload.attention import AttentionMixer
 from roofline.workload.dtype import bytes_of
 from roofline.workload.ffn import FFN
 from roofline.workload.model import Mixer
+from roofline.workload.recurrence import LinearMixer
 
 PROBABILITY = 4.0  # bytes: routers take their softmax in fp32 (Megatron-LM, topk_softmax_with_capacity)
 
@@ -184,9 +186,9 @@ def going_back(micro: Micro, block: Block) -> Num:
         routed = float(ffn.routed_dim(int(micro.hidden)))
         wide = larger(routed, columns(ffn.expert) / expert_shards(micro.plan).tp)
         inner = rows(micro, ffn) * micro.r * (routed + wide)
-    if isinstance(mixer, (Attention, MLA, CompressedAttention)) and not micro.plan.flash:
+    if isinstance(mixer, AttentionMixer) and not micro.plan.flash:
         heads = heads_per_chip(float(mixer.heads), micro.plan)  # of probabilities, and of scores
         inner = larger(inner, micro.tokens * micro.r * 2.0 * heads * micro.seq_len)
-    elif mixer is not None and not isinstance(mixer, (Attention, MLA, CompressedAttention)):
+    elif isinstance(mixer, LinearMixer):
         inner = larger(inner, micro.tokens * micro.r * mixer.input_dim / micro.plan.tp)
     return micro.residual + micro.gathered + inner

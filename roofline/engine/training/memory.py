@@ -16,7 +16,7 @@ The fullest of the three is reported. Parts:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -28,7 +28,7 @@ from roofline.engine.ops import SIXTEEN
 from roofline.engine.training import activations, adapters
 from roofline.engine.training.activations import Micro
 from roofline.engine.training.passes import LOSS_BYTES, widens
-from roofline.engine.training.schedule import in_flight, layers_of
+from roofline.engine.training.schedule import in_flight, layers_of, stage_layers
 from roofline.engine.training.update import gathered_bytes, replicas, sharded_over, trained_bytes
 from roofline.numeric import Num, larger, smaller, some, where
 from roofline.workload import Block, DenseFFN, MoE, Plan, Precision, Training
@@ -78,6 +78,30 @@ def memory_needs(training: Training, plan: Plan, precision: Precision) -> Memory
 def most_needed(training: Training, plan: Plan, precision: Precision) -> Num:
     """The total of the fullest stage by itself: all that a search has to know where nothing is offloaded."""
     return reduce(np.maximum, (of_stage(training, plan, precision, index).total for index in _fullest(training, plan)))
+
+
+def few_layers(training: Training, plan: Plan, precision: Precision, room: Num) -> Num:
+    """As few layers of every stage as have to be made again for plans to fit into `room` [B] of a chip, at most all:
+    infinite.
+
+    Each layer of a stage frees as much as any other, but the fullest stage may be another one the more there are: what
+    is needed is a convex function of their number. Where a line from one layer meets the room there is, so many are
+    enough; the line to one fewer, where that fits, too, is closer.
+    """
+
+    def needs(layers: Num) -> Num:
+        return most_needed(training, replace(plan, recompute_layers=layers), precision)
+
+    stage, one = stage_layers(training.model, plan.pp), needs(1.0)
+    fewer, few, closer, need = stage, stage, np.asarray(True), needs(stage)
+    while np.any(closer):
+        freed = np.maximum((one - need) / np.maximum(fewer - 1.0, 1.0), 1.0)
+        enough = 1.0 + np.maximum(np.ceil((one - room) / freed), 0.0)
+        few = np.where(closer, np.minimum(enough, fewer), few)
+        fewer = np.maximum(few - 1.0, 1.0)
+        need = needs(fewer)
+        closer = np.less(fewer, few) & np.less_equal(need, room)
+    return np.where(np.less(few, stage), few, np.inf)
 
 
 def _fullest(training: Training, plan: Plan) -> list[Num]:

@@ -12,8 +12,7 @@ import numpy as np
 from roofline.engine import plans
 from roofline.engine.lower import expert_shards
 from roofline.engine.plans import Flags, Rule, divides, divisors, listed, nests
-from roofline.engine.training.schedule import micro_batches
-from roofline.numeric import Num, ceil_div
+from roofline.engine.training.schedule import micro_batches, stage_layers
 from roofline.workload import Model, MoE, Plan, Training
 
 
@@ -29,11 +28,6 @@ def valid(plan: Plan, training: Training) -> Flags:
     for rule in RULES:
         flags = flags & rule.holds(training, plan)
     return flags
-
-
-def stage_layers(model: Model, pp: Num) -> Num:
-    """Layers of every pipeline stage but the last, which has what is left."""
-    return ceil_div(float(model.layers), pp)
 
 
 def batch_of(training: Training) -> float:

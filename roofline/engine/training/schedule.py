@@ -19,6 +19,11 @@ def micro_batches(training: Training, plan: Plan) -> Num:
     return ceil_div(training.global_batch, plan.dp * plan.micro_batch)
 
 
+def stage_layers(model: Model, pp: Num) -> Num:
+    """Layers of every pipeline stage but the last, which has what is left."""
+    return ceil_div(float(model.layers), pp)
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """Shares of all layers on the fullest stages and on the last, which also has the output matrix."""
@@ -32,7 +37,7 @@ class Stages:
         layers = float(model.layers)
         if plan.placement == "even":
             return cls(np.divide(1.0, plan.pp), np.divide(1.0, plan.pp))
-        most = ceil_div(layers, plan.pp)
+        most = stage_layers(model, plan.pp)
         return cls(most / layers, larger(layers - most * (plan.pp - 1.0), 0.0) / layers)
 
 
@@ -66,7 +71,7 @@ def bubble(pace: Paced, plan: Plan, weights_share: Num) -> Num:
 def layers_of(model: Model, plan: Plan, stage: Num) -> tuple[Num, ...]:
     """Layers of each block group on a stage, counted from 0: leading groups in order, all others mixed evenly."""
     layers = float(model.layers)
-    each: Num = np.divide(layers, plan.pp) if plan.placement == "even" else ceil_div(layers, plan.pp)
+    each: Num = np.divide(layers, plan.pp) if plan.placement == "even" else stage_layers(model, plan.pp)
     begin = smaller(stage * each, layers)
     end = smaller(begin + each, layers)
 

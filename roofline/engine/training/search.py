@@ -16,8 +16,7 @@ import numpy as np
 from roofline.engine.deployment import Deployment
 from roofline.engine.plans import DEGREES, Flags
 from roofline.engine.training import offload
-from roofline.engine.training.memory import memory_needs, most_needed
-from roofline.engine.training.rules import stage_layers
+from roofline.engine.training.memory import few_layers, memory_needs, most_needed
 from roofline.engine.training.space import NUMBERS, Array, Given, Index, Space, cell, layouts, space, taken, zeros
 from roofline.engine.training.step import seconds
 from roofline.machine import Chip, Stack
@@ -135,30 +134,6 @@ def _held(training: Training, plan: Plan, precision: Precision, chip: Chip, stac
         return np.asarray(np.less_equal(need, room)), need
     held = memory_needs(training, plan, precision)
     return np.less_equal(held.total, room) & np.less_equal(held.host, host.capacity), held.total
-
-
-def few_layers(training: Training, plan: Plan, precision: Precision, room: Num) -> Num:
-    """As few layers of every stage as have to be made again for plans to fit into `room` [B] of a chip, at most all:
-    infinite.
-
-    Each layer of a stage frees as much as any other, but the fullest stage may be another one the more there are: what
-    is needed is a convex function of their number. Where a line from one layer meets the room there is, so many are
-    enough; the line to one fewer, where that fits, too, is closer.
-    """
-
-    def needs(layers: Num) -> Num:
-        return most_needed(training, replace(plan, recompute_layers=layers), precision)
-
-    stage, one = stage_layers(training.model, plan.pp), needs(1.0)
-    fewer, few, closer, need = stage, stage, np.asarray(True), needs(stage)
-    while np.any(closer):
-        freed = np.maximum((one - need) / np.maximum(fewer - 1.0, 1.0), 1.0)
-        enough = 1.0 + np.maximum(np.ceil((one - room) / freed), 0.0)
-        few = np.where(closer, np.minimum(enough, fewer), few)
-        fewer = np.maximum(few - 1.0, 1.0)
-        need = needs(fewer)
-        closer = np.less(fewer, few) & np.less_equal(need, room)
-    return np.where(np.less(few, stage), few, np.inf)
 
 
 def _smallest(every: Space, deployment: Deployment, precision: Precision) -> Plan:

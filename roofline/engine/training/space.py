@@ -14,6 +14,7 @@ import numpy as np
 
 from roofline.engine.plans import DEGREES, Flags, divisors, experts_of
 from roofline.engine.training import rules
+from roofline.engine.training.schedule import stage_layers
 from roofline.errors import PlanError
 from roofline.machine import Chip, Stack
 from roofline.workload import Plan, Training
@@ -239,7 +240,7 @@ def _modes(given: Given, stack: Stack) -> tuple[Mode, ...]:
 
 def _chunks(training: Training, pps: Array) -> list[int]:
     """Chunks that the layers of a stage make, for some number of stages."""
-    layers = (int(rules.stage_layers(training.model, pp)) for pp in pps if pp > 1.0)
+    layers = (int(stage_layers(training.model, pp)) for pp in pps if pp > 1.0)
     return sorted({1, *(part for count in layers for part in divisors(count))})
 
 

@@ -13,7 +13,8 @@ from roofline.machine.stack import PARALLEL
 from roofline.studies.calibration.constants import NARROW, NARROWER, OVERLAP, SERVER
 from roofline.studies.calibration.fitting import Array
 from roofline.studies.calibration.runs import Part
-from roofline.workload import BITS, GatedDeltaNet, LightningAttention, Mamba1, Mamba2
+from roofline.workload import BITS
+from roofline.workload.recurrence import LinearMixer
 
 FEWEST = 6  # rows that a family or a chip needs for numbers of its own, and a number that not every row tells
 BESIDE = 3  # rows of other families that a number needs which holds for all
@@ -80,9 +81,7 @@ def _chooses_wide(part: Part) -> bool:
 
 
 def _recurs(part: Part) -> bool:
-    return any(
-        isinstance(block.mixer, (Mamba1, Mamba2, GatedDeltaNet, LightningAttention)) for block in part.model.blocks
-    )
+    return any(isinstance(block.mixer, LinearMixer) for block in part.model.blocks)
 
 
 def _pipelines(part: Part) -> bool:
