@@ -32,7 +32,7 @@ from roofline.engine.phases import replica_batch, work_time
 from roofline.engine.prediction import PROMPTS, Phase, Prediction, evidence_of
 from roofline.engine.steps import Part, Stretch, parts, reading, writing
 from roofline.engine.usage import Served, uses
-from roofline.numeric import Num, capped
+from roofline.numeric import Num, capped, some
 from roofline.repeated import repeated, whole
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving
 
@@ -92,14 +92,18 @@ def predict(serving: Serving, deployment: Deployment) -> Prediction:
 
 
 def largest_batch(serving: Serving, deployment: Deployment, precision: Precision) -> Num:
-    """Requests that memory holds in all replicas together, one at least.
+    """Requests that memory holds in all replicas together, one at least; of a number of requests the mean of as few
+    waves as they fit into, since those that begin together end together.
 
     What works on more of them leaves room for fewer: those that fit beside the work of as many as would beside one.
     """
     most: Num = 1.0
     for _ in range(2):
         most = np.maximum(memory_room(replace(serving, batch=most), deployment, precision).most, 1.0)
-    return most
+    if not some(np.isfinite(serving.requests)):
+        return most
+    finite = np.where(np.isfinite(serving.requests), serving.requests, most)
+    return finite / np.ceil(finite / most)
 
 
 def total_weight_bytes(model: Model, precision: Precision) -> float:
@@ -193,6 +197,8 @@ def _times(
             step = decoding * serving.speculative.gain / np.where(np.greater(tokens, 0.0), tokens, np.inf)
             decoding = sharing.interleaved(decoding, occupied, others)
             turn = sharing.turn(occupied, others, ttft + decoding + rest - serving.pause_s)
+            if some(serving.uniform):
+                turn = np.where(serving.uniform, sharing.following(occupied, others), turn)
             decoding = decoding - turn  # the prompts that were read before its own no longer come in between
             waiting = turn + np.where(np.greater(others, 0.0) & np.greater(reading, 0.0), step / 2.0, 0.0)
             opening = sharing.opening(occupied, others, serving.burst)

@@ -389,17 +389,23 @@ def _moe(ffn: MoE, hidden: float, widths: Widths, plan: Plan, work: Pass) -> Ite
     yield ops.collective("moe/all-reduce", "all-reduce", m=m, k=hidden, r=r, ranks=plan.tp)
 
 
-def routed_experts(rows: Num, touched: Num, hidden: Num, width: Num, gated: bool, widths: Widths) -> Iterator[Op]:
-    """The rows that reach one rank, sorted by expert, through the `touched` experts that get any."""
+def routed_experts(
+    rows: Num, touched: Num, hidden: Num, width: Num, gated: bool, widths: Widths, passed: Num | None = None
+) -> Iterator[Op]:
+    """The rows that reach one rank, sorted by expert, through the `touched` experts that get any.
+
+    Passes are over `passed` rows, if more than those are laid out.
+    """
     w, a, r, dtype, least = widths.w, widths.a, widths.r, widths.product, widths.weights
     columns = width * (2.0 if gated else 1.0)
-    yield ops.permute("moe/permute", m=rows, k=hidden, r=r)
+    laid = rows if passed is None else passed
+    yield ops.permute("moe/permute", m=laid, k=hidden, r=r)
     if a < r:
-        yield ops.quantise("moe/up-quantise", m=rows, k=hidden, a=a, r=r)
+        yield ops.quantise("moe/up-quantise", m=laid, k=hidden, a=a, r=r)
     yield ops.expert_matmul("moe/up", rows, touched, hidden, columns, w=w, a=a, r=r, dtype=dtype, least=least)
-    yield ops.elementwise("moe/activation", m=rows, i=columns, o=width, f=5.0 * width, r=r)
+    yield ops.elementwise("moe/activation", m=laid, i=columns, o=width, f=5.0 * width, r=r)
     if a < r:
-        yield ops.quantise("moe/down-quantise", m=rows, k=width, a=a, r=r)
+        yield ops.quantise("moe/down-quantise", m=laid, k=width, a=a, r=r)
     yield ops.expert_matmul("moe/down", rows, touched, width, hidden, w=w, a=a, r=r, dtype=dtype, least=least)
 
 

@@ -13,7 +13,7 @@ from roofline.engine.ops import OVERHEAD, Op
 from roofline.engine.prediction import Phase
 from roofline.engine.roof import Priced, total
 from roofline.machine.chip import PASSING
-from roofline.numeric import Num, ceil_div, some
+from roofline.numeric import Num, ceil_div, larger, some
 from roofline.repeated import repeated
 from roofline.workload import Model, Precision, Serving
 
@@ -160,7 +160,7 @@ def _phase(
         cut = _priced(model, deployment, precision, replace(work, sequences=work.sequences / parts), near)
         carrying = 0.0 if work.decode else overlap.carrying(chip, stack)
         priced = overlap.behind_halves([replace(item, op=item.op.times(parts)) for item in cut], parts, carrying)
-    taken = roof.expected_time(priced) if np.any(stack.host) else np.inf
+    taken = roof.expected_time(priced) if some(stack.host) or some(stack.handling) else np.inf
     software = stack_overhead(model, deployment, work.sequences, taken)
     priced += roof.price_all([software], chip, stack, bound=not deployment.brief)
     if np.any(np.not_equal(share, 1.0)):
@@ -190,12 +190,14 @@ def stack_overhead(model: Model, deployment: Deployment, sequences: Num = 0.0, t
     """What the software adds to one pass of so many sequences, as an operator of its own; all others take `taken`
     seconds.
 
-    A host that launches layer after layer runs ahead of the chip, or the chip waits for it: the longer of the two.
+    A host that launches layer after layer runs ahead of the chip, or the chip waits for it: the longer of the two. So
+    it is with one that schedules the next step, and writes the text of the last, while the chip works on this one.
     Training passes are long enough that nothing waits.
     """
     stack = deployment.stack
     own = stack.step + stack.sequence * sequences + stack.layer * model.layers
-    seconds = np.maximum(own, stack.host * model.layers - taken)
+    ahead = larger(stack.host * model.layers, stack.handling * sequences)
+    seconds = larger(own, ahead - taken)
     return Op(f"{stack.id}/overhead", OVERHEAD, terms={"seconds": seconds, "sequences": sequences, "taken": taken})
 
 

@@ -26,6 +26,15 @@ def turn(prefill: Num, others: Num, cycle: Num) -> Num:
     return np.minimum(open_loop, others * prefill / 2.0)
 
 
+def following(prefill: Num, others: Num) -> Num:
+    """Mean seconds until its turn where all requests are equally long, so that one ends in each step of a row of them.
+
+    The next of a client finds a step under way and another one scheduled, each with a prompt of those before it: none
+    of these for the first of the row, one for the second, two for all others.
+    """
+    return np.maximum(2.0 - 3.0 / (others + 1.0), 0.0) * prefill
+
+
 def opening(prefill: Num, others: Num, burst: Num) -> Num:
     """Mean seconds that a share `burst` of requests adds by arriving together: half of them are read first."""
     return burst * others * prefill / 2.0

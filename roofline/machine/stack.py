@@ -22,9 +22,10 @@ class Stack:
 
     Times are seconds that the work does not hide: per step of the whole model (`step`), per sequence that takes part in
     it (`sequence`: scheduling, sampling, text), per layer (`layer`), per operator (`operator`) and per request before
-    its first token (`request`, and `server` in front of the engine: HTTP, tokens of text, scheduling). `host` are the
-    seconds in which a host launches one layer while the chip works on what was launched before: no pass is faster; in
-    training, where a layer goes ahead and back, a layer of experts takes it `routing` longer.
+    its first token (`request`, and `server` in front of the engine: HTTP, tokens of text, scheduling). While the chip
+    works, a host launches what comes next, each layer in `host` seconds, and handles each sequence of the step before
+    in `handling`: no pass is faster than either. In training, where a layer goes ahead and back, a layer of experts
+    takes the host `routing` longer.
     `latency`, `compute` and `memory` are multiples of what was measured of single kernels on the chip: graphs hide part
     of their latency, fusing saves some, an eager framework adds to it.
     `rates` are multiples for kinds of kernels by themselves, or a format of them. `stream` are the bytes of weights
@@ -45,6 +46,7 @@ class Stack:
     request: Num = 0.0
     server: Num = 0.0
     host: Num = 0.0
+    handling: Num = 0.0
     routing: Num = 0.0
     latency: Num = 1.0
     compute: Num = 1.0
@@ -81,7 +83,8 @@ class Stack:
     def measured(self) -> bool:
         """Whether it states a time that somebody measured."""
         times = (
-            self.step, self.sequence, self.layer, self.operator, self.request, self.server, self.host, self.routing,
+            self.step, self.sequence, self.layer, self.operator, self.request, self.server, self.host, self.handling,
+            self.routing,
         )  # fmt: skip
         return any(bool(np.any(np.greater(time, 0.0))) for time in times)
 

@@ -26,7 +26,7 @@ SPEEDS = ("flops", "bandwidth", "link_bandwidth", "link_latency", "overhead")
 CAPACITY = "capacity"
 RESOURCES = (*SPEEDS, CAPACITY)
 # What software adds, in seconds; all else in a stack are shares, multiples and rules.
-SOFTWARE_TIMES = ("step", "sequence", "layer", "operator", "request", "server", "host", "routing")
+SOFTWARE_TIMES = ("step", "sequence", "layer", "operator", "request", "server", "host", "handling", "routing")
 SMALL = 1e-3  # change of a resource's logarithm, either way, that finds the slope
 SAMPLES = 3  # of each resource: a little more, a little less, twice as much
 

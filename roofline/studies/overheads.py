@@ -47,14 +47,22 @@ def _of_pass(sheet: Sheet, op: Op, layers: float, chip: Chip, stack: Stack) -> N
             Constant("sequences", "that take part in the pass on this chip", float(op.terms["sequences"])),
         )
         own = "step + sequence*sequences + layer*layers"
-    if not stack.host:
+    ahead: list[str] = []
+    if stack.host:
+        sheet.put(_stated("host", "launching a layer meanwhile", chip, stack))
+        ahead.append("host*layers")
+    if stack.handling:
+        sheet.put(
+            _stated("handling", "for each sequence of the pass before, meanwhile", chip, stack),
+            Constant("handled", "sequences of a pass on this chip", float(op.terms["sequences"])),
+        )
+        ahead.append("handling*handled")
+    if not ahead:
         sheet.take(RESULT, own)
         return
-    sheet.put(
-        _stated("host", "launching a layer meanwhile", chip, stack),
-        Constant("taken", "all operators of the pass", float(op.terms["taken"]), "s"),
-    )
-    sheet.take(RESULT, f"max({own}, host*layers - taken)")
+    sheet.put(Constant("taken", "all operators of the pass", float(op.terms["taken"]), "s"))
+    longest = ahead[0] if len(ahead) == 1 else f"max({', '.join(ahead)})"
+    sheet.take(RESULT, f"max({own}, {longest} - taken)")
 
 
 def _of_layers(sheet: Sheet, op: Op, model: Model, chip: Chip, stack: Stack) -> None:

@@ -88,9 +88,10 @@ class ServiceLevel:
 @dataclass(frozen=True, kw_only=True)
 class Serving:
     """Requests to a model: each runs the steps in order, after `cached` tokens; `batch` of them run at any time, as
-    many as memory holds if it is infinite.
+    many as memory holds if it is infinite: without end, or until `requests` that were queued at once are done.
 
     `burst` is the share of all requests that arrive together, as a benchmark's first ones do; 0 in a steady state.
+    `uniform` requests are all equally long, as many a benchmark's, and so follow each other step by step.
     `distinct` is how many of those that run differ, fewer than all where a benchmark repeats a prompt. A share
     `cached_share` of the first prompt is found in the prefix cache, and `speculative` says what is guessed and
     verified. `imbalance` are the rows of the hottest expert-parallel rank over the mean of all ranks.
@@ -100,8 +101,10 @@ class Serving:
     model: Model
     steps: tuple[Step, ...]
     batch: Num = 1.0
+    requests: Num = np.inf
     cached: Num = 0.0
     burst: Num = 0.0
+    uniform: Num = False
     distinct: Num = np.inf
     cached_share: Num = 0.0
     speculative: Speculation = NONE

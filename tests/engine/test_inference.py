@@ -352,3 +352,18 @@ def test_each_plan_has_a_largest_batch_of_its_own(catalog: Catalog) -> None:
     each = [run(work, chip, tp=degree) for degree in degrees]
     assert found.max_batch == pytest.approx([float(one.max_batch) for one in each])
     assert found.metrics["output_tokens_per_s"] == pytest.approx([one.metrics["output_tokens_per_s"] for one in each])
+
+
+@pytest.mark.parametrize(("share", "waves"), [(0.02, 1), (1.0, 1), (1.01, 2), (2.5, 3), (30.0, 30)])
+def test_requests_queued_at_once_run_in_as_few_equal_waves_as_fit(catalog: Catalog, share: float, waves: int) -> None:
+    """Equally long ones end together: the steps of a last wave that is not full are as many as those of a full one."""
+    work = Serving(id="w", model=catalog.model("llama-3.1-8b"), steps=(Prefill(900.0), Decode(200.0)), batch=np.inf)
+    chip = machine(capacity=40e9)
+    endless = run(work, chip)
+    assert isinstance(endless.workload, Serving)
+    requests = np.ceil(float(endless.workload.batch) * share)
+    some = run(replace(work, requests=np.array([requests, np.inf])), chip)
+    assert isinstance(some.workload, Serving)
+    assert np.asarray(some.workload.batch) == pytest.approx([requests / waves, float(endless.workload.batch)])
+    alone = run(replace(work, batch=requests / waves), chip)
+    assert np.asarray(some.metrics["output_tokens_per_s"])[0] == pytest.approx(alone.metrics["output_tokens_per_s"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from roofline.engine import inference
 from roofline.engine.deployment import Deployment
@@ -58,3 +60,23 @@ def test_replicas_share_a_batch() -> None:
 def test_the_rate_of_prompts_is_that_of_the_whole_batch(chunk: float) -> None:
     found = served(8.0, 100.0, chunk)
     assert found.metrics["prefill_tokens_per_s"] == pytest.approx(8 * 100.0 / float(found.phases[0].time))
+
+
+@given(
+    batch=st.integers(min_value=1, max_value=4096).map(float),
+    handling=st.floats(min_value=0.0, max_value=1e-3),
+    step=st.floats(min_value=0.0, max_value=1e-2),
+    replicas=st.sampled_from([1.0, 2.0, 4.0]),
+)
+def test_a_step_takes_as_long_as_its_sequences_take_the_host(
+    batch: float, handling: float, step: float, replicas: float
+) -> None:
+    """The host handles the step before while the chip works: the longer of the two; each replica has a host."""
+
+    def decode(**overheads: float) -> float:
+        stack = Stack(id="any", name="Any", batching="static", **overheads)  # type: ignore[arg-type]
+        work = Serving(id="w", model=MODEL, steps=(Decode(16.0),), batch=batch * replicas)
+        where = Deployment(chip=CHIP, num_chips=int(replicas), stack=stack, plan=Plan(dp=replicas))
+        return float(inference.predict(work, where).phases[0].step_time)
+
+    assert decode(handling=handling, step=step) == pytest.approx(max(decode(step=step), handling * batch))

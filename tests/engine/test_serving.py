@@ -42,6 +42,33 @@ def test_longer_prompts_never_shorten_the_turn(prefill: float, others: float, cy
 
 def test_alone_nobody_waits() -> None:
     assert (float(serving.turn(1.0, 0.0, 10.0)), float(serving.opening(1.0, 0.0, 1.0))) == (0.0, 0.0)
+    assert float(serving.following(1.0, 0.0)) == 0.0
+
+
+@pytest.mark.parametrize("clients", [1, 2, 3, 8, 32])
+def test_equally_long_requests_wait_for_the_prompt_under_way_and_the_one_that_is_scheduled(clients: int) -> None:
+    """Steps played through: each has one prompt at most and takes a second with one, next to nothing without; what one
+    step has in it was decided when the step before began, and a client asks again when it has its answer."""
+    tokens, now = 100, 0.0
+    waiting = [(0.0, client) for client in range(clients)]  # since when, who
+    left: dict[int, int] = {}  # tokens still to come
+    planned: tuple[float, int] | None = None
+    waits: list[float] = []
+    for _ in range(40 * tokens):
+        reads, planned = planned, None
+        ready = [item for item in waiting if item[0] < now]
+        if ready:  # the step after this one is put together while this one begins
+            planned = min(ready)
+            waiting.remove(planned)
+        now += 1.0 if reads else 1e-6
+        ended = [client for client, count in left.items() if count == 1]
+        left = {client: count - 1 for client, count in left.items() if count > 1}
+        if reads:
+            waits.append(now - reads[0] - 1.0)
+            left[reads[1]] = tokens
+        waiting += [(now + 1e-9, client) for client in ended]
+    steady = waits[len(waits) // 2 :]
+    assert np.mean(steady) == pytest.approx(float(serving.following(1.0, clients - 1.0)), abs=0.03)
 
 
 @given(requests=st.integers(min_value=1, max_value=64), prefill=SECONDS)

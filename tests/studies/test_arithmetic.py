@@ -105,6 +105,7 @@ OVERHEADS = {
     "llama-3.1-8b-chat h100-sxm:stack=vllm": 2,
     "llama-3.1-8b-chat h100-sxm:stack=vllm-v0": 2,
     "llama-3.1-8b-chat gaudi2:stack=optimum-habana": 2,
+    "llama-3.1-8b-chat 8xh200-sxm:stack=sglang": 2,
     "llama-3.1-70b-pretraining 64xh100-sxm:pp=4,vpp=2": 3,
     "llama-3.1-70b-pretraining 64xh100-sxm:pp=4,schedule=zero-bubble": 3,
     "deepseek-v3-pretraining 2048xh800-sxm:pp=16,ep=64": 3,

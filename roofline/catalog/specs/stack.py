@@ -14,7 +14,7 @@ from roofline.catalog.specs.common import Id, Identified, Sourced, StoredDType, 
 from roofline.machine import Stack
 
 Parallelism = Literal["tensor", "expert", "context", "pipeline", "data"]
-OVERHEADS = ("step", "sequence", "layer", "operator", "request", "server", "host", "routing")
+OVERHEADS = ("step", "sequence", "layer", "operator", "request", "server", "host", "handling", "routing")
 
 
 class OverheadSpec(Sourced):
@@ -118,7 +118,8 @@ class CollectivesSpec(Sourced):
 class StackOverheads(Spec):
     """Per step of the whole model, per sequence in it, per layer, per operator, and per request before its first token;
     `server` what it spends there in front of the engine where requests come and go one by one; `host` is what it takes
-    to launch a layer while the chip works on those before."""
+    to launch a layer while the chip works on those before, `handling` what a sequence of the step before takes
+    meanwhile."""
 
     step: OverheadSpec | None = None
     sequence: OverheadSpec | None = None
@@ -127,6 +128,7 @@ class StackOverheads(Spec):
     request: OverheadSpec | None = None
     server: OverheadSpec | None = None
     host: OverheadSpec | None = None
+    handling: OverheadSpec | None = None
     routing: OverheadSpec | None = None
 
 

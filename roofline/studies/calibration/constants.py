@@ -36,6 +36,7 @@ CONSTANTS = _by_name(
     Constant("request", 0.0, 0.0, 200 * MS, 10 * MS),
     Constant(SERVER, 0.0, 0.0, 200 * MS, 10 * MS),
     Constant("host", 0.0, 0.0, 5 * MS, 20 * US),
+    Constant("handling", 0.0, 0.0, 1 * MS, 20 * US),
     Constant("latency", 1.0, 0.2, 5.0, 0.2),
     Constant("compute", 1.0, 0.03, 1.1, 0.15),
     Constant("memory", 1.0, 0.05, 1.15, 0.1),

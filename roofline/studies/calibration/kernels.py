@@ -7,7 +7,6 @@ as much as its rows are few.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPE
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
 from roofline.studies.measured import kernels
 from roofline.studies.measured.kernels import COLLECTIVES, Bench
+from roofline.studies.measured.rules import FITTED
 from roofline.studies.measured.split import SET_ASIDE, on_side
 from roofline.studies.measured.table import Case, SkipError
 
@@ -191,7 +191,7 @@ def usable(
 
 def _entry(bench: Bench, case: Case, chip: Chip) -> str | None:
     """The entry that a row tells; None for rows that tell none by themselves."""
-    if bench.eager or bench.plain or "sustained" in case["note"].lower():
+    if bench.eager or bench.plain or case[FITTED] == "no" or "sustained" in case["note"].lower():
         return None
     if bench.op in COLLECTIVES:
         return _link_entry(bench, case, chip)
@@ -199,9 +199,6 @@ def _entry(bench: Bench, case: Case, chip: Chip) -> str | None:
     if op.kind == QUANTISE:
         return None  # one stack's kernel; what products pay for narrow inputs is fitted with them
     if bench.op == "moe_gemm":
-        skewed = "power_law" in case["note"] and not re.search(r"\bep=1\b", case["note"])
-        if skewed:  # the hottest rank of several: what it got is not stated
-            return None
         return _typed(EXPERTS, bench.dtype)
     if op.kind == DECODE_ATTENTION:
         return _typed(op.kind, op.stored)

@@ -93,6 +93,10 @@ def _schedules(part: Part) -> bool:
     return bool(np.any(stack.sequence)) and any((case.numbers["batch"] or 0.0) > 1.0 for case in part.cases)
 
 
+def _handles(part: Part) -> bool:
+    return bool(np.any(part.where.stack.handling)) and any((case.numbers["batch"] or 0.0) > 1.0 for case in part.cases)
+
+
 def _launches(part: Part) -> bool:
     return bool(np.any(part.where.stack.host))
 
@@ -108,6 +112,7 @@ TELLS: Mapping[str, Callable[[Sequence[Part]], bool]] = MappingProxyType(
         SERVER: _several(lambda part: part.queued),
         "sequence": _several(_schedules),
         "host": _several(_launches),
+        "handling": _several(_handles),
         "stream": _several(_streams),
         "flow": _several(_pipelines),
         "reread": _several(_rereads),

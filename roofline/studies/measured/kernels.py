@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 
@@ -27,8 +26,9 @@ from roofline.errors import PlanError
 from roofline.machine import Chip, Stack
 from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, MATMUL, Calibration
 from roofline.numeric import Num
+from roofline.studies.measured import dealing
 from roofline.studies.measured.names import known, stack_named
-from roofline.studies.measured.rules import shipped_rules
+from roofline.studies.measured.rules import GATED, REMOTE, shipped_rules
 from roofline.studies.measured.table import Case, SkipError, format_of
 from roofline.workload import Precision
 from roofline.workload.dtype import BITS, usual_activations
@@ -48,11 +48,7 @@ EAGER = ("pytorch",)
 LARGE = 2.0**30  # bytes of a copy whose size is not stated: sources state the rate of large ones
 ROTARY, LATENT = 64.0, 512.0  # widths of DeepSeek's latent attention, the only one that rows measure
 NOPE, VALUE = 128.0, 128.0
-DRAWS = 64  # of loads of experts, over which the busiest rank is averaged
 BOTH_SIDES = ("int8", "mxfp4", "nvfp4", "fp4", "bfp8", "bfp4")  # formats that name a product of two narrow matrices
-
-
-Deal = Literal["even", "random", "skewed"]  # how a benchmark gives tokens to experts
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,9 @@ class Bench:
     direct: bool  # a collective of a serving stack's own, not of a library
     plain: bool  # 32-bit products on the vector units
     cold: bool  # every call finds its operands in main memory
-    deal: Deal
+    deal: dealing.Deal
+    remote: str  # what kernels do with rows of experts on other ranks (see `rules.REMOTE`)
+    gated: bool  # whether experts have a gate beside their first product
     eager: bool  # launched one by one by a framework, not replayed from a captured graph
     stack: str  # the serving stack whose kernel it is, empty for a library's or a benchmark's own
 
@@ -125,6 +123,8 @@ def _bench(case: Case, chip: str | None, stack: str) -> Bench:
         plain="no tensor cores" in note,
         cold=re.search(r"\bcold\b", note) is not None,
         deal="even" if "dist=balanced" in note else "skewed" if "power_law" in note else "random",
+        remote=case[REMOTE],
+        gated=case[GATED] != "no",
         eager=software.startswith(EAGER) or "via torch" in software,
         stack=stack,
     )
@@ -192,40 +192,20 @@ def _gemm(bench: Bench, cases: Sequence[Case]) -> list[Op]:
 
 
 def _experts(bench: Bench, cases: Sequence[Case]) -> list[Op]:
-    """Tokens of all ranks enter; a rank sees those routed to its experts."""
+    """Tokens of all ranks enter; a rank sees those routed to its experts, and what its kernels make of all others."""
     m, width, hidden = (column(cases, name) for name in "mnk")
     experts, top_k = noted(cases, "E", 1.0), noted(cases, "topk", 1.0)
-    tp, ep = noted(cases, "tp", 1.0), noted(cases, "ep", 1.0)
-    rows, touched = _dealt(bench.deal, m, experts, top_k, ep)
-    widths = _widths(bench)
-    permute, *products = routed_experts(rows, touched, hidden, width / tp, True, widths)
+    width, ranks = width / noted(cases, "tp", 1.0), noted(cases, "ep", 1.0)
+    got, widths = dealing.share(bench.deal, m, experts, top_k, ranks), _widths(bench)
+    if bench.remote == "multiplied":
+        rows = np.where(ranks > 1.0, got.tokens * top_k, got.rows)
+        return list(routed_experts(rows, got.touched, hidden, width, bench.gated, widths))
+    if bench.remote == "passed":
+        return list(routed_experts(got.rows, got.touched, hidden, width, bench.gated, widths, m * top_k))
+    permute, *products = routed_experts(got.rows, got.touched, hidden, width, bench.gated, widths)
     # without an exchange every rank takes all tokens in and gives all of them out
-    whole = rows + m * np.greater(ep, 1.0) / 2.0
-    permute = ops.elementwise(permute.name, m=whole, i=2.0 * hidden, o=2.0 * hidden, f=2.0 * hidden, r=widths.r)
-    return [permute, *products]
-
-
-def _dealt(deal: Deal, m: Num, experts: Num, top_k: Num, ep: Num) -> tuple[Num, Num]:
-    """Rows of one rank of `ep` and its experts that get any: dealt evenly, at random, or as the busiest rank has them
-    where loads follow a power law."""
-    if deal == "even":
-        return m * top_k / ep, np.minimum(experts, m * top_k) / ep
-    if deal == "random":
-        return m * top_k / ep, experts * (1.0 - np.power(1.0 - top_k / experts, m)) / ep
-    columns = (np.atleast_1d(values) for values in (m, experts, top_k, ep))
-    rows, touched = np.array([_busiest(*map(float, numbers)) for numbers in zip(*columns, strict=True)]).T
-    return rows, touched
-
-
-@cache
-def _busiest(m: float, experts: float, top_k: float, ep: float) -> tuple[float, float]:
-    """The mean over draws of loads between 1 and .8 m tokens, or .01 and 2 where tokens are few, the logarithms of
-    which are uniform: a power law with exponent 1 (ai-dynamo/aiconfigurator, `power_law_logits_v3`)."""
-    low, high = (1.0, max(0.8 * m, 1.0)) if m * top_k > experts else (0.01, 2.0)
-    loads = low * (high / low) ** np.random.default_rng(0).random((DRAWS, int(experts)))
-    dealt = np.round(loads / loads.sum(axis=1, keepdims=True) * m * top_k).reshape(DRAWS, int(ep), -1)
-    busiest = dealt[np.arange(DRAWS), dealt.sum(axis=2).argmax(axis=1)]
-    return max(float(busiest.sum(axis=1).mean()), 1.0), max(float((busiest > 0).sum(axis=1).mean()), 1.0)
+    whole = got.rows + m * np.greater(ranks, 1.0) / 2.0
+    return [ops.permute(permute.name, m=whole, k=hidden, r=widths.r), *products]
 
 
 def _prefill(bench: Bench, cases: Sequence[Case]) -> list[Op]:

@@ -20,19 +20,26 @@ from roofline.errors import SpecError
 from roofline.studies.measured.table import Case, SkipError
 
 IDENTICAL = "identical"  # column that a rule fills: "yes" where all requests of a batch were the same
+# More such columns: "yes" where all requests were equally long; how many were queued at once; what kernels did with
+# rows for experts of other ranks, which may have been `passed` over without products or `multiplied` as if they were
+# the rank's own; "no" where experts have no gate; "no" where a row is compared with, but not fitted to.
+UNIFORM, REQUESTS, REMOTE, GATED, FITTED = "uniform", "requests", "remote", "gated", "fitted"
 
 
 class RuleSpec(Spec):
-    """One rule for rows whose `source` and `note` hold a text, on these chips or all, with these cells: leave them out,
-    fill in a `date`, know that all requests of a batch were `identical`, or read other `cells` than are written."""
+    """One rule for rows whose `source`, `note` and `software` hold a text, on these chips or all, with these cells:
+    leave them out, fill in a `date`, know that all requests of a batch were `identical`, or how many `requests` of each
+    length were queued at once, or read other `cells` than are written."""
 
     source: Word = ""
     note: Word = ""
+    software: Word = ""
     chips: Many[Id] = ()
     columns: Mapping[str, Many[str]] = {}
     exclude: Word | None = None
     date: Day | None = None
     identical: bool = False
+    requests: Mapping[str, int] = {}
     cells: Mapping[str, str] = {}
 
 
@@ -60,6 +67,8 @@ class Rules:
                 case = _with(case, "date", rule.date)
             if rule.identical:
                 case = _with(case, IDENTICAL, "yes")
+            if count := rule.requests.get(_lengths(case)):
+                case = _with(case, REQUESTS, str(count))
             for column, text in rule.cells.items():
                 case = _with(case, column, text)
         return case
@@ -70,8 +79,14 @@ def _with(case: Case, column: str, text: str) -> Case:
     return replace(case, cells={**case.cells, column: text}, numbers=numbers)
 
 
+def _lengths(case: Case) -> str:
+    """Tokens in and out, `1024/128`."""
+    return "/".join(f"{case.numbers.get(name) or 0.0:g}" for name in ("input_len", "output_len"))
+
+
 def _meant(rule: RuleSpec, case: Case, chip: str | None) -> bool:
-    if rule.source not in case["source"] or rule.note not in case["note"] or (rule.chips and chip not in rule.chips):
+    texts = {"source": rule.source, "note": rule.note, "software": rule.software}
+    if (rule.chips and chip not in rule.chips) or any(text not in case[name] for name, text in texts.items()):
         return False
     return all(case[name] in values for name, values in rule.columns.items())
 

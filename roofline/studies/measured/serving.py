@@ -30,7 +30,7 @@ from roofline.machine.evidence import (
 )
 from roofline.studies.measured import shapes
 from roofline.studies.measured.names import known, measured_on, released, stack_named
-from roofline.studies.measured.rules import IDENTICAL, shipped_rules
+from roofline.studies.measured.rules import IDENTICAL, UNIFORM, shipped_rules
 from roofline.studies.measured.table import METRICS, Case, Metric, SkipError, class_of_power, format_of, scoped
 from roofline.workload import Decode, Model, Plan, Precision, Prefill, Serving, Step
 from roofline.workload.dtype import usual_activations
@@ -67,10 +67,11 @@ def group(cases: Iterable[Case], catalog: Catalog) -> tuple[dict[Setup, list[Cas
     """Cases by setup, and those that can't be predicted with the reason."""
     groups: dict[Setup, list[Case]] = defaultdict(list)
     skipped: list[dict[str, str]] = []
-    setup_of = reader(catalog)
+    read = reader(catalog)
     for case in map(canonical, cases):
         try:
-            groups[setup_of(case)].append(case)
+            setup, whole = read(case)
+            groups[setup].append(whole)
         except SkipError as reason:
             skipped.append({"id": case["id"], "reason": str(reason)})
     return groups, skipped
@@ -95,8 +96,9 @@ def _stating(case: Case, metric: str, value: float) -> Case:
     return replace(case, cells={**case.cells, "metric": metric}, numbers={**case.numbers, "value": value})
 
 
-def reader(catalog: Catalog) -> Callable[[Case], Setup]:
-    """How a case is read; names are looked up once each. The reader raises `SkipError`."""
+def reader(catalog: Catalog) -> Callable[[Case], tuple[Setup, Case]]:
+    """How a case is read, and the case with what is known of its source; names are looked up once each. The reader
+    raises `SkipError`."""
     rules = shipped_rules()
 
     @cache
@@ -122,7 +124,7 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
     def release(stack: str, version: str, date: str) -> str:
         return released(catalog, stack, version, date)
 
-    def setup(case: Case) -> Setup:
+    def setup(case: Case) -> tuple[Setup, Case]:
         found = named("chip", case["chip"])
         case = rules.applied(case, found)
         chip, model, shape = measured_on(case, found, named("model", case["model"]))
@@ -134,7 +136,7 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
         stack = release(usual, case["version"], case["date"])
         degrees = tuple((name, int(value)) for name in ("tp", "pp", "dp", "ep") if (value := case.numbers[name]))
         stated = [value for name, value in degrees if name != "ep"]
-        return Setup(
+        read = Setup(
             chip=chip,
             num_chips=int(case.numbers["num_chips"] or np.prod(stated, initial=1)),
             model=model,
@@ -151,6 +153,7 @@ def reader(catalog: Catalog) -> Callable[[Case], Setup]:
             identical=case[IDENTICAL] == "yes",
             chunk=chunk(case),
         )
+        return read, case
 
     return setup
 
@@ -246,6 +249,8 @@ def work(setup: Setup, cases: Sequence[Case], model: Model, where: Deployment) -
         model=model,
         steps=tuple(steps),
         batch=np.full(len(cases), np.inf) if setup.offline else batch,
+        requests=np.array([case.numbers["requests"] or np.inf for case in cases]),
+        uniform=np.array([case[UNIFORM] == "yes" for case in cases]),
         cached=np.array([depth(case) for case in cases]),
         burst=BURST if where.stack.batching == "continuous" else 0.0,
         distinct=1.0 if setup.identical else np.inf,

@@ -129,8 +129,8 @@ SERVING = Layout(
     name="serving",
     needed=("id", "chip", "model", "metric", "value"),
     numbers=(
-        "num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "cached", "chunk", "value",
-        "seq_len", "global_batch_seqs", "micro_batch_seqs", "vpp", "cp", "fsdp_zero", "expert_tp", "lora_rank",
+        "num_chips", "tp", "pp", "ep", "dp", "batch", "input_len", "output_len", "cached", "chunk", "requests",
+        "value", "seq_len", "global_batch_seqs", "micro_batch_seqs", "vpp", "cp", "fsdp_zero", "expert_tp", "lora_rank",
         "scale_out_gbps", "chips_per_node", "tokens_per_s",
     ),
     whole=("num_chips", "tp", "pp", "ep", "dp", "vpp", "cp", "expert_tp"),

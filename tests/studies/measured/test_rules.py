@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 import roofline as rl
-from roofline.studies.measured.rules import IDENTICAL, Rules, RuleSpec, shipped_rules
+from roofline.studies.measured.rules import IDENTICAL, REQUESTS, Rules, RuleSpec, shipped_rules
 from roofline.studies.measured.table import Case, SkipError, read, shipped
 
 MakeCase = Callable[..., Case]
@@ -31,6 +31,8 @@ def rules(*specs: dict[str, Any]) -> Rules:
         ({"note": "[T3]"}, {"note": "[T3] second hand"}, True),
         ({"note": "[T3]"}, {}, False),
         ({"source": "page", "note": "[T3]"}, {"note": "[T3]", "source": "another"}, False),
+        ({"software": "triton"}, {"software": "SGLang fused_moe_triton"}, True),
+        ({"software": "triton"}, {}, False),
         ({"chips": ["h100-sxm", "h200-sxm"]}, {}, True),
         ({"chips": ["h200-sxm"]}, {}, False),
         ({"columns": {"batch": ["8", "16"]}}, {}, True),
@@ -76,6 +78,17 @@ def test_requests_can_be_known_to_be_identical(case: MakeCase) -> None:
     assert rules({"identical": False}).applied(case(), None)[IDENTICAL] == ""
 
 
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "expected"), [("128", "2048", "3000"), ("2048", "128", ""), ("128", "", "7"), ("", "", "")]
+)
+def test_requests_are_counted_by_their_lengths(case: MakeCase, inputs: str, outputs: str, expected: str) -> None:
+    found = rules({"requests": {"128/2048": 3000, "128/0": 7}}).applied(
+        case(input_len=inputs, output_len=outputs), None
+    )
+    assert found[REQUESTS] == expected
+    assert found.numbers[REQUESTS] == (float(expected) if expected else None)
+
+
 def test_cells_are_read_otherwise_as_text_and_as_number(case: MakeCase) -> None:
     found = rules({"cells": {"num_chips": "4", "tp": "", "framework": "SGLang"}}).applied(case(tp="2"), None)
     assert (found["num_chips"], found["tp"], found["framework"]) == ("4", "", "SGLang")
@@ -99,15 +112,16 @@ def test_rules_are_checked(spec: dict[str, Any]) -> None:
 # -- those that ship
 
 
-def test_every_exclusion_means_some_row() -> None:
-    """One without rows is one whose rows were renamed, and now count."""
+def test_what_rules_say_of_sources_is_of_some_row() -> None:
+    """One without rows is one whose rows were renamed, and are now read otherwise."""
     cases = [case for path in shipped() for case in read(path).cases]
-    for rule in filter(lambda rule: rule.exclude, shipped_rules().rules):
+    for rule in filter(lambda rule: rule.exclude or rule.software or rule.requests, shipped_rules().rules):
         rows = [
             case
             for case in cases
             if rule.source in case["source"]
             and rule.note in case["note"]
+            and rule.software in case["software"]
             and all(case[column] in values for column, values in rule.columns.items())
         ]
         assert rows, rule

@@ -22,7 +22,8 @@ VALUES = st.floats(min_value=1e-3, max_value=1e6)
 
 @pytest.fixture(scope="module")
 def read(catalog: Catalog) -> Callable[[Case], Setup]:
-    return reader(catalog)
+    whole = reader(catalog)
+    return lambda case: whole(case)[0]
 
 
 # -- one figure under one name
@@ -130,6 +131,20 @@ def test_cached_tokens_stand_before_the_prompt(case: MakeCase, read: Callable[[C
     work = serving.work(setup, cases, model, serving.deployment(setup, catalog, model, stack))
     assert np.asarray(work.cached).tolist() == [0.0, 4096.0]
     assert np.asarray(work.input_len).tolist() == [1000.0, 1000.0]
+
+
+def test_a_rule_of_a_source_tells_how_many_requests_there_were_and_that_they_are_equally_long(
+    case: MakeCase, catalog: Catalog
+) -> None:
+    told = {"batch": "", "mode": OFFLINE_MODE, "metric": "output_tokens_per_s_total", "source": "perf-overview.md"}
+    setup, whole = reader(catalog)(case(**told, input_len="128", output_len="4096"))
+    model, stack = serving.model_of(setup, catalog), serving.stack_of(setup, catalog)
+    work = serving.work(setup, [whole, case()], model, serving.deployment(setup, catalog, model, stack))
+    assert np.asarray(work.requests).tolist() == [1500.0, np.inf]
+    assert np.asarray(work.uniform).tolist() == [False, False]
+    _, alike = reader(catalog)(case(source="silicon_sample.csv", date=""))
+    _, varied = reader(catalog)(case(source="silicon_sample.csv", date="2025-11"))
+    assert [row["uniform"] for row in (alike, varied)] == ["yes", ""]
 
 
 @pytest.mark.parametrize(("text", "distinct"), [("yes", 1.0), ("", np.inf), ("no", np.inf)])
