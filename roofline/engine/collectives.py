@@ -14,6 +14,7 @@ import numpy as np
 
 from roofline.engine.ops import Message, drawn
 from roofline.machine import Chip, Link, LinkEfficiency, Stack
+from roofline.machine.chip import IDEAL_LINK
 from roofline.machine.stack import DIRECT
 from roofline.numeric import Num, larger, p_norm, smaller, where
 
@@ -46,8 +47,8 @@ TORUS_AXES: Mapping[str, float] = MappingProxyType({"ring": 1.0, "torus2d": 2.0,
 def time(message: Message, chip: Chip, stack: Stack, *, ideal: bool) -> Num:
     """Seconds of one collective on a chip's links; 0 for a group of one, infinite where no link reaches.
 
-    `ideal` takes the datasheet bandwidth and link latency; otherwise what was measured of a library's ring, or of a
-    stack's own kernel, one exchange with every peer; for all-reduces of the faster one.
+    `ideal` takes the datasheet bandwidth and link latency; otherwise what was measured of a library's ring or of its
+    messages from each to each, or of a stack's own kernel, one exchange with every peer; for all-reduces of the faster.
     """
     near, far = chip.link("scale-up"), chip.link("scale-out")
     domain = near.chips if near else 1.0
@@ -76,7 +77,10 @@ def _level(
         once = algorithm == "all-reduce" and link.topology == "switch"  # a switch may add up what passes through it
         volume = smaller(VOLUME[algorithm](ranks), 1.0) if once else VOLUME[algorithm](ranks)
         return size * volume / bandwidth(link, ranks, algorithm) + steps(link, ranks) * link.latency
-    found = _exchange(algorithm, size, ranks, link, chip.link_efficiency(link.scope), STEPS[algorithm](ranks))
+    key = chip.link_key(link.scope, algorithm)
+    apart = key != link.scope and algorithm == "all-to-all"  # one message is begun after the other
+    exchanges = ranks - 1.0 if apart else STEPS[algorithm](ranks)
+    found = _exchange(algorithm, size, ranks, link, chip.achieved_links.get(key, IDEAL_LINK), exchanges)
     own = chip.achieved_links.get(f"{link.scope}/{algorithm}") if stack.collectives == DIRECT else None
     if own is None:
         return found

@@ -229,6 +229,7 @@ class Price:
 
 IDEAL_KERNEL = Efficiency()
 IDEAL_LINK = LinkEfficiency()
+SENDS, SENDING = "sends", ("all-to-all", "send")  # what libraries do without a ring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,9 +238,9 @@ class Chip:
 
     `achieved` maps a kernel kind, or `kind/dtype`, to what was measured on it or on others of its `family`; an absent
     kind runs like its relative in `LIKE`, else at the datasheet. `achieved_links` maps a scope to what a library's
-    collectives reach, and `scope/algorithm` to what the own kernels of serving stacks do. `calibrated` says whether any
-    of it was measured on this very chip. `sources` maps the dotted path of a number (`compute.bf16`, `memory.HBM3`) to
-    where it comes from.
+    rings reach, `scope/sends` to what its messages from each to each do, and `scope/algorithm` to what the own kernels
+    of serving stacks do. `calibrated` says whether any of it was measured on this very chip. `sources` maps the dotted
+    path of a number (`compute.bf16`, `memory.HBM3`) to where it comes from.
     """
 
     id: str
@@ -319,9 +320,11 @@ class Chip:
         key = self.efficiency_key(kernel, *dtypes)
         return self.achieved[key] if key else IDEAL_KERNEL
 
-    def link_efficiency(self, scope: str) -> LinkEfficiency:
-        """What was measured for collectives over links of this scope; the datasheet if nothing was."""
-        return self.achieved_links.get(scope) or IDEAL_LINK
+    def link_key(self, scope: str, algorithm: str) -> str:
+        """The entry of `achieved_links` for a library's collective over links of this scope: that of messages from each
+        to each where these were measured apart from rings."""
+        sends = f"{scope}/{SENDS}"
+        return sends if algorithm in SENDING and sends in self.achieved_links else scope
 
     def stack(self, work: str) -> str:
         """Id of the software that usually does this work (serving, training) on it; `ideal` if none is named."""

@@ -440,7 +440,9 @@ def _level(sheet: Sheet, level: Level, algorithm: str, chip: Chip, stack: Stack)
     sent = f"{size}*{VOLUME[algorithm]}", _link_rate(sheet, link, algorithm), _hops(link)
     own = chip.achieved_links.get(f"{link.scope}/{algorithm}") if stack.collectives == DIRECT else None
     if own is None:
-        return _way(sheet, "library", scope, chip, link.scope, sent, EXCHANGES[algorithm])
+        key = chip.link_key(link.scope, algorithm)
+        apart = key != link.scope and algorithm == "all-to-all"
+        return _way(sheet, "library", scope, chip, key, sent, "(ranks - 1)" if apart else EXCHANGES[algorithm])
     if algorithm != "all-reduce":
         return _way(sheet, "own", scope, chip, f"{link.scope}/{algorithm}", sent, "(ranks - 1)")
     ways = (

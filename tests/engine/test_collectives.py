@@ -148,6 +148,20 @@ def test_a_ring_passes_pieces_from_neighbour_to_neighbour(algorithm: str, exchan
     assert found == pytest.approx(transfer + 4 * US + exchanges * US + 3 * US, rel=1e-12)
 
 
+SENDS = LinkEfficiency(bandwidth=0.4, latency=9 * US, step=0.2 * US)
+
+
+@pytest.mark.parametrize(("algorithm", "exchanges"), [("all-to-all", 7), ("send", 1)])
+def test_messages_from_each_to_each_have_constants_of_their_own(algorithm: str, exchanges: int) -> None:
+    """Each message of all-to-all is begun after the other, and a send is one alone; rings stay as they are."""
+    both = chip(NEAR, scale_up=RING, scale_up__sends=SENDS)
+    transfer = float(VOLUME[algorithm](8.0)) * 1e9 / 160e9
+    found = expected(Message(algorithm, 1e9, 8.0), both)
+    assert found == pytest.approx(transfer + 9 * US + exchanges * 0.2 * US + 3 * US, rel=1e-12)
+    ring = Message("all-gather", 1e9, 8.0)
+    assert expected(ring, both) == expected(ring, chip(NEAR, scale_up=RING))
+
+
 @pytest.mark.parametrize("algorithm", sorted(VOLUME))
 def test_what_was_not_measured_is_the_datasheet(algorithm: str) -> None:
     """Where chips add up themselves, that is: nobody expects a switch to, unless it was measured."""

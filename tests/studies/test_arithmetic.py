@@ -216,6 +216,7 @@ LINKS = st.builds(
     hop=st.sampled_from([0.0, 1e-6]),
     library=LINKS,
     own=LINKS,
+    sends=st.none() | LINKS,
     direct=st.booleans(),
 )
 def test_collectives_are_written_as_they_are_priced(
@@ -227,12 +228,14 @@ def test_collectives_are_written_as_they_are_priced(
     hop: float,
     library: LinkEfficiency,
     own: LinkEfficiency,
+    sends: LinkEfficiency | None,
     direct: bool,
 ) -> None:
     near = Link(name="near", scope="scale-up", bandwidth=4e11, latency=hop, chips=8.0, topology=topology)
     far = Link(name="far", scope="scale-out", bandwidth=5e10, latency=hop)
     reached = {"scale-up": library, "scale-out": library, f"scale-up/{algorithm}": own}
-    chip = machine(IDEAL_KERNEL, near, far, achieved_links=reached)
+    apart = {} if sends is None else {"scale-up/sends": sends}
+    chip = machine(IDEAL_KERNEL, near, far, achieved_links={**reached, **apart})
     stack = replace(STACK, operator=1e-6, collectives="direct" if direct else "library")
     op = ops.collective("x", algorithm, m=64.0, k=8192.0, r=2.0, ranks=ranks, stride=stride, copies=copies)
     price = float(roof.price(op, chip, stack, ideal=False).time)

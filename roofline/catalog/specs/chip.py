@@ -64,6 +64,8 @@ KernelKey = Annotated[str, Field(pattern=rf"^{KERNEL}$")]
 LinkKey = Literal[
     "scale-up",
     "scale-out",
+    "scale-up/sends",
+    "scale-out/sends",
     "scale-up/all-reduce",
     "scale-out/all-reduce",
     "scale-up/all-to-all",

@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from roofline.catalog.store import Catalog
 from roofline.engine import roof
 from roofline.machine import Chip, Efficiency, LinkEfficiency, Stack
-from roofline.machine.chip import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, EXPERTS, MATMUL, QUANTISE, UPDATE
+from roofline.machine.chip import (
+    ATTENTION,
+    DECODE_ATTENTION,
+    ELEMENTWISE,
+    EXPERTS,
+    MATMUL,
+    QUANTISE,
+    SENDING,
+    SENDS,
+    UPDATE,
+)
 from roofline.studies.calibration.fitting import NO_VALUES, Array, Constant, Fit, Values, fit
 from roofline.studies.measured import kernels
 from roofline.studies.measured.kernels import COLLECTIVES, Bench
@@ -148,7 +158,7 @@ STEPS = (
     Step((EXPERTS,)),
     *(Step((f"experts/{dtype}",)) for dtype in ("fp8", "fp8-block", "nvfp4", "mxfp4", "int4", "fp32")),
     *(Step((f"{LINK}{scope}",)) for scope in LINKS),
-    *(Step((f"{LINK}{scope}/{algorithm}",)) for scope in LINKS for algorithm in ("all-reduce", "all-to-all")),
+    *(Step((f"{LINK}{scope}/{algorithm}",)) for scope in LINKS for algorithm in (SENDS, "all-reduce", "all-to-all")),
 )
 
 
@@ -216,7 +226,7 @@ def _link_entry(bench: Bench, case: Case, chip: Chip) -> str | None:
     scope = "scale-up" if inside else "scale-out"
     algorithm = COLLECTIVES[bench.op]
     if not bench.direct:
-        return f"{LINK}{scope}"
+        return f"{LINK}{scope}/{SENDS}" if algorithm in SENDING else f"{LINK}{scope}"
     return f"{LINK}{scope}/{algorithm}" if algorithm in ("all-reduce", "all-to-all") else None
 
 
