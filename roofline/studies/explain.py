@@ -17,9 +17,11 @@ from roofline.errors import RooflineError, UnknownNameError
 from roofline.numeric import Num
 from roofline.studies import explain_power
 from roofline.studies.analyze import predict
-from roofline.studies.arithmetic import Constant, Line, collective, kernel
+from roofline.studies.arithmetic.collectives import collective
+from roofline.studies.arithmetic.kernels import kernel
+from roofline.studies.arithmetic.overheads import overhead
+from roofline.studies.arithmetic.sheet import Constant, Line
 from roofline.studies.formula import evaluate, plain, readable, substituted
-from roofline.studies.overheads import overhead
 from roofline.studies.request import Options
 from roofline.units import show
 from roofline.workload import Model

@@ -18,10 +18,12 @@ from roofline.engine.ops import COLLECTIVE, OVERHEAD, Op
 from roofline.machine import Chip, Efficiency, Link, LinkEfficiency, Memory, Peak, Stack
 from roofline.machine.chip import IDEAL_KERNEL
 from roofline.source import Source
-from roofline.studies import arithmetic, explain
+from roofline.studies import explain
 from roofline.studies.analyze import predict
-from roofline.studies.arithmetic import Line, Step
-from roofline.studies.overheads import overhead
+from roofline.studies.arithmetic.collectives import collective
+from roofline.studies.arithmetic.kernels import kernel
+from roofline.studies.arithmetic.overheads import overhead
+from roofline.studies.arithmetic.sheet import Line, Step, stack_source
 from roofline.studies.request import Options, resolve_deployment, resolve_workload
 
 # Between them: every kind of operator, every topology, both kinds of collectives, one and two levels, all placements.
@@ -43,7 +45,7 @@ TOPOLOGIES = ("switch", "mesh", "ring", "torus2d", "torus3d")
 
 def written(op: Op, chip: Chip, stack: Stack) -> dict[str, float]:
     """The values of all lines of a kernel or collective by name."""
-    lines: list[Line] = (arithmetic.collective if op.kind == COLLECTIVE else arithmetic.kernel)(op, chip, stack)
+    lines: list[Line] = (collective if op.kind == COLLECTIVE else kernel)(op, chip, stack)
     return {line.name: line.value for line in lines}
 
 
@@ -255,7 +257,7 @@ def test_a_stacks_number_is_cited_from_where_it_holds(stated: tuple[str, ...], e
     """The chip's own before its family's, that before its kind's, that before what holds everywhere."""
     stack = replace(STACK, name="The stack", sources={path: Source(title=path) for path in stated})
     chip = machine(IDEAL_KERNEL, family="kin")
-    assert arithmetic.stack_source(stack, chip, "rates.compute") == expected
+    assert stack_source(stack, chip, "rates.compute") == expected
 
 
 def test_numbers_stand_in_the_text_with_their_units() -> None:
@@ -265,6 +267,6 @@ def test_numbers_stand_in_the_text_with_their_units() -> None:
 
 
 def test_rates_that_nobody_published_are_unknown() -> None:
-    shown = [explain.line_of(line) for line in arithmetic.kernel(PRODUCT, machine(vector=None, peaks={}), STACK)]
+    shown = [explain.line_of(line) for line in kernel(PRODUCT, machine(vector=None, peaks={}), STACK)]
     peak = next(line for line in shown if line["quantity"] == "peak")
     assert (peak["result"], peak["source"]) == ("unknown", "not published")

@@ -9,7 +9,7 @@ from roofline.engine.deployment import Deployment
 from roofline.engine.ops import Op
 from roofline.engine.training import offload
 from roofline.machine import Chip, Stack
-from roofline.studies.arithmetic import Constant, Line, Sheet, stack_source
+from roofline.studies.arithmetic.sheet import Constant, Line, Sheet, stack_source
 from roofline.workload import Model
 
 RESULT = "one_execution"
