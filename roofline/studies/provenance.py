@@ -8,7 +8,7 @@ from typing import Any
 from roofline.engine.deployment import Deployment
 from roofline.machine import Chip
 from roofline.source import Source
-from roofline.studies.show import FIELDS, nearest
+from roofline.studies.show.entry import FIELDS, nearest
 from roofline.workload import Model
 
 

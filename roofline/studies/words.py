@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +29,13 @@ from roofline.workload import (
 )
 from roofline.workload.ffn import FFN
 from roofline.workload.model import Mixer
+
+Fields = Iterator[tuple[str, str | None]]  # dotted paths of what an entry says, and that as words; None says nothing
+
+
+def amount(value: Any, dimension: str) -> str | None:
+    """A quantity that may be missing, as `units.show` writes it."""
+    return None if value is None else in_units(float(value), dimension)
 
 
 def block(group: Block) -> str:

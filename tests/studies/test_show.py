@@ -12,6 +12,7 @@ import pytest
 from roofline.catalog.store import KINDS, Catalog
 from roofline.studies import words
 from roofline.studies.show import entry
+from roofline.studies.show.software import stack_fields
 from roofline.workload import (
     MLA,
     Attention,
@@ -215,3 +216,13 @@ def test_stated_intervals_and_stragglers_are_shown(catalog: Catalog, tmp_path: P
     values = {field["key"]: field["value"] for field in entry(str(path), catalog)["fields"]}
     assert values["operations.checkpoint_interval"] == "1800 s"
     assert values["operations.stragglers"] == "0.02 of a step more"
+
+
+@pytest.mark.parametrize("name", Catalog().files(KINDS["stack"]))
+def test_whatever_a_stack_states_is_shown(catalog: Catalog, name: str) -> None:
+    """Each group of its file, but for rates of one time."""
+    stack = catalog.stack(name)
+    stated = {path for path in stack.sources if not path.startswith("variants.")}
+    shown = {key for key, value in stack_fields(stack) if value is not None}
+    rates = {name: getattr(stack, name) for name in ("latency", "compute", "memory", "flow")} | dict(stack.rates)
+    assert stated - shown == {f"rates.{name}" for name, rate in rates.items() if rate == 1.0} & stated
