@@ -10,6 +10,7 @@ import typer
 
 from roofline.cli import options as given
 from roofline.cli.ask import Ask, asking, files, only_with, seconds, without
+from roofline.cli.completion import complete_deployment, complete_stack
 from roofline.cli.emit import Result, emit
 from roofline.cli.help import Command, examples
 from roofline.cli.options import OUTPUT
@@ -54,7 +55,7 @@ OneChip = Annotated[
         "--chip",
         metavar="ID",
         help="Only this chip.",
-        autocompletion=given.complete_deployment,
+        autocompletion=complete_deployment,
         rich_help_panel=SCOPE,
     ),
 ]
@@ -64,7 +65,7 @@ OneStack = Annotated[
         "--stack",
         metavar="ID",
         help="Only this stack, from requests.",
-        autocompletion=given.complete_stack,
+        autocompletion=complete_stack,
         rich_help_panel=SCOPE,
     ),
 ]

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from roofline.cli.ask import Ask, asking, files, output
+from roofline.cli.completion import complete_deployment, stems
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import OUTPUT, Assumptions, complete_deployment, stems
+from roofline.cli.options import OUTPUT, Assumptions
 
 
 def complete_need(incomplete: str) -> list[str]:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from roofline.cli.ask import Ask, asking, files
+from roofline.cli.completion import complete_deployment, complete_model
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import OUTPUT, Format, complete_deployment, complete_model
+from roofline.cli.options import OUTPUT, Format
 
 MODEL, BENCH = "A model", "Results of a benchmark"
 SAYS = "What files do not say"

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from roofline.cli.ask import Ask, asking, files, output
+from roofline.cli.completion import complete_model, complete_workload
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import Assumptions, Costs, complete_model, complete_workload
+from roofline.cli.options import Assumptions, Costs
 
 Model = Annotated[
     str | None,

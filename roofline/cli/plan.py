@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from roofline.cli.ask import Ask, asking, files, output, work
+from roofline.cli.completion import complete_deployment
 from roofline.cli.emit import emit as write
 from roofline.cli.help import Command, examples
-from roofline.cli.options import MAPPING, OUTPUT, Chart, Workload, complete_deployment
+from roofline.cli.options import MAPPING, OUTPUT, Chart, Workload
 
 LIMITS = "Limits"
 

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from roofline.cli.ask import Ask, asking, files, output
+from roofline.cli.completion import complete_entry
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import complete_entry
 
 Name = Annotated[
     str,

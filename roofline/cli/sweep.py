@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roofline.cli.ask import Ask, asking, files, output, work
+from roofline.cli.completion import complete_workload
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import OUTPUT, WORK, Deployments, complete_workload
+from roofline.cli.options import OUTPUT, WORK, Deployments
 
 if TYPE_CHECKING:
     from roofline.studies.sweep.grid import Request

@@ -10,6 +10,7 @@ import typer
 
 from roofline.cli import options as given
 from roofline.cli.ask import Ask, asking, files, only_with, output, seconds, without
+from roofline.cli.completion import complete_deployment
 from roofline.cli.emit import Result, emit
 from roofline.cli.help import Command, examples
 from roofline.cli.options import OUTPUT
@@ -36,7 +37,7 @@ OneChip = Annotated[
         "--chip",
         metavar="NAME",
         help="What is predicted: my-machine.yaml.",
-        autocompletion=given.complete_deployment,
+        autocompletion=complete_deployment,
         rich_help_panel=given.MEASURING,
     ),
 ]

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from roofline.cli.ask import Ask, asking, files, output, work
+from roofline.cli.completion import complete_deployment
 from roofline.cli.emit import emit
 from roofline.cli.help import Command, examples
-from roofline.cli.options import OUTPUT, Chart, Deployment, Workload, complete_deployment
+from roofline.cli.options import OUTPUT, Chart, Deployment, Workload
 
 ASKED = "What if"
 Set = Annotated[

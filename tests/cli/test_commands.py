@@ -577,9 +577,9 @@ def completed(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, line: st
 
 
 def test_completion_offers_names() -> None:
-    from roofline.cli import options
+    from roofline.cli import completion
 
-    assert options.complete_deployment("8xh100") == ["8xh100-96gb-500w", "8xh100-nvl", "8xh100-pcie", "8xh100-sxm"]
-    assert "mi300x" in options.complete_deployment("mi")
-    assert "llama-3.1-70b-chat" in options.complete_workload("llama-3.1-70b")
-    assert "vllm" in options.complete_entry("vll")
+    assert completion.complete_deployment("8xh100") == ["8xh100-96gb-500w", "8xh100-nvl", "8xh100-pcie", "8xh100-sxm"]
+    assert "mi300x" in completion.complete_deployment("mi")
+    assert "llama-3.1-70b-chat" in completion.complete_workload("llama-3.1-70b")
+    assert "vllm" in completion.complete_entry("vll")

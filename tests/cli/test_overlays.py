@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from roofline.cli import options
+from roofline.cli import completion
 
 Run = Callable[..., Any]
 
@@ -46,9 +46,9 @@ def test_what_is_begun_in_a_project_is_found_by_name(ok: Run, project: Path, mon
     rows = json.loads(ok("compare", "my-llm", "my-npu", "2xmy-rack", "--format", "json"))["rows"]
     assert [row["deployment"]["num_chips"] for row in rows] == [1, 16]
     assert "my-rack" in ok("show", "systems", "--format", "csv")
-    assert options.complete_deployment("2xmy-") == ["2xmy-npu", "2xmy-rack"]
-    assert options.complete_model("my-") == ["my-llm"]
-    assert "my-rack" in options.complete_entry("my")
+    assert completion.complete_deployment("2xmy-") == ["2xmy-npu", "2xmy-rack"]
+    assert completion.complete_model("my-") == ["my-llm"]
+    assert "my-rack" in completion.complete_entry("my")
     ok("lint", str(project / ".roofline"))
 
 
@@ -77,20 +77,20 @@ def test_what_is_begun_for_a_user_is_found_everywhere(
     ok("new", "chip", "my-npu", "--user")
     assert (tmp_path / "config" / "roofline" / "hardware" / "chips" / "my-npu.yaml").is_file()
     assert json.loads(ok("show", "my-npu", "--format", "json"))["origin"] == "user"
-    assert options.complete_deployment("my-") == ["my-npu"]
+    assert completion.complete_deployment("my-") == ["my-npu"]
 
 
 def test_names_of_the_environment_are_completed(ok: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "chips").mkdir()
     ok("new", "chip", "my-npu", "--dir", str(tmp_path / "chips"))
     monkeypatch.setenv("ROOFLINE_HARDWARE_DIR", str(tmp_path))
-    assert options.complete_deployment("my-") == ["my-npu"]
+    assert completion.complete_deployment("my-") == ["my-npu"]
     assert json.loads(ok("show", "my-npu", "--format", "json"))["origin"] == "ROOFLINE_HARDWARE_DIR"
 
 
 def test_systems_are_completed_like_chips() -> None:
-    assert options.complete_deployment("4xdgx-h") == ["4xdgx-h100", "4xdgx-h200"]
-    assert "systems" in options.complete_entry("sys")
+    assert completion.complete_deployment("4xdgx-h") == ["4xdgx-h100", "4xdgx-h200"]
+    assert "systems" in completion.complete_entry("sys")
 
 
 @pytest.mark.parametrize("places", [("--project", "--user"), ("--dir", ".", "--user"), ("--dir", ".", "--project")])

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from roofline.catalog.store import KINDS, Catalog
-from roofline.cli.options import complete_entry, complete_scenario
+from roofline.cli.completion import complete_entry, complete_scenario
 from roofline.studies import contract
 
 SCHEMA = json.loads((Path(contract.__file__).parent / "contract.schema.json").read_text(encoding="utf-8"))
