@@ -1,6 +1,6 @@
 """What is neither a kernel nor a message, written out: time of the software, of an empty pipeline, of a host's link.
 
-As in `arithmetic`, every value is that of its text, so a test need only compare the last one with the engine's.
+Every value is that of its text, so a test need only compare the last one with the engine's.
 """
 
 from __future__ import annotations
@@ -40,23 +40,19 @@ def _of_pass(sheet: Sheet, op: Op, layers: float, chip: Chip, stack: Stack) -> N
         _stated("layer", "for each layer", chip, stack),
         Constant("layers", "of the model", layers),
     )
+    if stack.sequence or stack.handling:
+        sheet.put(Constant("sequences", "that take part in the pass on this chip", float(op.terms["sequences"])))
     own = "step + layer*layers"
     if stack.sequence:
-        sheet.put(
-            _stated("sequence", "for each sequence of a pass", chip, stack),
-            Constant("sequences", "that take part in the pass on this chip", float(op.terms["sequences"])),
-        )
+        sheet.put(_stated("sequence", "for each sequence of a pass", chip, stack))
         own = "step + sequence*sequences + layer*layers"
     ahead: list[str] = []
     if stack.host:
         sheet.put(_stated("host", "launching a layer meanwhile", chip, stack))
         ahead.append("host*layers")
     if stack.handling:
-        sheet.put(
-            _stated("handling", "for each sequence of the pass before, meanwhile", chip, stack),
-            Constant("handled", "sequences of a pass on this chip", float(op.terms["sequences"])),
-        )
-        ahead.append("handling*handled")
+        sheet.put(_stated("handling", "for each sequence of the pass before, meanwhile", chip, stack))
+        ahead.append("handling*sequences")
     if not ahead:
         sheet.take(RESULT, own)
         return
